@@ -1,4 +1,4 @@
-"""The errors that anomalist raises for people: what was wrong, with which file or value, what to do."""
+"""Errors for people: what was wrong, with which file or value, and what to do."""
 
 
 class AnomalistError(Exception):

@@ -1,0 +1,15 @@
+"""Plans of detectors x categories x seeds, run resumably, with a record of every run."""
+
+from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
+from anomalist.benchmark.runner import Run, Watcher, benchmark, plan
+
+__all__ = [
+    "Run",
+    "RunRecord",
+    "RunStore",
+    "Watcher",
+    "benchmark",
+    "config_hash",
+    "plan",
+    "results_frame",
+]

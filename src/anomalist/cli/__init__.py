@@ -1,0 +1,1 @@
+"""The ``anomalist`` command: one file a subcommand, thin: parse, call, print."""

@@ -1,0 +1,15 @@
+"""Frozen backbones, where their weights come from, and patch embeddings."""
+
+from anomalist.features.backbone import Backbone
+from anomalist.features.patches import patch_embeddings
+from anomalist.features.weights import EMBEDDED, PINNED, WeightsFile, find_weights, timm_name
+
+__all__ = [
+    "EMBEDDED",
+    "PINNED",
+    "Backbone",
+    "WeightsFile",
+    "find_weights",
+    "patch_embeddings",
+    "timm_name",
+]

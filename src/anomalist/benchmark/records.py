@@ -1,0 +1,174 @@
+"""The run store: one JSON record a run, whole or absent, from which every table is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from anomalist.detectors import Detector
+from anomalist.errors import DataError
+from anomalist.features import find_weights
+from anomalist.files import write_text
+from anomalist.report import METRIC_NAMES
+
+# Knobs that change how fast a result comes, not which.
+_COST_ONLY = ("batch_size", "device", "memory_limit_mb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What one detector did on one category with one seed, and all that is needed to repeat it.
+
+    Parameters
+    ----------
+    detector, category, seed
+        Which run it was.
+    backbone, weights_sha256, parameters, transform
+        What was run.
+    metrics, intervals, notes
+        Metrics as fractions (None where undefined, with the reason in the notes) and their 95 %
+        bootstrap intervals over images.
+    train_images, test_images
+        Counts.
+    fit_seconds, predict_seconds, images_per_second, peak_memory_mb
+        Cost. Images per second are those of predict.
+    config_hash, data_hash, version, environment
+        SHA-256 of the settings and of the images' bytes, the version of anomalist, and the
+        versions and the machine that it ran on.
+    images
+        Path relative to the data set, kind of defect, label and score of every test image.
+    """
+
+    detector: str
+    category: str
+    seed: int
+    backbone: str
+    weights_sha256: str
+    parameters: dict[str, Any]
+    transform: dict[str, Any]
+    metrics: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]]
+    notes: tuple[str, ...]
+    train_images: int
+    test_images: int
+    fit_seconds: float
+    predict_seconds: float
+    images_per_second: float
+    peak_memory_mb: float
+    config_hash: str
+    data_hash: str
+    version: str
+    environment: dict[str, Any]
+    images: list[dict[str, Any]] = field(default_factory=list)
+
+    def row(self) -> dict[str, Any]:
+        """Return the record's row of ``results.csv``."""
+        return {
+            "detector": self.detector,
+            "category": self.category,
+            "seed": self.seed,
+            "backbone": self.backbone,
+            **{name: self.metrics.get(name) for name in METRIC_NAMES},
+            "fit_seconds": self.fit_seconds,
+            "predict_seconds": self.predict_seconds,
+            "images_per_second": self.images_per_second,
+            "peak_memory_mb": self.peak_memory_mb,
+            "config_hash": self.config_hash,
+            "data_hash": self.data_hash,
+            "version": self.version,
+        }
+
+
+class RunStore:
+    """The records below one results folder.
+
+    Parameters
+    ----------
+    out : str or Path
+        The results folder; records lie in its folder ``runs``.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.folder = Path(out) / "runs"
+
+    def path(self, detector: str, category: str, seed: int) -> Path:
+        """Return where the record of a run lies."""
+        return self.folder / detector / f"{category}_seed{seed}.json"
+
+    def write(self, record: RunRecord) -> None:
+        """Write a record, whole or not at all."""
+        path = self.path(record.detector, record.category, record.seed)
+        write_text(path, json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False) + "\n")
+
+    def read(self, path: Path) -> RunRecord:
+        """Read one record.
+
+        Raises
+        ------
+        DataError
+            If the file is no record.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            values["notes"] = tuple(values["notes"])
+            values["intervals"] = {k: tuple(v) for k, v in values["intervals"].items()}
+            return RunRecord(**values)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DataError(
+                f"{path} isn't a run record of this version: delete it, and the run is done again"
+            ) from error
+
+    def find(
+        self,
+        detector: str,
+        category: str,
+        seed: int,
+        config_hash: str,
+        data_hash: str,
+        version: str,
+    ) -> RunRecord | None:
+        """Return the record of a run if it was made with the same settings, data and version."""
+        path = self.path(detector, category, seed)
+        try:
+            record = self.read(path)
+        except DataError:
+            return None
+        same = (record.config_hash, record.data_hash, record.version)
+        return record if same == (config_hash, data_hash, version) else None
+
+    def records(self) -> list[RunRecord]:
+        """Return all records, ordered by detector, category and seed."""
+        found = [self.read(path) for path in self.folder.glob("*/*_seed*.json")]
+        return sorted(found, key=lambda r: (r.detector, r.category, r.seed))
+
+
+def results_frame(records: list[RunRecord]) -> pd.DataFrame:
+    """Return the table of ``results.csv``: one row a detector, category and seed."""
+    return pd.DataFrame([record.row() for record in records])
+
+
+def config_hash(detector: Detector) -> str:
+    """Return the SHA-256 of all that decides a detector's results, apart from data and seed.
+
+    The weights count by their content, not by where they lie.
+
+    Examples
+    --------
+    >>> from anomalist import PatchCore
+    >>> config_hash(PatchCore(seed=1)) == config_hash(PatchCore(seed=2, batch_size=1))
+    True
+    >>> config_hash(PatchCore()) == config_hash(PatchCore(image_size=320))
+    False
+    """
+    values = detector.parameters()
+    for name in ("seed", "weights", *_COST_ONLY):
+        values.pop(name, None)
+    values["detector"] = detector.name
+    values["weights_sha256"] = find_weights(detector.backbone, detector.weights).sha256
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,210 @@
+"""A plan of detectors x categories x seeds, run one after the other, resumable at any moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import anomalist
+from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
+from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
+from anomalist.data import Category, Dataset
+from anomalist.detectors import Detector
+from anomalist.errors import DataError, ParameterError
+from anomalist.metrics import evaluate
+from anomalist.predictions import Predictions
+from anomalist.report import write_tables
+
+
+class Watcher(Protocol):
+    """Is told how a benchmark goes on."""
+
+    def begin(self, runs: int, reused: int) -> None:
+        """Before the first run: how many there are, and how many records serve again."""
+
+    def stage(self, run: Run, name: str, done: int, total: int) -> None:
+        """Within a run: ``fit`` or ``predict``, and the images done."""
+
+    def end(self, record: RunRecord) -> None:
+        """After a run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One detector, with its seed set, on one category."""
+
+    detector: Detector
+    category: str
+
+
+def plan(
+    detectors: Sequence[Detector], categories: Sequence[str], seeds: Sequence[int]
+) -> Iterator[Run]:
+    """Yield the runs of a benchmark: category by category, detector by detector, seed by seed.
+
+    Examples
+    --------
+    >>> from anomalist import PatchCore
+    >>> [(r.category, r.detector.seed) for r in plan([PatchCore()], ["bottle"], [0, 1])]
+    [('bottle', 0), ('bottle', 1)]
+    """
+    for category in categories:
+        for detector in detectors:
+            for seed in seeds:
+                yield Run(dataclasses.replace(detector, seed=seed), category)
+
+
+def benchmark(
+    dataset: Dataset,
+    detectors: Sequence[Detector],
+    out: str | Path,
+    *,
+    categories: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    watcher: Watcher | None = None,
+) -> list[RunRecord]:
+    """Run every detector on every category with every seed, and write all tables.
+
+    Each run has a record of its own in ``out/runs``, written whole or not at all. A run whose
+    record is there, made with the same settings, data and version, is not done again, so a
+    benchmark that was stopped at any moment goes on where it was.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Such as :class:`~anomalist.data.MVTecAD`.
+    detectors : sequence of Detector
+        Unfitted, each of another class.
+    out : str or Path
+        The results folder.
+    categories : sequence of str, optional
+        All of the data set's where not given.
+    seeds : sequence of int
+        Each detector is run once a seed.
+    watcher : Watcher, optional
+        Is told of progress.
+
+    Returns
+    -------
+    list of RunRecord
+        The records of this plan, in its order.
+
+    Raises
+    ------
+    DataError
+        If a category has no test image, or an image can't be read.
+    ParameterError
+        If the plan is empty or names a detector, a category or a seed twice.
+    """
+    categories = list(dataset.categories if categories is None else categories)
+    _check_plan([d.name for d in detectors], categories, list(seeds))
+    store = RunStore(out)
+    sets = {name: dataset.category(name) for name in categories}
+    for name, category in sets.items():
+        if len(category.test) == 0:
+            raise DataError(f"{name} has no test image to measure on: fit and predict need none")
+    data = {
+        n: f"{c.train.content_hash()[:32]}{c.test.content_hash()[:32]}" for n, c in sets.items()
+    }
+    configs = {d.name: config_hash(d) for d in detectors}
+    version = anomalist.__version__
+    runs = list(plan(detectors, categories, seeds))
+    known = {
+        id(run): store.find(
+            run.detector.name,
+            run.category,
+            run.detector.seed,
+            configs[run.detector.name],
+            data[run.category],
+            version,
+        )
+        for run in runs
+    }
+    if watcher is not None:
+        watcher.begin(len(runs), sum(record is not None for record in known.values()))
+    records = []
+    for run in runs:
+        record = known[id(run)]
+        if record is None:
+            record = _execute(
+                run, sets[run.category], configs[run.detector.name], data[run.category], watcher
+            )
+            store.write(record)
+            if watcher is not None:
+                watcher.end(record)
+        records.append(record)
+    write_tables(results_frame(store.records()), out)
+    return records
+
+
+def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -> None:
+    plans: dict[str, Sequence[object]] = {
+        "detector": detectors,
+        "category": categories,
+        "seed": seeds,
+    }
+    for what, values in plans.items():
+        if not values:
+            raise ParameterError(f"a benchmark needs at least one {what}")
+        for value in values:
+            if values.count(value) > 1:
+                raise ParameterError(f"{what} {value} is named twice")
+
+
+def _execute(
+    run: Run, category: Category, config: str, data: str, watcher: Watcher | None
+) -> RunRecord:
+    def stage(name: str) -> anomalist.detectors.Progress | None:
+        if watcher is None:
+            return None
+        return lambda done, total: watcher.stage(run, name, done, total)
+
+    reset_peak_memory()
+    detector = run.detector
+    start = time.perf_counter()
+    detector.fit(category.train, progress=stage("fit"))
+    fitted = time.perf_counter()
+    predictions = detector.predict(category.test, progress=stage("predict"))
+    predicted = time.perf_counter()
+    metrics = evaluate(predictions, intervals=True)
+    return RunRecord(
+        detector=detector.name,
+        category=run.category,
+        seed=detector.seed,
+        backbone=detector.backbone,
+        weights_sha256=detector.backbone_.weights_sha256,
+        parameters=detector.parameters(),
+        transform=detector.transform.as_dict(),
+        metrics=metrics.as_dict(),
+        intervals=metrics.intervals,
+        notes=metrics.notes,
+        train_images=len(category.train),
+        test_images=len(category.test),
+        fit_seconds=fitted - start,
+        predict_seconds=predicted - fitted,
+        images_per_second=len(category.test) / (predicted - fitted),
+        peak_memory_mb=peak_memory_mb(),
+        config_hash=config,
+        data_hash=data,
+        version=anomalist.__version__,
+        environment=environment(),
+        images=_image_rows(predictions, category),
+    )
+
+
+def _image_rows(predictions: Predictions, category: Category) -> list[dict[str, object]]:
+    """What the report needs of every test image, with paths that mean the same anywhere."""
+    paths = [Path(path) for path in predictions.paths]
+    return [
+        {
+            "path": f"{path.parent.name}/{path.name}",
+            "defect": sample.defect,
+            "label": sample.label,
+            "score": float(score),
+        }
+        for path, sample, score in zip(paths, category.test, predictions.scores, strict=True)
+    ]

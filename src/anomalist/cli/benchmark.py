@@ -1,0 +1,52 @@
+"""``anomalist benchmark DATA``: detectors x categories x seeds, resumable, with all tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.benchmark import RunStore, benchmark, results_frame
+from anomalist.cli.options import (
+    add_detector_options,
+    build_detectors,
+    comma_list,
+    command_parser,
+)
+from anomalist.cli.progress import BenchmarkProgress
+from anomalist.cli.table import print_summary
+from anomalist.data import open_dataset
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument(
+        "data", type=str, help="folder in the layout of MVTec AD or VisA, or a plain folder"
+    )
+    arguments.add_argument(
+        "--categories", type=comma_list(), default=None, help="which, by commas (default: all)"
+    )
+    arguments.add_argument(
+        "--seeds", type=comma_list(int), default=(0,), help="seeds, separated by commas"
+    )
+    arguments.add_argument("--out", type=str, default="results", help="the results folder")
+    add_detector_options(arguments)
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    dataset = open_dataset(arguments.data)
+    detectors = build_detectors(arguments)
+    out = Path(arguments.out)
+    with BenchmarkProgress() as progress:
+        benchmark(
+            dataset,
+            detectors,
+            out,
+            categories=arguments.categories,
+            seeds=arguments.seeds,
+            watcher=progress,
+        )
+    print_summary(results_frame(RunStore(out).records()), out)

@@ -1,0 +1,33 @@
+"""``anomalist demo``: draw the sample set, run every detector on it, write the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.benchmark import RunStore, benchmark, results_frame
+from anomalist.cli.options import command_parser
+from anomalist.cli.progress import BenchmarkProgress, console
+from anomalist.cli.table import print_summary
+from anomalist.data import MVTecAD, make_sample_set
+from anomalist.detectors import DETECTORS
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument("--out", type=str, default="anomalist-demo", help="the results folder")
+    arguments.add_argument("--seed", type=int, default=0, help="of the sample set and detectors")
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    out = Path(arguments.out)
+    console.print("drawing the sample set")
+    data = make_sample_set(out / "sample_data", seed=arguments.seed)
+    detectors = [detector(seed=arguments.seed) for detector in DETECTORS.values()]
+    with BenchmarkProgress() as progress:
+        benchmark(MVTecAD(data), detectors, out, seeds=(arguments.seed,), watcher=progress)
+    print_summary(results_frame(RunStore(out).records()), out)

@@ -1,0 +1,42 @@
+"""``anomalist download DATASET``: fetch a public data set, verified and resumable."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.cli.options import comma_list, command_parser
+from anomalist.cli.progress import bytes_progress, console
+from anomalist.data import SOURCES, download
+from anomalist.errors import ParameterError
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument("dataset", type=str, help=f"one of: {', '.join(SOURCES)}")
+    arguments.add_argument("--to", type=str, default=None, help="folder (default: data/DATASET)")
+    arguments.add_argument(
+        "--categories", type=comma_list(), default=None, help="which, by commas (default: all)"
+    )
+    arguments.add_argument("--url", type=str, default=None, help="another address of the archive")
+    arguments.add_argument("--sha256", type=str, default=None, help="the archive's checksum")
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    source = SOURCES.get(arguments.dataset)
+    if source is None:
+        raise ParameterError(f"no data set {arguments.dataset!r}; there are {', '.join(SOURCES)}")
+    console.print(f"{source.title}: licence {source.licence} ({source.licence_url})")
+    console.print(source.terms)
+    with bytes_progress(f"downloading {source.name}") as show:
+        root = download(
+            source.name,
+            arguments.to,
+            categories=arguments.categories,
+            url=arguments.url,
+            sha256=arguments.sha256,
+            progress=show,
+        )
+    print(root)

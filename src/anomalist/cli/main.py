@@ -1,0 +1,100 @@
+"""The ``anomalist`` command: finds the subcommand, and turns failures into one clear line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentError
+
+import anomalist
+from anomalist.cli.options import one_line
+from anomalist.errors import AnomalistError
+
+COMMANDS = {
+    "demo": "make the sample set, run every detector on it, print the table",
+    "benchmark": "run detectors x categories x seeds on a data set, resumably",
+    "report": "write the tables of a results folder again",
+    "list": "list detectors, backbones, presets and known data sets",
+    "download": "fetch a public data set, verified and resumable",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 1 failed, 2 misused, 130 stopped.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments, without the program's name; those of the process by default.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    anomalist ...
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    if arguments[:1] == ["--version"]:
+        print(f"anomalist {anomalist.__version__}")
+        return 0
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if arguments else 2
+    name = arguments.pop(0)
+    if name not in COMMANDS:
+        return _fail(f"no command {name!r}; the commands are {', '.join(COMMANDS)}", 2)
+    command = importlib.import_module(f"anomalist.cli.{name}")
+    try:
+        parser = command.parser()
+        parser.prog = f"anomalist {name}"
+        command.run(parser.parse_args(arguments))
+    except ArgumentError as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(f"{one_line(error)} (anomalist {name} --help)", 2)
+    except (AnomalistError, OSError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(_describe(error), 1)
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on from what is finished", 130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(f"{_describe(error)} - a bug; please report it with what --debug prints", 1)
+    return 0
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        file = f"{error.filename}: " if error.filename else ""
+        return f"{file}{error.strerror}"
+    if isinstance(error, AnomalistError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"anomalist: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "anomalist finds defects in images after seeing only good ones.",
+            "",
+            "usage: anomalist COMMAND [ARGUMENTS] [--debug]",
+            "",
+            *lines,
+            "",
+            "anomalist COMMAND --help tells a command's arguments; --debug shows tracebacks.",
+        ]
+    )

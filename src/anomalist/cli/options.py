@@ -1,0 +1,170 @@
+"""Options that commands share: detectors with their hyperparameters as flags, lists, presets."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Callable, Collection
+from typing import Any
+
+import docstring_parser
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.detectors import DETECTORS, Detector, presets
+from anomalist.errors import ParameterError
+
+# Set by the plan, not by a flag of a detector.
+_PLANNED = ("seed",)
+
+
+def command_parser(description: str) -> ArgumentParser:
+    """Return a parser that raises instead of printing, so that an error is one line."""
+    return ArgumentParser(description=description, exit_on_error=False)
+
+
+def comma_list(convert: Callable[[str], Any] = str) -> Callable[[Any], tuple[Any, ...]]:
+    """Return an argument type that reads ``a,b,c`` (or a YAML list) into a tuple.
+
+    Examples
+    --------
+    >>> comma_list(int)("0,1,2")
+    (0, 1, 2)
+    """
+
+    def split(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.strip("[]()").split(",")]
+        elif not isinstance(value, list | tuple):
+            value = [value]
+        if "" in value:
+            raise ValueError("an entry of the list is empty")
+        return tuple(convert(part) for part in value)
+
+    split.__name__ = f"list of {convert.__name__}"
+    return split
+
+
+def add_detector_options(parser: ArgumentParser) -> None:
+    """Add ``--detectors``, ``--preset``, ``--config`` and a flag for every hyperparameter.
+
+    Those that all detectors have are flags of their own (``--backbone``); each is also there for
+    one detector alone (``--patchcore.backbone``), and that one wins.
+    """
+    parser.add_argument(
+        "--detectors",
+        type=comma_list(),
+        default=tuple(DETECTORS),
+        help=f"which detectors, separated by commas: {', '.join(DETECTORS)}",
+    )
+    parser.add_argument(
+        "--preset", type=str, default=None, help="shipped settings; anomalist list names them"
+    )
+    parser.add_argument("--config", action="config", help="YAML file whose keys are these flags")
+    shared = {f.name for f in dataclasses.fields(Detector)}
+    _add_fields(parser, Detector, "")
+    for name, detector in DETECTORS.items():
+        _add_fields(parser, detector, f"{name}.", brief=shared)
+
+
+def _add_fields(
+    parser: ArgumentParser,
+    detector: type[Any],
+    prefix: str,
+    brief: Collection[str] = (),
+) -> None:
+    hints = typing.get_type_hints(detector)
+    texts = parameter_docs(detector)
+    group = parser.add_argument_group(
+        f"{prefix.rstrip('.')} hyperparameters" if prefix else "hyperparameters of all detectors"
+    )
+    for field in dataclasses.fields(detector):
+        if field.name in _PLANNED:
+            continue
+        text = f"{texts[field.name]} (default: {_shown(field.default)})"
+        group.add_argument(
+            f"--{prefix}{field.name}",
+            type=_argument_type(hints[field.name]),
+            default=argparse.SUPPRESS,
+            help=f"--{field.name} for {detector.name} alone" if field.name in brief else text,
+        )
+
+
+def parameter_docs(detector: type[Any]) -> dict[str, str]:
+    """Return what the docstrings of a detector and its bases say of each hyperparameter."""
+    texts: dict[str, str] = {}
+    for cls in reversed(detector.__mro__):
+        if issubclass(cls, Detector):
+            for parameter in docstring_parser.parse(cls.__doc__ or "").params:
+                for name in parameter.arg_name.split(","):
+                    texts[name.strip()] = " ".join((parameter.description or "").split())
+    return texts
+
+
+def _argument_type(hint: Any) -> Any:
+    """Read tuples from ``a,b`` as well as from ``[a, b]``; leave all else to the parser."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    tuples = [option for option in options if typing.get_origin(option) is tuple]
+    if not tuples:
+        return hint
+    element = typing.get_args(tuples[0])[0]
+
+    def read(value: Any) -> Any:
+        if value is None or value in ("null", "none"):
+            return None
+        values = comma_list(element)(value)
+        return values[0] if element in options and len(values) == 1 else values
+
+    read.__name__ = str(hint)
+    return read
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def build_detectors(arguments: Namespace) -> list[Detector]:
+    """Make the detectors that the arguments name, unfitted.
+
+    Raises
+    ------
+    ParameterError
+        If a detector or a preset is unknown, or a value makes no sense.
+    """
+    shared = {
+        field.name: arguments[field.name]
+        for field in dataclasses.fields(Detector)
+        if field.name in arguments and field.name not in _PLANNED
+    }
+    for name in arguments.detectors:
+        if name not in DETECTORS:
+            raise ParameterError(f"no detector {name!r}; there are {', '.join(DETECTORS)}")
+    if arguments.preset and not any(arguments.preset in presets(n) for n in arguments.detectors):
+        known = sorted({p for n in arguments.detectors for p in presets(n)})
+        raise ParameterError(
+            f"no preset {arguments.preset!r} for {', '.join(arguments.detectors)}"
+            f"; there are {', '.join(known) or 'none'}"
+        )
+    detectors = []
+    for name in arguments.detectors:
+        own = arguments.get(name)
+        preset = presets(name).get(arguments.preset, {})
+        values = {**preset, **shared, **(vars(own) if own is not None else {})}
+        detectors.append(DETECTORS[name](**values))
+    return detectors
+
+
+def one_line(error: Exception) -> str:
+    r"""Bring the parser's message to one line that names the flag, the value and what fits.
+
+    Examples
+    --------
+    >>> one_line(ValueError('Parser key "seeds":\n  Given value: x\n  list of int expected'))
+    '--seeds: Given value: x; list of int expected'
+    """
+    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    text = "; ".join(lines)
+    text = re.sub(r'Parser key "([^"]+)":;? ?', r"--\1: ", text)
+    return text.replace("Does not validate against any of the Union subtypes; ", "")

@@ -1,0 +1,114 @@
+"""Progress on the terminal: which run, which stage, how long it still takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from anomalist.benchmark import Run, RunRecord
+
+# Progress goes to stderr, so that stdout holds results alone and can be piped.
+console = Console(stderr=True, highlight=False)
+
+
+class BenchmarkProgress:
+    """Shows a benchmark's progress: a bar on a terminal, a line a run elsewhere.
+
+    The time left is the mean time of the runs done times those to do.
+    """
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._runs = 0
+        self._done = 0
+        self._start = time.monotonic()
+
+    def __enter__(self) -> BenchmarkProgress:
+        if console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, runs: int, reused: int) -> None:
+        """Start: tell how many runs there are and how many are taken from records."""
+        self._runs = runs - reused
+        self._start = time.monotonic()
+        kept = f", {reused} of them done before" if reused else ""
+        console.print(f"{runs} run{'s' * (runs != 1)}{kept}")
+        self._total = self._bar.add_task("runs", total=self._runs, left="")
+        self._images = self._bar.add_task("", total=None, left="")
+
+    def stage(self, run: Run, name: str, done: int, total: int) -> None:
+        """Move the bar of the images of one stage."""
+        text = f"{run.detector.name} {run.category} seed {run.detector.seed}: {name}"
+        self._bar.update(self._images, description=text, completed=done, total=total)
+
+    def end(self, record: RunRecord) -> None:
+        """Print a line of the run that is done, and the time left."""
+        self._done += 1
+        seconds = (time.monotonic() - self._start) / self._done * (self._runs - self._done)
+        left = f"about {duration(seconds)} left" if seconds else ""
+        self._bar.update(self._total, completed=self._done, left=left)
+        auroc = record.metrics.get("image_AUROC")
+        shown = "" if auroc is None else f", image AUROC {auroc:.4f}"
+        console.print(
+            f"[{self._done}/{self._runs}] {record.detector} {record.category} seed {record.seed}:"
+            f" fit {record.fit_seconds:.1f} s, predict {record.predict_seconds:.1f} s{shown}"
+            + (f"; {left}" if left and not console.is_terminal else ""),
+            markup=False,
+        )
+
+
+@contextmanager
+def bytes_progress(text: str) -> Iterator[Progress]:
+    """Show the progress of a transfer in bytes, with speed and time left."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
+        bar.add_task(text, total=None)
+        yield bar
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it.
+
+    Examples
+    --------
+    >>> duration(42), duration(150), duration(8000)
+    ('42 s', '3 min', '2.2 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

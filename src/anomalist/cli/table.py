@@ -1,0 +1,30 @@
+"""The table that commands print when they are done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from anomalist.report import summary
+
+
+def print_summary(results: pd.DataFrame, out: Path) -> None:
+    """Print the means over seeds, in percent, and where the files are."""
+    frame = summary(results)
+    table = Table(caption=f"metrics in percent; tables in {out.resolve()}", caption_justify="left")
+    for column in frame.columns:
+        name = column.replace("_", " ")
+        table.add_column(name, justify="left" if column in ("detector", "category") else "right")
+    previous = None
+    for row in frame.itertuples(index=False):
+        if previous not in (None, row.detector):
+            table.add_section()
+        previous = row.detector
+        table.add_row(*row)
+    console = Console(highlight=False)
+    # A pipe has no width; a table cut to 80 columns would lose digits.
+    console.width = max(console.width, 150) if not console.is_terminal else console.width
+    console.print(table)

@@ -1,0 +1,419 @@
+"""The contract of a detector: what it is built from, how it is fitted, asked, saved and loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.torch
+import torch
+import torch.nn.functional as F  # noqa: N812
+import yaml
+from torch import Tensor
+
+from anomalist.data import ImageSet, Transform, load_batches, load_masks
+from anomalist.data.transforms import Interpolation
+from anomalist.errors import DataError, ModelFileError, ParameterError
+from anomalist.features import Backbone
+from anomalist.files import atomic_path
+from anomalist.predictions import Predictions
+
+FORMAT = 1
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(kw_only=True, eq=False)
+class Detector(ABC):
+    """Base of all detectors: they see good images only, and score new ones.
+
+    A subclass is a dataclass in a file of its own in this package. Its fields are its
+    hyperparameters; it names its fitted arrays in ``fitted`` and gives :meth:`_fit` and
+    :meth:`_score`. The command line, the benchmark and the shared checks find it by themselves.
+
+    Parameters
+    ----------
+    backbone : str
+        Frozen network: ``efficientnet_lite0`` (weights installed with anomalist), ``resnet18`` or
+        ``wide_resnet50_2`` (torchvision V1 weights), or any timm model.
+    layers : tuple of str, optional
+        Layers whose feature maps are used, as module names (``layer2``) or strides (``stride8``).
+        By default strides 8 and 16, or two middle blocks of a vision transformer.
+    weights : str, optional
+        A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
+    image_size : int or (int, int)
+        Side, or height and width, in pixels to which images are resized.
+    crop_size : int, optional
+        Side in pixels of the centre crop taken after resizing.
+    interpolation : str
+        Filter of the resizing: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
+    batch_size : int
+        Images that pass the backbone at once.
+    device : str
+        ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best that is there.
+    seed : int
+        Seed of everything random.
+    """
+
+    name: ClassVar[str]
+    fitted: ClassVar[tuple[str, ...]]
+
+    backbone: str = "efficientnet_lite0"
+    layers: tuple[str, ...] | None = None
+    weights: str | None = None
+    image_size: int | tuple[int, int] = 256
+    crop_size: int | None = None
+    interpolation: Interpolation = "bilinear"
+    batch_size: int = 8
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ParameterError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.seed < 0:
+            raise ParameterError(f"seed must not be negative, not {self.seed}")
+        self.transform  # noqa: B018 - a wrong size must be told before any work is done
+
+    @property
+    def transform(self) -> Transform:
+        """How images are brought to the backbone's input."""
+        return Transform(self.image_size, self.crop_size, self.interpolation)
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """Make a detector with the settings of a shipped preset.
+
+        Raises
+        ------
+        ParameterError
+            If the detector has no such preset; the error lists those it has.
+
+        Examples
+        --------
+        >>> from anomalist import PatchCore
+        >>> PatchCore.preset("resnet18", coreset_ratio=0.01).layers
+        ('layer2', 'layer3')
+        """
+        available = presets(cls.name)
+        if name not in available:
+            known = ", ".join(available) or "none"
+            raise ParameterError(f"{cls.name} has no preset {name!r}; it has: {known}")
+        return cls(**{**available[name], **overrides})
+
+    def parameters(self) -> dict[str, Any]:
+        """Return all hyperparameters by name, as plain JSON values."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return values
+
+    def fit(self, images: ImageSet, *, progress: Progress | None = None) -> Self:
+        """Learn what good looks like.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images; their masks and labels are not looked at, except to refuse bad ones.
+        progress : callable, optional
+            Called with the number of images read and the total.
+
+        Returns
+        -------
+        Detector
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If there is no image, an image is labelled anomalous or can't be read.
+        WeightsError
+            If the backbone's weights can't be had.
+        """
+        if len(images) == 0:
+            raise DataError(f"{images.name or 'the training set'} has no image to learn from")
+        for sample in images:
+            if sample.label:
+                raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
+        self.backbone_ = Backbone(
+            self.backbone, self.layers, weights=self.weights, device=pick_device(self.device)
+        )
+        self._fit(self._features(images, progress), len(images))
+        return self
+
+    def predict(self, images: ImageSet, *, progress: Progress | None = None) -> Predictions:
+        """Score images.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Any images.
+        progress : callable, optional
+            Called with the number of images done and the total.
+
+        Returns
+        -------
+        Predictions
+            Raw scores and maps at the resolution of the detector's input, with the labels and
+            masks that the image set knows.
+
+        Raises
+        ------
+        DataError
+            If there is no image, or one can't be read.
+        ParameterError
+            If the detector isn't fitted.
+        """
+        self._check_fitted()
+        if len(images) == 0:
+            raise DataError(f"{images.name or 'the image set'} has no image to score")
+        size = self.transform.output_size
+        scores = np.empty(len(images), np.float32)
+        maps = np.empty((len(images), *size), np.float32)
+        done = 0
+        for features in self._features(images, progress):
+            batch_scores, patch_scores = self._score(features)
+            stop = done + len(batch_scores)
+            scores[done:stop] = batch_scores.cpu().numpy()
+            maps[done:stop] = self._enlarge(patch_scores).cpu().numpy()
+            done = stop
+        masks = load_masks(images, self.transform)
+        return Predictions(images.paths, scores, maps, images.labels, masks, images.defects)
+
+    def _features(self, images: ImageSet, progress: Progress | None) -> Iterator[list[Tensor]]:
+        """Pass the images through the backbone, batch by batch."""
+        done = 0
+        for batch in load_batches(images, self.transform, self.batch_size):
+            yield self.backbone_(batch)
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(images))
+
+    @abstractmethod
+    def _fit(self, features: Iterator[list[Tensor]], count: int) -> None:
+        """Fit to the feature maps of ``count`` good images, given batch by batch."""
+
+    @abstractmethod
+    def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return image scores (B,) and patch scores (B, h, w) of a batch's feature maps."""
+
+    def _enlarge(self, patch_scores: Tensor) -> Tensor:
+        """Bring patch scores (B, h, w) to the input's resolution, smoothed where a method does."""
+        return enlarge(patch_scores, self.transform.output_size, sigma=0.0)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "backbone_"):
+            raise ParameterError(f"this {type(self).__name__} isn't fitted: call fit or load first")
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted detector to one file: a JSON header and safetensors, backbone included.
+
+        The file is written whole or not at all.
+
+        Raises
+        ------
+        ParameterError
+            If the detector isn't fitted.
+        OSError
+            If the file can't be written.
+        """
+        self._check_fitted()
+        state = {name: getattr(self, name) for name in self.fitted}
+        tensors = {
+            f"state.{name}": torch.as_tensor(value).cpu().contiguous()
+            for name, value in state.items()
+            if isinstance(value, np.ndarray | Tensor)
+        }
+        tensors |= {f"backbone.{name}": t for name, t in self.backbone_.state().items()}
+        header = {
+            "format": FORMAT,
+            "detector": self.name,
+            "parameters": self.parameters(),
+            "backbone": {
+                "layers": self.backbone_.layers,
+                "weights_sha256": self.backbone_.weights_sha256,
+            },
+            "state": {name: v for name, v in state.items() if f"state.{name}" not in tensors},
+        }
+        with atomic_path(path) as temporary:
+            safetensors.torch.save_file(tensors, temporary, {"anomalist": json.dumps(header)})
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | None = None) -> Self:
+        """Read a detector that :meth:`save` wrote; no code from the file is run.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        device : str, optional
+            Where to run, instead of the device that it was fitted with.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is damaged, of another version or of another detector.
+        """
+        header, tensors = read_model(path)
+        if header.get("detector") != cls.name:
+            raise ModelFileError(f"{path} holds a {header.get('detector')}, not a {cls.name}")
+        try:
+            parameters = header["parameters"]
+            for key, value in parameters.items():
+                if isinstance(value, list):
+                    parameters[key] = tuple(value)
+            if device is not None:
+                parameters["device"] = device
+            self = cls(**parameters)
+            self.backbone_ = Backbone.from_state(
+                self.backbone,
+                header["backbone"]["layers"],
+                _below("backbone.", tensors),
+                header["backbone"]["weights_sha256"],
+                device=pick_device(self.device),
+            )
+            state = {**header["state"], **_below("state.", tensors)}
+            for name in cls.fitted:
+                value = state[name]
+                setattr(self, name, value.numpy() if isinstance(value, Tensor) else value)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelFileError(
+                f"{path} is damaged: its header lacks or garbles {error}"
+            ) from error
+        self._restore()
+        return self
+
+    def _restore(self) -> None:  # noqa: B027 - most detectors have nothing to rebuild
+        """Rebuild after loading what follows from the fitted arrays."""
+
+
+def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the header and the tensors of a model file.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model file, or of a newer version.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})["anomalist"])
+            version = header["format"]
+            if version != FORMAT:
+                raise ModelFileError(
+                    f"{path} has format {version}, this anomalist reads {FORMAT}: update anomalist"
+                )
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ModelFileError(f"no model file at {path}") from None
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"{path} isn't a detector that anomalist saved") from error
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def presets(detector: str) -> dict[str, dict[str, Any]]:
+    """Return the shipped presets of a detector: hyperparameters by preset name.
+
+    Examples
+    --------
+    >>> sorted(presets("patchcore"))
+    ['efficientnet_lite0', 'resnet18', 'wide_resnet50_2']
+    """
+    folder = files("anomalist.detectors") / "presets" / detector
+    found = {}
+    if folder.is_dir():
+        for file in sorted(folder.iterdir(), key=lambda f: f.name):
+            values = yaml.safe_load(file.read_text(encoding="utf-8"))
+            found[file.name.removesuffix(".yaml")] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in values.items()
+            }
+    return found
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device of that name, or the best that is there for ``auto``.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such device on this machine.
+
+    Examples
+    --------
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    kind = device.split(":")[0]
+    if kind not in there:
+        raise ParameterError(f"device must be auto, cpu, cuda or mps, not {device!r}")
+    if not there[kind]:
+        raise ParameterError(f"this machine has no {kind} device: choose --device auto or cpu")
+    return torch.device(device)
+
+
+def enlarge(patch_scores: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """Interpolate patch scores bilinearly to the input's size and smooth them.
+
+    Both steps are linear and separable, so together they are one small matrix a side.
+
+    Parameters
+    ----------
+    patch_scores : Tensor of shape (B, h, w)
+        A score a patch.
+    size : (int, int)
+        Height and width to reach, in pixels.
+    sigma : float
+        Standard deviation of the Gaussian in pixels, cut at four of it, mirrored at borders as by
+        ``scipy.ndimage.gaussian_filter``; 0 leaves it out.
+
+    Returns
+    -------
+    Tensor of shape (B, H, W)
+
+    Examples
+    --------
+    >>> enlarge(torch.ones(1, 2, 2), (8, 8), sigma=4.0).round(decimals=5).unique()
+    tensor([1.])
+    """
+    rows = _operator(patch_scores.shape[1], size[0], sigma).to(patch_scores.device)
+    columns = _operator(patch_scores.shape[2], size[1], sigma).to(patch_scores.device)
+    return rows @ patch_scores @ columns.T
+
+
+@lru_cache(maxsize=16)
+def _operator(source: int, target: int, sigma: float) -> Tensor:
+    """The (target, source) matrix that interpolates bilinearly, then smooths."""
+    identity = torch.eye(source, dtype=torch.float64)[None]
+    upsample = F.interpolate(identity, target, mode="linear", align_corners=False)[0].T.numpy()
+    if sigma > 0:
+        upsample = _gaussian(target, sigma) @ upsample
+    return torch.from_numpy(upsample).float()
+
+
+def _gaussian(size: int, sigma: float) -> npt.NDArray[np.float64]:
+    radius = int(4 * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel /= kernel.sum()
+    mirrored = np.pad(np.arange(size), radius, mode="symmetric")
+    matrix = np.zeros((size, size))
+    for i in range(size):
+        np.add.at(matrix[i], mirrored[i : i + 2 * radius + 1], kernel)
+    return matrix

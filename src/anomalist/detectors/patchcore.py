@@ -1,0 +1,132 @@
+"""PatchCore: the distance to the nearest of a coreset of good patches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anomalist.detectors.base import Detector, enlarge
+from anomalist.errors import ParameterError
+from anomalist.features import patch_embeddings
+from anomalist.neighbors import Index, StreamingCoreset
+
+
+@dataclass(kw_only=True, eq=False)
+class PatchCore(Detector):
+    """Distance of each patch to the nearest of a coreset of good patches (Roth et al., CVPR 2022).
+
+    Patch embeddings are feature maps averaged over a neighbourhood, deeper layers upsampled
+    (section 3.1). The bank keeps a coreset of them, picked by the exact farthest-first traversal
+    (section 3.2, algorithm 1). A patch scores its distance to the bank; an image scores that of
+    its farthest patch, re-weighted by how rare the patch's neighbourhood in the bank is (section
+    3.3, equation 7).
+
+    Parameters
+    ----------
+    coreset_ratio : float
+        Share of the patches that the bank keeps, above 0 and at most 1.
+    coreset_size : int, optional
+        Number of patches that the bank keeps, instead of a share.
+    num_neighbors : int
+        Bank patches that re-weight the image score, b in equation 7; 1 leaves the plain maximum.
+    neighbourhood : int
+        Side of the neighbourhood over which features are averaged, p in section 3.1; odd.
+    sigma : float
+        Standard deviation, in pixels, of the Gaussian that smooths the map.
+    memory_limit_mb : int
+        Ceiling, in MB, of the memory for patches while fitting. Beyond it the coreset is picked by
+        merge-and-reduce, see :class:`~anomalist.neighbors.StreamingCoreset` for what then holds.
+
+    Attributes
+    ----------
+    bank_ : float32 array of shape (n, C)
+        The coreset.
+    coverage_radius_ : float
+        No good patch seen while fitting lies farther from the bank.
+
+    Examples
+    --------
+    >>> PatchCore(coreset_ratio=0.01).coreset_ratio
+    0.01
+    """
+
+    name: ClassVar[str] = "patchcore"
+    fitted: ClassVar[tuple[str, ...]] = ("bank_", "coverage_radius_")
+
+    coreset_ratio: float = 0.1
+    coreset_size: int | None = None
+    num_neighbors: int = 9
+    neighbourhood: int = 3
+    sigma: float = 4.0
+    memory_limit_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.coreset_ratio <= 1:
+            raise ParameterError(
+                f"coreset_ratio must be above 0 and at most 1, not {self.coreset_ratio}"
+            )
+        for name in ("coreset_size", "num_neighbors", "memory_limit_mb"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"{name} must be at least 1, not {value}")
+        if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
+            raise ParameterError(
+                f"neighbourhood must be odd and positive, not {self.neighbourhood}"
+            )
+        if self.sigma < 0:
+            raise ParameterError(f"sigma must not be negative, not {self.sigma}")
+
+    def _fit(self, features: Iterator[list[Tensor]], count: int) -> None:
+        stream = None
+        for maps in features:
+            patches = patch_embeddings(maps, self.neighbourhood)
+            if stream is None:
+                total = count * patches.shape[1] * patches.shape[2]
+                size = self.coreset_size or max(1, int(total * self.coreset_ratio))
+                stream = StreamingCoreset(
+                    size, total, memory_limit_mb=self.memory_limit_mb, seed=self.seed
+                )
+            stream.add(patches.flatten(0, 2).cpu().numpy())
+        assert stream is not None
+        self.bank_, self.coverage_radius_ = stream.finish()
+        self._restore()
+
+    def _restore(self) -> None:
+        self._index = Index(self.bank_)
+
+    def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        patches = patch_embeddings(features, self.neighbourhood)
+        batch, height, width, channels = patches.shape
+        distances, nearest = self._index.query(patches.reshape(-1, channels).cpu().numpy(), 1)
+        by_image = distances.reshape(batch, height * width)
+        farthest = by_image.argmax(axis=1)
+        rows = np.arange(batch)
+        scores = by_image[rows, farthest]
+        if self.num_neighbors > 1 and len(self.bank_) > 1:
+            query = patches.flatten(1, 2).cpu().numpy()[rows, farthest]
+            scores = scores * self._rarity(query, nearest.reshape(batch, -1)[rows, farthest])
+        return torch.from_numpy(scores), torch.from_numpy(by_image).reshape(batch, height, width)
+
+    def _rarity(
+        self, patches: npt.NDArray[np.float32], nearest: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """The weight of equation 7: 1 - softmax of the distances to the neighbourhood of m*."""
+        closest = self.bank_[nearest]
+        _, neighbours = self._index.query(closest, min(self.num_neighbors, len(self.bank_)))
+        around = np.linalg.norm(self.bank_[neighbours] - patches[:, None], axis=2)
+        to_nearest = np.linalg.norm(closest - patches, axis=1)
+        # The largest distance is taken out of the exponents, which would overflow otherwise.
+        shift = around.max(axis=1)
+        share = np.exp(to_nearest - shift) / np.exp(around - shift[:, None]).sum(axis=1)
+        weight: npt.NDArray[np.float32] = 1 - share
+        return weight
+
+    def _enlarge(self, patch_scores: Tensor) -> Tensor:
+        return enlarge(patch_scores, self.transform.output_size, self.sigma)

@@ -1,0 +1,111 @@
+"""Per-region overlap: how much of each defect is found, large and small ones counting alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from anomalist.errors import DataError, ParameterError
+from anomalist.metrics.classification import Curve, thin
+from anomalist.metrics.ranking import Ranking, check_binary, rank
+from anomalist.metrics.regions import find_regions
+
+
+def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = 0.3) -> float:
+    """Area under the per-region-overlap curve up to a false positive rate, divided by that rate.
+
+    A region is an 8-connected part of a mask; the overlap at a threshold is the share of a
+    region's pixels that reach it, averaged over the regions of all images. The false positive
+    rate is over all normal pixels, those of good images included. Exact over all thresholds.
+
+    Parameters
+    ----------
+    maps : array of shape (N, H, W)
+        Finite numbers, higher where more anomalous.
+    masks : array of shape (N, H, W)
+        True or 1 where a pixel is defective, False or 0 where it is normal.
+    fpr_limit : float
+        Where the curve is cut off, above 0 and at most 1.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If shapes differ or aren't (N, H, W), a map value is NaN or infinite, a mask value is
+        neither 0 nor 1, or the masks hold no defective or no normal pixel.
+    ParameterError
+        If ``fpr_limit`` isn't above 0 and at most 1.
+
+    References
+    ----------
+    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021), section 4.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> masks = np.zeros((1, 4, 4), dtype=bool)
+    >>> masks[0, :2, :2] = True
+    >>> maps = np.arange(16.0, 0.0, -1.0).reshape(1, 4, 4)
+    >>> round(pro(maps, masks), 4)
+    0.7778
+    """
+    check_fpr_limit(fpr_limit)
+    return float(_rank_regions(maps, masks).pro(fpr_limit))
+
+
+def pro_curve(
+    maps: npt.ArrayLike, masks: npt.ArrayLike, *, max_points: int | None = None
+) -> Curve:
+    """Corners of the per-region-overlap curve, joined by straight lines.
+
+    Parameters
+    ----------
+    maps : array of shape (N, H, W)
+        Finite numbers, higher where more anomalous.
+    masks : array of shape (N, H, W)
+        True or 1 where a pixel is defective, False or 0 where it is normal.
+    max_points : int, optional
+        Keep this many points at most, spread evenly along the curve, for a plot.
+
+    Returns
+    -------
+    false_positive_rate, overlap : arrays of shape (K,)
+        From (0, 0) to (1, 1), both ascending.
+
+    Raises
+    ------
+    DataError
+        As for `pro`.
+    ParameterError
+        If ``max_points`` is less than 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> masks = np.zeros((1, 2, 2), dtype=bool)
+    >>> masks[0, 0] = True
+    >>> fpr, overlap = pro_curve(np.array([[[4.0, 2.0], [3.0, 1.0]]]), masks)
+    >>> fpr.tolist(), overlap.tolist()
+    ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
+    """
+    ranking = _rank_regions(maps, masks)
+    assert ranking.overlap is not None
+    fp, overlap = ranking.vertices(np.minimum(ranking.overlap, 1.0))
+    return thin(fp / ranking.n_negative, overlap, max_points)
+
+
+def check_fpr_limit(fpr_limit: float) -> None:
+    """Refuse a limit at which the area means nothing."""
+    if not 0 < fpr_limit <= 1:
+        raise ParameterError(f"fpr_limit must be above 0 and at most 1, not {fpr_limit}")
+
+
+def _rank_regions(maps: npt.ArrayLike, masks: npt.ArrayLike) -> Ranking:
+    masks = check_binary(np.asarray(masks), "masks")
+    if masks.ndim != 3:
+        raise DataError(f"maps and masks must have shape (N, H, W); masks have {masks.shape}")
+    return rank(maps, masks, find_regions(masks).weights)

@@ -1,0 +1,188 @@
+"""Positives ranked against negatives: the one structure from which every metric is read."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anomalist.errors import DataError
+
+Array = npt.NDArray[Any]
+
+CHUNK = 1 << 24
+"""Scores that one thread sorts at a time: 64 MB of float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What lies at and above each distinct value of the K that positives take.
+
+    Between two such values only false positives are added, so these K rows say all that the
+    ROC, precision-recall and per-region-overlap curves hold. Counts may have leading axes, one
+    row per resample.
+
+    Parameters
+    ----------
+    thresholds : array of shape (K,)
+        The distinct scores of positives, descending.
+    tp, fp : arrays of shape (..., K)
+        Positives and negatives that score the threshold or more.
+    fp_above : array of shape (..., K)
+        Negatives that score more than the threshold.
+    n_positive, n_negative : arrays of shape (..., 1)
+        All positives and negatives.
+    overlap : array of shape (..., K), optional
+        Share of a region that scores the threshold or more, averaged over regions.
+    """
+
+    thresholds: Array
+    tp: Array
+    fp: Array
+    fp_above: Array
+    n_positive: Array
+    n_negative: Array
+    overlap: npt.NDArray[np.float64] | None = None
+
+    def auroc(self) -> Array:
+        """Chance that a positive outscores a negative, a tie counting half, of shape (...)."""
+        outscored_twice = 2 * self.n_negative - self.fp - self.fp_above
+        area = (np.diff(self.tp, prepend=0) * outscored_twice).sum(axis=-1)
+        return area / (2 * self.n_positive * self.n_negative)[..., 0]
+
+    def average_precision(self) -> Array:
+        """Precision averaged over positives, of shape (...)."""
+        precision = self.tp / np.maximum(self.tp + self.fp, 1)
+        return (np.diff(self.tp, prepend=0) * precision).sum(axis=-1) / self.n_positive[..., 0]
+
+    def f1(self) -> Array:
+        """F1 at each threshold, of shape (..., K)."""
+        return 2 * self.tp / (self.n_positive + self.tp + self.fp)
+
+    def pro(self, fpr_limit: float) -> Array:
+        """Area under the overlap curve up to ``fpr_limit``, divided by it, of shape (...)."""
+        assert self.overlap is not None
+        limit = fpr_limit * self.n_negative
+        before = np.concatenate([np.zeros_like(self.overlap[..., :1]), self.overlap], axis=-1)
+        flat_from = np.concatenate([np.zeros_like(self.fp[..., :1]), self.fp], axis=-1)
+        flat_to = np.concatenate([self.fp_above, self.n_negative], axis=-1)
+        flat = before * (np.minimum(flat_to, limit) - np.minimum(flat_from, limit))
+        # Where negatives tie with positives the curve climbs, perhaps past the limit.
+        tied = self.fp - self.fp_above
+        inside = np.minimum(self.fp, limit) - np.minimum(self.fp_above, limit)
+        gain = (self.overlap - before[..., :-1]) * inside / np.maximum(tied, 1)
+        climb = inside * (before[..., :-1] + gain / 2)
+        return (flat.sum(axis=-1) + climb.sum(axis=-1)) / limit[..., 0]
+
+    def vertices(self, heights: Array) -> tuple[Array, Array]:
+        """Corners (false positives, height) of a curve that has ``heights`` at the thresholds."""
+        x = np.stack([self.fp_above, self.fp], axis=-1).ravel()
+        y = np.stack([np.concatenate([heights[:1] * 0, heights[:-1]]), heights], axis=-1).ravel()
+        x = np.concatenate([[0], x, self.n_negative])
+        y = np.concatenate([[0], y, heights[-1:]])
+        corner = np.concatenate([[True], (np.diff(x) != 0) | (np.diff(y) != 0)])
+        return x[corner], y[corner]
+
+
+def rank(
+    scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.NDArray[np.float64] | None = None
+) -> Ranking:
+    """Rank positives among negatives, with ``weights`` of the P positives that sum to overlap 1."""
+    scores, labels = check_scores_and_labels(scores, labels)
+    positives = scores[labels]
+    if len(positives) in (0, len(scores)):
+        kind = "negative (0)" if len(positives) == 0 else "positive (1)"
+        raise DataError(f"all {len(scores)} labels are {kind}: the metric needs both classes")
+    order = None if weights is None else np.argsort(positives)
+    ascending = np.sort(positives) if order is None else positives[order]
+    check_finite(ascending)
+    first = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))
+    at_least, above = _count_negatives(scores, labels, ascending[first])
+    overlap = None
+    if weights is not None:
+        overlap = np.cumsum(weights[order][::-1])[len(positives) - 1 - first[::-1]]
+    return Ranking(
+        thresholds=ascending[first][::-1],
+        tp=(len(positives) - first)[::-1],
+        fp=at_least[::-1],
+        fp_above=above[::-1],
+        n_positive=np.array([len(positives)]),
+        n_negative=np.array([len(scores) - len(positives)]),
+        overlap=overlap,
+    )
+
+
+def check_scores_and_labels(
+    scores: npt.ArrayLike, labels: npt.ArrayLike
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Flat scores and flat boolean labels, or a DataError that says what is wrong with them."""
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    if scores.dtype.kind not in "biuf":
+        raise DataError(f"scores must be real numbers, not of dtype {scores.dtype}")
+    if scores.shape != labels.shape:
+        raise DataError(f"scores have shape {scores.shape}, labels {labels.shape}")
+    if scores.size == 0:
+        raise DataError("there are no scores: the metric needs both classes")
+    return scores.reshape(-1), check_binary(labels).reshape(-1)
+
+
+def check_binary(labels: Array, name: str = "labels") -> npt.NDArray[np.bool_]:
+    """``labels`` as booleans, if they are all 0 or 1."""
+    if labels.dtype == np.bool_:
+        return labels
+    if labels.dtype.kind not in "iuf":
+        raise DataError(f"{name} must be 0 or 1, not of dtype {labels.dtype}")
+    positive = labels == 1
+    other = labels[~positive & (labels != 0)]
+    if other.size:
+        raise DataError(f"{name} must be 0 or 1, not {other[0]}")
+    return positive
+
+
+def check_finite(ascending: Array) -> None:
+    """Refuse NaN and infinity, which sorting puts at the ends."""
+    if ascending.size and not np.isfinite(ascending[[0, -1]]).all():
+        raise DataError("scores must be finite numbers: they hold NaN or infinity")
+
+
+def _count_negatives(
+    scores: Array, labels: npt.NDArray[np.bool_], ascending: Array
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Count the negatives at or above, and those above, each of the ascending thresholds."""
+    at_least = np.zeros(len(ascending), np.int64)
+    above = np.zeros(len(ascending), np.int64)
+    count = partial(_count_chunk, scores, labels, ascending)
+    # NumPy lets go of the interpreter while it sorts and searches, so threads share the work.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        for not_below, beyond in pool.map(count, range(0, len(scores), CHUNK)):
+            at_least += not_below
+            above += beyond
+    return at_least, above
+
+
+def _count_chunk(
+    scores: Array, labels: npt.NDArray[np.bool_], ascending: Array, start: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    chunk = slice(start, start + CHUNK)
+    negatives = scores[chunk][~labels[chunk]]
+    negatives.sort()
+    check_finite(negatives)
+    return at_or_above(negatives, ascending)
+
+
+def at_or_above(
+    ascending: Array, thresholds: Array
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Count the values that reach, and those that exceed, each of the ascending thresholds."""
+    below = np.searchsorted(ascending, thresholds, side="left")
+    not_above = below.copy()
+    # Few values tie with a threshold unless scores are coarse, so most need no second search.
+    if ascending.size:
+        tied = ascending[np.minimum(below, len(ascending) - 1)] == thresholds
+        not_above[tied] = np.searchsorted(ascending, thresholds[tied], side="right")
+    return len(ascending) - below, len(ascending) - not_above
