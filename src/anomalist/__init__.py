@@ -1,3 +1,47 @@
 """anomalist finds defects in images after seeing only good ones."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anomalist.data import Folder, ImageSet, MVTecAD, VisA, open_dataset
+    from anomalist.detectors import DETECTORS, Detector, PatchCore, load
+    from anomalist.errors import AnomalistError
+    from anomalist.metrics import Metrics, evaluate
+    from anomalist.predictions import Predictions
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "DETECTORS",
+    "AnomalistError",
+    "Detector",
+    "Folder",
+    "ImageSet",
+    "MVTecAD",
+    "Metrics",
+    "PatchCore",
+    "Predictions",
+    "VisA",
+    "evaluate",
+    "load",
+    "open_dataset",
+]
+
+_PACKAGES = ("data", "detectors", "errors", "metrics", "predictions")
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported when they are asked for: torch takes seconds that a --help need not wait.
+    if name in __all__:
+        for package in _PACKAGES:
+            module = importlib.import_module(f"anomalist.{package}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'anomalist' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

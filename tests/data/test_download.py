@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import json
 import re
@@ -17,9 +18,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from anomalist.data import download as module
 from anomalist.data.download import SOURCES, Archive, download
 from anomalist.errors import DownloadError, ParameterError
+
+# anomalist.data may have a function of the module's name.
+module = importlib.import_module("anomalist.data.download")
 
 MVTEC_FOLDERS = ("train/good", "test/good", "test/hole", "ground_truth/hole")
 
@@ -339,6 +342,32 @@ def test_interrupt_while_extracting_keeps_the_archive(
     assert len(server.requests) == 1
 
 
+def test_interrupt_while_verifying_keeps_the_download(
+    server: Server, small_mvtec: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Path) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "sha256_of", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            download("mvtec_ad", tmp_path)
+    download("mvtec_ad", tmp_path)
+    assert categories_in(tmp_path) == {"bottle", "screw"}
+    assert len(server.requests) == 1
+
+
+def test_what_a_killed_extraction_left_is_cleared(
+    server: Server, small_mvtec: dict[str, bytes], tmp_path: Path
+) -> None:
+    stale = tmp_path / ".anomalist-download" / "extracting" / "bottle" / "stale.png"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    download("mvtec_ad", tmp_path)
+    assert not (tmp_path / "bottle" / "stale.png").exists()
+    assert not (tmp_path / ".anomalist-download").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "size"),
     [
@@ -652,7 +681,7 @@ def test_archive_without_the_category(server: Server, tmp_path: Path) -> None:
     url = server.add("bottle.tar", tar_of(mvtec_files("bottle", size=10)))
     with pytest.raises(DownloadError, match=r"cable isn't in it.*it holds bottle;.*--categories"):
         download("mvtec_ad", tmp_path, url=url)
-    assert categories_in(tmp_path) == set()
+    assert tree(tmp_path) == {}
 
     # The address may have a better file by now: one that couldn't be verified isn't used again.
     server.add("bottle.tar", tar_of(mvtec_files("bottle", "cable", size=10)))

@@ -11,6 +11,7 @@ import torch
 
 from anomalist.errors import ParameterError
 from anomalist.features import Backbone, find_weights, timm_name
+from anomalist.features.folding import fold_batch_norms
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,37 @@ def test_papers_weights_are_pinned() -> None:
 def test_layers_that_make_no_sense_are_refused(layers: list[str], resnet_file: Path) -> None:
     with pytest.raises(ParameterError, match="layer"):
         Backbone("resnet18", layers, weights=resnet_file)
+
+
+class _Twice(torch.nn.Module):
+    """Uses its convolution's output both with and without the normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 4, 3)
+        self.norm = torch.nn.BatchNorm2d(4)
+        torch.nn.init.constant_(self.norm.weight, 3.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.convolution(x)
+        return x + self.norm(x)
+
+
+def test_a_convolution_that_is_used_twice_is_not_folded() -> None:
+    torch.manual_seed(0)
+    network, image = _Twice().eval(), torch.randn(1, 3, 8, 8)
+    before = network(image)
+    fold_batch_norms(network, lambda: [network(image)])
+    assert torch.equal(network(image), before)
+    assert isinstance(network.norm, torch.nn.BatchNorm2d)
+
+
+def test_a_layer_inside_a_pair_keeps_its_own_output(
+    images: npt.NDArray[np.uint8], resnet_file: Path
+) -> None:
+    model = timm.create_model("resnet18").eval()
+    model.load_state_dict(safetensors.torch.load_file(resnet_file))
+    with torch.inference_mode():
+        expected = model.conv1(normalised(images, model))
+    got = Backbone("resnet18", ["conv1", "layer1"], weights=resnet_file)(images)[0]
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)

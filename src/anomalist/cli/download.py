@@ -28,8 +28,7 @@ def run(arguments: Namespace) -> None:
     source = SOURCES.get(arguments.dataset)
     if source is None:
         raise ParameterError(f"no data set {arguments.dataset!r}; there are {', '.join(SOURCES)}")
-    console.print(f"{source.title}: licence {source.licence} ({source.licence_url})")
-    console.print(source.terms)
+    console.print(source.notice, markup=False)
     with bytes_progress(f"downloading {source.name}") as show:
         root = download(
             source.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -87,7 +87,7 @@ class BenchmarkProgress:
 
 
 @contextmanager
-def bytes_progress(text: str) -> Iterator[Progress]:
+def bytes_progress(text: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show the progress of a transfer in bytes, with speed and time left."""
     with Progress(
         TextColumn("{task.description}"),
@@ -97,8 +97,14 @@ def bytes_progress(text: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=console,
     ) as bar:
-        bar.add_task(text, total=None)
-        yield bar
+        task = bar.add_task(text, total=None)
+
+        def show(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+            if done == total:
+                bar.update(task, description="verifying and extracting")
+
+        yield show
 
 
 def duration(seconds: float) -> str:

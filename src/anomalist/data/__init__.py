@@ -1,0 +1,35 @@
+"""Folders of images become image sets, and image sets become batches of pixels."""
+
+from anomalist.data.download import SOURCES, download
+from anomalist.data.folder import Folder, open_dataset
+from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image, read_mask
+from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
+from anomalist.data.layout import list_images
+from anomalist.data.loader import load_batches, load_masks
+from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.samples import make_sample_set
+from anomalist.data.transforms import Interpolation, Transform
+from anomalist.data.visa import VisA
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SOURCES",
+    "Category",
+    "Dataset",
+    "Folder",
+    "ImageSet",
+    "Interpolation",
+    "MVTecAD",
+    "Sample",
+    "Transform",
+    "VisA",
+    "download",
+    "image_size",
+    "list_images",
+    "load_batches",
+    "load_masks",
+    "make_sample_set",
+    "open_dataset",
+    "read_image",
+    "read_mask",
+]

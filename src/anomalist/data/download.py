@@ -25,6 +25,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from anomalist.errors import DownloadError, ParameterError
+from anomalist.files import sha256_of, write_text
 
 Progress = Callable[[int, int | None], None]
 
@@ -471,8 +472,7 @@ def _fetch(
     else:
         transfer.run()
     if archive.sha256 is not None:
-        with part.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        found = sha256_of(part)
         if found != archive.sha256:
             part.unlink()
             transfer.state_file.unlink(missing_ok=True)
@@ -682,7 +682,7 @@ def _install(
                     f"categories asked for it holds {_list(held) or 'none'}; ask for those with "
                     "categories (--categories), or give another url."
                 )
-        (root / _NOTICE_FILE).write_text(source.notice, encoding="utf-8")
+        write_text(root / _NOTICE_FILE, source.notice)
         # Categories last: where one is, all that it shares with others is too.
         for name in (*source.shared, *names):
             if (staging / name).exists() and not (root / name).exists():

@@ -17,12 +17,10 @@ import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import torch
-import torch.nn.functional as F  # noqa: N812
 import yaml
 from torch import Tensor
 
-from anomalist.data import ImageSet, Transform, load_batches, load_masks
-from anomalist.data.transforms import Interpolation
+from anomalist.data import ImageSet, Interpolation, Transform, load_batches, load_masks
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone
 from anomalist.files import atomic_path
@@ -400,11 +398,16 @@ def enlarge(patch_scores: Tensor, size: tuple[int, int], sigma: float) -> Tensor
 @lru_cache(maxsize=16)
 def _operator(source: int, target: int, sigma: float) -> Tensor:
     """The (target, source) matrix that interpolates bilinearly, then smooths."""
-    identity = torch.eye(source, dtype=torch.float64)[None]
-    upsample = F.interpolate(identity, target, mode="linear", align_corners=False)[0].T.numpy()
+    # Half-pixel centres, the border repeated: what torch calls align_corners=False.
+    position = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    left = np.minimum(position.astype(int), max(source - 2, 0))
+    matrix = np.zeros((target, source))
+    rows = np.arange(target)
+    matrix[rows, left] = 1 - (position - left)
+    matrix[rows, np.minimum(left + 1, source - 1)] += position - left
     if sigma > 0:
-        upsample = _gaussian(target, sigma) @ upsample
-    return torch.from_numpy(upsample).float()
+        matrix = _gaussian(target, sigma) @ matrix
+    return torch.from_numpy(matrix.astype(np.float32))
 
 
 def _gaussian(size: int, sigma: float) -> npt.NDArray[np.float64]:

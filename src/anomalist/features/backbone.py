@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from anomalist.errors import ParameterError, WeightsError
+from anomalist.features.folding import fold_batch_norms
 from anomalist.features.weights import find_weights, read_weights, timm_name
 
 _STRIDE = re.compile(r"stride(\d+)")
@@ -130,7 +131,10 @@ class Backbone:
         wrong = [n for n, t in kept.items() if n not in state or state[n].shape != t.shape]
         if wrong:
             raise WeightsError(f"{source} has no tensor {wrong[0]} that fits {self.name}")
-        self._network.load_state_dict({n: state[n] for n in kept})
+        self._state = {name: state[name] for name in kept}
+        self._network.load_state_dict(self._state)
+        example = torch.zeros(1, *self._network.pretrained_cfg["input_size"])
+        fold_batch_norms(self._network, lambda: list(self._run(example).values()))
         self._network.to(self.device, memory_format=torch.channels_last)
         self._mean, self._std = self._mean.to(self.device), self._std.to(self.device)
 
@@ -148,6 +152,8 @@ class Backbone:
             self._network(images)
         except _AllCaptured:
             return self._captured
+        except torch.OutOfMemoryError:
+            raise
         except (AssertionError, RuntimeError, ValueError) as error:
             height, width = images.shape[-2:]
             made_for = self._network.pretrained_cfg["input_size"][-1]
@@ -185,8 +191,8 @@ class Backbone:
             return [_as_map(captured[layer], self._network, size) for layer in self.layers]
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors of the part of the network that is run, on the CPU."""
-        return {name: t.cpu().contiguous() for name, t in self._network.state_dict().items()}
+        """Return the weights of the part of the network that is run, on the CPU."""
+        return {name: tensor.contiguous() for name, tensor in self._state.items()}
 
 
 class _AllCaptured(Exception):  # noqa: N818 - a signal, not an error

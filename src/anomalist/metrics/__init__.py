@@ -1,0 +1,29 @@
+"""Metrics as pure functions: AUROC, AP, F1, PRO, their curves and their intervals."""
+
+from anomalist.metrics.bootstrap import bootstrap_interval
+from anomalist.metrics.classification import (
+    auroc,
+    average_precision,
+    best_f1,
+    f1_at,
+    false_alarm_rate,
+    pr_curve,
+    roc_curve,
+)
+from anomalist.metrics.evaluation import Metrics, evaluate
+from anomalist.metrics.pro import pro, pro_curve
+
+__all__ = [
+    "Metrics",
+    "auroc",
+    "average_precision",
+    "best_f1",
+    "bootstrap_interval",
+    "evaluate",
+    "f1_at",
+    "false_alarm_rate",
+    "pr_curve",
+    "pro",
+    "pro_curve",
+    "roc_curve",
+]

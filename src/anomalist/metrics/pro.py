@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.classification import Curve, thin
-from anomalist.metrics.ranking import Ranking, check_binary, rank
+from anomalist.metrics.ranking import FPR_LIMIT, Ranking, check_binary, rank
 from anomalist.metrics.regions import find_regions
 
 
-def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = 0.3) -> float:
+def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = FPR_LIMIT) -> float:
     """Area under the per-region-overlap curve up to a false positive rate, divided by that rate.
 
     A region is an 8-connected part of a mask; the overlap at a threshold is the share of a
@@ -42,7 +42,7 @@ def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = 0.3) -> fl
 
     References
     ----------
-    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021), section 4.3.
+    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 
     Examples
     --------
@@ -51,15 +51,13 @@ def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = 0.3) -> fl
     >>> masks[0, :2, :2] = True
     >>> maps = np.arange(16.0, 0.0, -1.0).reshape(1, 4, 4)
     >>> round(pro(maps, masks), 4)
-    0.7778
+    0.7222
     """
     check_fpr_limit(fpr_limit)
     return float(_rank_regions(maps, masks).pro(fpr_limit))
 
 
-def pro_curve(
-    maps: npt.ArrayLike, masks: npt.ArrayLike, *, max_points: int | None = None
-) -> Curve:
+def pro_curve(maps: npt.ArrayLike, masks: npt.ArrayLike, *, max_points: int | None = None) -> Curve:
     """Corners of the per-region-overlap curve, joined by straight lines.
 
     Parameters

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import DataError
+from anomalist.metrics.threads import threaded_map
 
 Array = npt.NDArray[Any]
+
+FPR_LIMIT = 0.3
+"""Where the field cuts the per-region-overlap curve off."""
 
 CHUNK = 1 << 24
 """Scores that one thread sorts at a time: 64 MB of float32."""
@@ -52,17 +54,21 @@ class Ranking:
     def auroc(self) -> Array:
         """Chance that a positive outscores a negative, a tie counting half, of shape (...)."""
         outscored_twice = 2 * self.n_negative - self.fp - self.fp_above
-        area = (np.diff(self.tp, prepend=0) * outscored_twice).sum(axis=-1)
-        return area / (2 * self.n_positive * self.n_negative)[..., 0]
+        outscored = (np.diff(self.tp, prepend=0) * outscored_twice).sum(axis=-1, keepdims=True)
+        area: Array = outscored / (2 * self.n_positive * self.n_negative)
+        return area[..., 0]
 
     def average_precision(self) -> Array:
         """Precision averaged over positives, of shape (...)."""
         precision = self.tp / np.maximum(self.tp + self.fp, 1)
-        return (np.diff(self.tp, prepend=0) * precision).sum(axis=-1) / self.n_positive[..., 0]
+        summed = (np.diff(self.tp, prepend=0) * precision).sum(axis=-1, keepdims=True)
+        mean: Array = summed / self.n_positive
+        return mean[..., 0]
 
     def f1(self) -> Array:
         """F1 at each threshold, of shape (..., K)."""
-        return 2 * self.tp / (self.n_positive + self.tp + self.fp)
+        f1: Array = 2 * self.tp / (self.n_positive + self.tp + self.fp)
+        return f1
 
     def pro(self, fpr_limit: float) -> Array:
         """Area under the overlap curve up to ``fpr_limit``, divided by it, of shape (...)."""
@@ -77,7 +83,20 @@ class Ranking:
         inside = np.minimum(self.fp, limit) - np.minimum(self.fp_above, limit)
         gain = (self.overlap - before[..., :-1]) * inside / np.maximum(tied, 1)
         climb = inside * (before[..., :-1] + gain / 2)
-        return (flat.sum(axis=-1) + climb.sum(axis=-1)) / limit[..., 0]
+        area = flat.sum(axis=-1, keepdims=True) + climb.sum(axis=-1, keepdims=True)
+        mean: Array = area / limit
+        return mean[..., 0]
+
+    def values(self) -> dict[str, Array]:
+        """Every metric that the ranking gives, by name, each of shape (...)."""
+        values = {
+            "AUROC": self.auroc(),
+            "AP": self.average_precision(),
+            "F1Score": self.f1().max(axis=-1),
+        }
+        if self.overlap is not None:
+            values["PRO"] = self.pro(FPR_LIMIT)
+        return values
 
     def vertices(self, heights: Array) -> tuple[Array, Array]:
         """Corners (false positives, height) of a curve that has ``heights`` at the thresholds."""
@@ -137,7 +156,7 @@ def check_binary(labels: Array, name: str = "labels") -> npt.NDArray[np.bool_]:
         return labels
     if labels.dtype.kind not in "iuf":
         raise DataError(f"{name} must be 0 or 1, not of dtype {labels.dtype}")
-    positive = labels == 1
+    positive: npt.NDArray[np.bool_] = labels == 1
     other = labels[~positive & (labels != 0)]
     if other.size:
         raise DataError(f"{name} must be 0 or 1, not {other[0]}")
@@ -157,11 +176,9 @@ def _count_negatives(
     at_least = np.zeros(len(ascending), np.int64)
     above = np.zeros(len(ascending), np.int64)
     count = partial(_count_chunk, scores, labels, ascending)
-    # NumPy lets go of the interpreter while it sorts and searches, so threads share the work.
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        for not_below, beyond in pool.map(count, range(0, len(scores), CHUNK)):
-            at_least += not_below
-            above += beyond
+    for not_below, beyond in threaded_map(count, range(0, len(scores), CHUNK)):
+        at_least += not_below
+        above += beyond
     return at_least, above
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from anomalist.metrics.threads import threaded_map
 
 EIGHT_NEIGHBORS = np.ones((3, 3), dtype=bool)
 
@@ -32,20 +31,20 @@ class Regions:
     @property
     def weights(self) -> npt.NDArray[np.float64]:
         """What each defective pixel adds to the overlap averaged over all regions, shape (P,)."""
-        return np.concatenate(self.inverse_area) / max(self.per_image.sum(), 1)
+        weights: npt.NDArray[np.float64] = np.concatenate(self.inverse_area)
+        return weights / max(int(self.per_image.sum()), 1)
 
 
 def find_regions(masks: npt.NDArray[np.bool_]) -> Regions:
     """Find the 8-connected regions of masks of shape (N, H, W)."""
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        found = list(pool.map(_regions_of, masks))
+    found = list(threaded_map(_regions_of, masks))
     return Regions(np.array([n for n, _ in found]), [inverse for _, inverse in found])
 
 
 def _regions_of(mask: npt.NDArray[np.bool_]) -> tuple[int, npt.NDArray[np.float64]]:
     if not mask.any():
         return 0, np.empty(0)
-    regions: npt.NDArray[Any]
     regions, n = ndimage.label(mask, structure=EIGHT_NEIGHBORS)
     region_of_pixel = regions[mask]
-    return n, 1 / np.bincount(region_of_pixel, minlength=n + 1)[region_of_pixel]
+    area: npt.NDArray[np.int64] = np.bincount(region_of_pixel, minlength=n + 1)
+    return n, 1 / area[region_of_pixel]

@@ -1,0 +1,238 @@
+"""Image files become RGB images and boolean masks, or an error that names the file."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+# Pillow registers these readers only when it meets an unknown file, which isn't safe in threads.
+from PIL import TiffImagePlugin as _tiff  # noqa: F401, N813
+from PIL import WebPImagePlugin as _webp  # noqa: F401, N813
+
+from anomalist.errors import DataError
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+MAX_PIXELS = 100_000_000
+
+# Only these: some of Pillow's other readers start programs.
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_QUIET_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read an image file as RGB, turned as its EXIF orientation asks.
+
+    What the kinds of pixels become:
+
+    - grey is copied to the three channels; 1-bit becomes black and white;
+    - 16-bit grey is scaled with its full range, 0..65535 to 0..255, so that the same grey has the
+      same value in every image; 32-bit integers are taken as 16-bit grey;
+    - floating point is scaled from 0..1 to 0..255; values beyond the range are an error, since
+      guessing it image by image would give equal parts unequal greys;
+    - 16-bit colour keeps the upper 8 bits;
+    - transparency is composited on black;
+    - CMYK and YCbCr are converted with Pillow's formulas, colour profiles are not applied.
+
+    Of a file with several frames or pages the first is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file with one of ``IMAGE_SUFFIXES``, though its content decides, not its name.
+    max_pixels : int
+        The largest width x height that is decoded; a small file can hold a huge image. Pillow's
+        own limit, twice ``PIL.Image.MAX_IMAGE_PIXELS``, holds as well.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, cut short, damaged, too large or no image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "grey.png"
+    >>> Image.new("L", (3, 2), 128).save(path)
+    >>> image = read_image(path)
+    >>> image.mode, image.size, image.getpixel((0, 0))
+    ('RGB', (3, 2), (128, 128, 128))
+    """
+    with _opened(path, max_pixels) as image:
+        return _rgb(_upright(image))
+
+
+def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
+    """Read a mask file: True where the pixel isn't black.
+
+    So masks of 0 and 255, of 0 and 1, with numbered defects, 16-bit, in colour, with a palette or
+    painted on a transparent ground all mean what they look like.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; not a JPEG, whose compression leaves specks of almost black.
+    max_pixels : int
+        As for `read_image`.
+
+    Returns
+    -------
+    bool array of shape (H, W)
+        Turned as the EXIF orientation asks.
+
+    Raises
+    ------
+    DataError
+        If the file can't be read, or is a JPEG.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+    >>> Image.fromarray(np.array([[0, 1], [0, 255]], np.uint8)).save(path)
+    >>> read_mask(path)
+    array([[False,  True],
+           [False,  True]])
+    """
+    with _opened(path, max_pixels) as image:
+        if image.format in {"JPEG", "MPO"}:
+            raise DataError(
+                f"{path} is a mask saved as JPEG, whose compression smears its edges: "
+                "save it as PNG"
+            )
+        upright = _upright(image)
+        if _is_deep(upright):
+            return _deep_values(upright).astype(np.bool_)
+        return np.asarray(_rgb(upright), np.bool_).max(axis=2)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return height and width in pixels as `read_image` gives them, from the file's header only.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty or no image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "wide.png"
+    >>> Image.new("RGB", (30, 20)).save(path)
+    >>> image_size(path)
+    (20, 30)
+    """
+    with _opened(path, MAX_PIXELS) as image:
+        width, height = image.size
+        return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+@contextmanager
+def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
+    """Open an image file; whatever is wrong with it, here or inside the block, is a DataError."""
+    # warnings.catch_warnings would be undone in the wrong order by threads that read at once.
+    if warnings.filters[:1] != [_QUIET_PILLOW]:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        with Path(path).open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise DataError(
+                    f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}: "
+                    "scale it down or cut it into pieces"
+                )
+            yield image
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{path} has far more pixels than the limit of {max_pixels}: scale it down or cut it "
+            "into pieces"
+        ) from None
+    except UnidentifiedImageError:
+        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+        problem = (
+            f"isn't an image that can be read ({kinds})"
+            if Path(path).stat().st_size
+            else "is empty"
+        )
+        raise DataError(f"{path} {problem}: replace or remove it") from None
+    except Exception as error:  # Decoders meet damaged bytes with errors of almost any class.
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        raise DataError(f"{path} can't be read as an image: {reason}") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation that is left to apply, as far as the header tells."""
+    if image.format == "TIFF":  # Pillow turns these itself.
+        return 1
+    try:
+        # Not the method of PNG files, which decodes all pixels to look behind them.
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+    except Exception:  # A damaged EXIF block takes nothing from the pixels.
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(_orientation(image))
+    image.load()
+    return image if turn is None else image.transpose(turn)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if _is_deep(image):
+        image = Image.fromarray(_eight_bits(image))
+    elif image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _deep_values(image: Image.Image) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = np.asarray(image)
+    transparent = image.info.get("transparency")
+    return values if transparent is None else np.where(values == transparent, 0, values)
+
+
+def _eight_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
+    values = _deep_values(image)
+    top = 1 if image.mode == "F" else 65535
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= top):
+        raise ValueError(
+            f"its {values.dtype} values go from {low} to {high}, not within 0..{top}; save it with "
+            "8 or 16 bits"
+        )
+    if image.mode == "F":
+        return np.rint(values * np.float32(255)).astype(np.uint8)
+    # 65535 = 255 * 257, and 257 is odd: this rounds to the nearest with no ties.
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,0 +1,164 @@
+"""From an image of any size to the fixed size that a backbone sees, and masks with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from anomalist.errors import ParameterError
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Resize an image, then cut out its centre.
+
+    An ``image_size`` of one number squashes the image to a square, so that all of it stays in
+    view; for square images, such as those of MVTec AD, that is what papers do. Resizing filters
+    against aliasing as Pillow does. Both steps equal torchvision's ``Resize`` and ``CenterCrop`` on
+    Pillow images, bit for bit. Scaling to a backbone's mean and deviation is the backbone's
+    business: pixels stay bytes.
+
+    Parameters
+    ----------
+    image_size : int or (int, int)
+        Side, or height and width, in pixels.
+    crop_size : int, optional
+        Side in pixels of the centre crop taken after resizing.
+    interpolation : {"nearest", "bilinear", "bicubic", "lanczos"}
+        Filter of the resizing.
+
+    Raises
+    ------
+    ParameterError
+        If a size isn't a positive whole number, the crop is larger than the image, or there is no
+        such filter.
+
+    Examples
+    --------
+    >>> transform = Transform(image_size=256, crop_size=224)
+    >>> transform(Image.new("RGB", (900, 600))).shape
+    (224, 224, 3)
+    >>> Transform.from_dict(transform.as_dict()) == transform
+    True
+    """
+
+    image_size: int | tuple[int, int] = 256
+    crop_size: int | None = None
+    interpolation: Interpolation = "bilinear"
+
+    def __post_init__(self) -> None:
+        size: object = self.image_size
+        if isinstance(size, list | tuple):
+            object.__setattr__(self, "image_size", tuple(size))
+            if len(size) != 2:
+                raise ParameterError(f"image_size must be a side or a height and width, not {size}")
+        for side in self._resized:
+            _check_side("image_size", side)
+        if self.crop_size is not None:
+            _check_side("crop_size", self.crop_size)
+            if self.crop_size > min(self._resized):
+                raise ParameterError(
+                    f"crop_size {self.crop_size} is larger than image_size {self.image_size}"
+                )
+        if self.interpolation not in get_args(Interpolation):
+            raise ParameterError(
+                f"interpolation must be one of {', '.join(get_args(Interpolation))}, "
+                f"not {self.interpolation!r}"
+            )
+
+    @property
+    def _resized(self) -> tuple[int, int]:
+        size = self.image_size
+        return size if isinstance(size, tuple) else (size, size)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Height and width in pixels of what comes out."""
+        return self._resized if self.crop_size is None else (self.crop_size, self.crop_size)
+
+    def __call__(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """Return the transformed image.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image
+            Of mode RGB, as `read_image` gives it.
+
+        Returns
+        -------
+        uint8 array of shape (H, W, 3)
+
+        Raises
+        ------
+        ParameterError
+            If the image isn't RGB.
+        """
+        if image.mode != "RGB":
+            raise ParameterError(f"a transform takes images of mode RGB, not {image.mode}")
+        return np.array(self._apply(image, Image.Resampling[self.interpolation.upper()]))
+
+    def mask(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return the mask as its image is transformed, each pixel taken from the nearest one.
+
+        Parameters
+        ----------
+        mask : bool array of shape (height, width)
+            As `read_mask` gives it.
+
+        Returns
+        -------
+        bool array of shape (H, W)
+
+        Examples
+        --------
+        >>> Transform(2).mask(np.array([[True, False, False, False]] * 4))
+        array([[False, False],
+               [False, False]])
+        """
+        image = Image.fromarray(mask.astype(np.uint8))
+        return np.asarray(self._apply(image, Image.Resampling.NEAREST)).astype(np.bool_)
+
+    def _apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
+        height, width = self._resized
+        resized = image.resize((width, height), resampling)
+        if self.crop_size is None:
+            return resized
+        # As torchvision, round() takes halves to the even neighbour.
+        top = round((height - self.crop_size) / 2)
+        left = round((width - self.crop_size) / 2)
+        return resized.crop((left, top, left + self.crop_size, top + self.crop_size))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the parameters as plain JSON values, for records."""
+        values = dataclasses.asdict(self)
+        if isinstance(self.image_size, tuple):
+            values["image_size"] = list(self.image_size)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make a transform of what `as_dict` gave.
+
+        Raises
+        ------
+        ParameterError
+            If a key is unknown or a value makes no sense.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = [key for key in values if key not in known]
+        if unknown:
+            raise ParameterError(f"a transform has {', '.join(known)}, but no {unknown[0]!r}")
+        return cls(**values)
+
+
+def _check_side(name: str, side: object) -> None:
+    if not isinstance(side, int) or isinstance(side, bool) or side < 1:
+        raise ParameterError(f"{name} must be a positive whole number of pixels, not {side!r}")

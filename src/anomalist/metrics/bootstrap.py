@@ -1,0 +1,180 @@
+"""How far a metric would move with other test images: percentile intervals by the bootstrap."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from anomalist.errors import DataError, ParameterError
+from anomalist.metrics.ranking import Array, Ranking, at_or_above, check_binary, rank
+from anomalist.metrics.regions import find_regions
+from anomalist.metrics.threads import threaded_map
+
+METRICS = ("AUROC", "AP", "F1Score", "PRO")
+
+MAX_THRESHOLDS = 2048
+"""Thresholds at which the pixels of each image are counted for a resample."""
+
+BATCH = 250
+"""Resamples computed at a time, which bounds memory."""
+
+Interval = tuple[float, float]
+
+
+def bootstrap_interval(
+    metric: str,
+    scores: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of a metric over resampled images.
+
+    Whole images are drawn with replacement, pixels of one image being anything but independent.
+    Normal and anomalous images (those with a defective pixel) are drawn apart, so every resample
+    has as many of either as the data. Image metrics are exact in each resample. Pixel metrics
+    are counted at up to 2,048 thresholds, quantiles of normal and of defective pixels: the
+    interval is binned, never the value that it belongs to.
+
+    Parameters
+    ----------
+    metric : str
+        ``"AUROC"``, ``"AP"``, ``"F1Score"`` (the best over all thresholds) or ``"PRO"`` (to a
+        false positive rate of 0.3).
+    scores : array of shape (N,) or (N, H, W)
+        Image scores, or maps for a pixel metric.
+    labels : array of the same shape
+        Image labels, or masks for a pixel metric.
+    n_bootstrap : int
+        Number of resamples.
+    level : float
+        Share of resamples inside the interval.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    low, high : float
+        Ends of the interval.
+
+    Raises
+    ------
+    DataError
+        If the metric itself is undefined on this data.
+    ParameterError
+        If the metric is unknown, ``n_bootstrap`` is less than 1, or ``level`` isn't between
+        0 and 1.
+
+    References
+    ----------
+    Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
+
+    Examples
+    --------
+    >>> scores = [0.1, 0.2, 0.3, 0.4, 0.35, 0.6, 0.7, 0.8]
+    >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> bootstrap_interval("AUROC", scores, labels)
+    (0.75, 1.0)
+    """
+    scores, labels = np.asarray(scores), check_binary(np.asarray(labels))
+    if metric not in METRICS:
+        raise ParameterError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
+    if labels.ndim not in (1, 3) or (metric == "PRO" and labels.ndim == 1):
+        wanted = "(N, H, W)" if metric == "PRO" else "(N,) or (N, H, W)"
+        raise DataError(f"{metric} needs scores and labels of shape {wanted}, not {labels.shape}")
+    regions = find_regions(labels) if metric == "PRO" else None
+    ranking = rank(scores, labels, regions.weights if regions else None)
+    inverse_area = regions.inverse_area if regions else None
+    return bootstrap(ranking, scores, labels, inverse_area, n_bootstrap, level, seed)[metric]
+
+
+def bootstrap(
+    ranking: Ranking,
+    scores: Array,
+    labels: npt.NDArray[np.bool_],
+    inverse_area: list[npt.NDArray[np.float64]] | None,
+    n_bootstrap: int,
+    level: float,
+    seed: int,
+) -> dict[str, Interval]:
+    """Intervals of every metric that ``ranking``, which is of the same data, gives."""
+    if n_bootstrap < 1:
+        raise ParameterError(f"n_bootstrap must be 1 or more, not {n_bootstrap}")
+    if not 0 < level < 1:
+        raise ParameterError(f"level must be between 0 and 1, not {level}")
+    scores, labels = scores.reshape(len(scores), -1), labels.reshape(len(labels), -1)
+    binned = scores.shape[1] > 1 and len(ranking.thresholds) > MAX_THRESHOLDS
+    thresholds = _quantiles(ranking) if binned else ranking.thresholds
+    count = partial(_count_image, scores, labels, inverse_area, thresholds[::-1])
+    # Rows of (images, thresholds); a resample's counts are sums of rows, so one product each.
+    tp, fp, fp_above, overlap = map(
+        np.array, zip(*threaded_map(count, range(len(scores))), strict=True)
+    )
+    if binned:
+        # All that lies between two thresholds counts as tied.
+        fp_above = np.concatenate([np.zeros_like(fp[:, :1]), fp[:, :-1]], axis=1)
+    n_positive = np.count_nonzero(labels, axis=1)[:, None]
+    n_negative = labels.shape[1] - n_positive
+    draws = _draw(n_positive[:, 0] > 0, n_bootstrap, seed)
+    batches = []
+    for start in range(0, n_bootstrap, BATCH):
+        times = draws[start : start + BATCH].astype(np.float64)
+        regions = times @ overlap
+        resampled = Ranking(
+            thresholds=thresholds,
+            tp=times @ tp,
+            fp=times @ fp,
+            fp_above=times @ fp_above,
+            n_positive=times @ n_positive,
+            n_negative=times @ n_negative,
+            overlap=regions / regions[:, -1:] if inverse_area is not None else None,
+        )
+        # A resample of images without a normal pixel has no false positive rate.
+        with np.errstate(invalid="ignore"):
+            batches.append(resampled.values())
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    ends = {
+        name: np.nanquantile(np.concatenate([batch[name] for batch in batches]), tails)
+        for name in batches[0]
+    }
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+
+def _draw(anomalous: npt.NDArray[np.bool_], n_bootstrap: int, seed: int) -> npt.NDArray[np.int64]:
+    """How often each resample holds each image, of shape (n_bootstrap, N)."""
+    rng = np.random.default_rng(seed)
+    draws = np.zeros((n_bootstrap, len(anomalous)), np.int64)
+    for stratum in (np.flatnonzero(~anomalous), np.flatnonzero(anomalous)):
+        if n := len(stratum):
+            draws[:, stratum] = rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
+    return draws
+
+
+def _quantiles(ranking: Ranking) -> Array:
+    """Thresholds that split defective and normal pixels into equal parts, descending."""
+    half = MAX_THRESHOLDS // 2
+    by_tp = np.searchsorted(ranking.tp, np.linspace(1, ranking.tp[-1], half))
+    by_fp = np.searchsorted(ranking.fp, np.linspace(0, ranking.fp[-1], half))
+    return np.take(ranking.thresholds, np.unique(np.concatenate([by_tp, by_fp])))
+
+
+def _count_image(
+    scores: Array,
+    labels: npt.NDArray[np.bool_],
+    inverse_area: list[npt.NDArray[np.float64]] | None,
+    ascending: Array,
+    image: int,
+) -> tuple[Array, Array, Array, Array]:
+    """One image's counts at each threshold, descending: tp, fp, fp above, regions found."""
+    positives = scores[image][labels[image]]
+    order = np.argsort(positives)
+    tp, _ = at_or_above(positives[order], ascending)
+    fp, fp_above = at_or_above(np.sort(scores[image][~labels[image]]), ascending)
+    found = np.zeros(len(positives) + 1)
+    if inverse_area is not None:
+        found[1:] = np.cumsum(inverse_area[image][order][::-1])
+    return tp[::-1], fp[::-1], fp_above[::-1], found[tp[::-1]]

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from anomalist.benchmark import RunRecord, RunStore, benchmark
+from anomalist.data import Folder, MVTecAD
+from anomalist.detectors import PatchCore
+from anomalist.errors import DataError, ParameterError
+
+TIMES = ["fit_seconds", "predict_seconds", "images_per_second", "peak_memory_mb"]
+
+
+def small() -> PatchCore:
+    return PatchCore(image_size=64, coreset_ratio=0.2, device="cpu")
+
+
+class Counter:
+    """Counts the runs that are truly done."""
+
+    def __init__(self) -> None:
+        self.begun: tuple[int, int] | None = None
+        self.done: list[tuple[str, int]] = []
+
+    def begin(self, runs: int, reused: int) -> None:
+        self.begun = (runs, reused)
+
+    def stage(self, run: object, name: str, done: int, total: int) -> None:
+        assert 0 < done <= total
+
+    def end(self, record: RunRecord) -> None:
+        self.done.append((record.category, record.seed))
+
+
+def test_every_run_has_a_record_and_all_tables_are_written(dots: Path, tmp_path: Path) -> None:
+    records = benchmark(MVTecAD(dots), [small()], tmp_path, seeds=(0, 1))
+    assert [(r.detector, r.category, r.seed) for r in records] == [
+        ("patchcore", "dot", 0),
+        ("patchcore", "dot", 1),
+    ]
+    table = pd.read_csv(tmp_path / "results.csv")
+    expected = (
+        "detector,category,seed,backbone,image_AUROC,image_AP,image_F1Score,pixel_AUROC,pixel_AP,"
+        "pixel_F1Score,pixel_PRO,fit_seconds,predict_seconds,images_per_second,peak_memory_mb,"
+        "config_hash,data_hash,version"
+    )
+    assert ",".join(table.columns) == expected
+    assert table["image_AUROC"].between(0.9, 1).all()
+    assert (table[TIMES] > 0).all().all()
+    for name in (
+        "results.json",
+        "results.md",
+        "results.tex",
+        "patchcore/dot_metrics.json",
+        "patchcore/dot_metrics.csv",
+    ):
+        assert (tmp_path / name).stat().st_size > 0
+    record = json.loads((tmp_path / "runs" / "patchcore" / "dot_seed1.json").read_text())
+    assert record["transform"]["image_size"] == 64
+    assert len(record["weights_sha256"]) == 64
+    assert [image["label"] for image in record["images"]] == [False] * 3 + [True] * 3
+    low, high = record["intervals"]["pixel_AUROC"]
+    assert low <= record["metrics"]["pixel_AUROC"] <= high
+
+
+def test_a_second_call_runs_only_what_is_missing(dots: Path, tmp_path: Path) -> None:
+    first, second, third = Counter(), Counter(), Counter()
+    benchmark(MVTecAD(dots), [small()], tmp_path, seeds=(0,), watcher=first)
+    benchmark(MVTecAD(dots), [small()], tmp_path, seeds=(0, 1), watcher=second)
+    benchmark(MVTecAD(dots), [small()], tmp_path, seeds=(0, 1), watcher=third)
+    assert first.done == [("dot", 0)]
+    assert (second.begun, second.done) == ((2, 1), [("dot", 1)])
+    assert (third.begun, third.done) == ((2, 2), [])
+
+
+def test_other_settings_or_torn_records_are_run_again(dots: Path, tmp_path: Path) -> None:
+    benchmark(MVTecAD(dots), [small()], tmp_path)
+    other = Counter()
+    changed = PatchCore(image_size=64, coreset_ratio=0.3, device="cpu")
+    benchmark(MVTecAD(dots), [changed], tmp_path, watcher=other)
+    assert other.done == [("dot", 0)]
+    path = RunStore(tmp_path).path("patchcore", "dot", 0)
+    path.write_text(path.read_text()[:100])
+    torn = Counter()
+    benchmark(MVTecAD(dots), [changed], tmp_path, watcher=torn)
+    assert torn.done == [("dot", 0)]
+
+
+def test_changed_images_are_run_again(dots: Path, tmp_path: Path) -> None:
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(dots, data)
+    benchmark(MVTecAD(data), [small()], tmp_path / "out")
+    image = data / "dot" / "train" / "good" / "000.png"
+    image.write_bytes((data / "dot" / "train" / "good" / "001.png").read_bytes())
+    counter = Counter()
+    benchmark(MVTecAD(data), [small()], tmp_path / "out", watcher=counter)
+    assert counter.done == [("dot", 0)]
+
+
+_KILLED = """
+import sys
+from anomalist.benchmark import benchmark
+from anomalist.data import MVTecAD
+from anomalist.detectors import PatchCore
+import torch
+torch.set_num_threads(2)
+class Loud:
+    def begin(self, runs, reused): pass
+    def stage(self, run, name, done, total): print(run.detector.seed, name, done, flush=True)
+    def end(self, record): print("end", flush=True)
+detector = PatchCore(image_size=64, coreset_ratio=0.2, batch_size=1, device="cpu")
+benchmark(MVTecAD(sys.argv[1]), [detector], sys.argv[2], seeds=(0, 1, 2), watcher=Loud())
+"""
+
+
+def test_killed_and_resumed_equals_uninterrupted(dots: Path, tmp_path: Path) -> None:
+    def start(out: Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", _KILLED, str(dots), str(out)], stdout=subprocess.PIPE, text=True
+        )
+
+    whole = start(tmp_path / "whole")
+    assert whole.communicate()[0].count("end") == 3
+    # Once in the middle of a fit, once in the middle of a predict, each time without warning.
+    for fatal in ("1 fit 3", "2 predict 2"):
+        process = start(tmp_path / "killed")
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(fatal):
+                os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "killed" / "results.csv").exists()
+    start(tmp_path / "killed").communicate()
+    tables = [
+        pd.read_csv(tmp_path / name / "results.csv").drop(columns=TIMES)
+        for name in ("whole", "killed")
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_plans_that_make_no_sense_are_refused(dots: Path, tmp_path: Path) -> None:
+    dataset = MVTecAD(dots)
+    with pytest.raises(ParameterError, match="seed 0 is named twice"):
+        benchmark(dataset, [small()], tmp_path, seeds=(0, 0))
+    with pytest.raises(ParameterError, match="at least one detector"):
+        benchmark(dataset, [], tmp_path)
+    with pytest.raises(DataError, match="nothing"):
+        benchmark(dataset, [small()], tmp_path, categories=("nothing",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_without_test_images_is_refused(dots: Path, tmp_path: Path) -> None:
+    good = Folder(dots / "dot" / "train" / "good")
+    with pytest.raises(DataError, match="no test image"):
+        benchmark(good, [small()], tmp_path)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from anomalist.cli.main import COMMANDS, main
+from anomalist.detectors import DETECTORS
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: anomalist {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["bake"], 2, ["no command 'bake'", "benchmark"]),
+        (["benchmark"], 2, ["data"]),
+        (["benchmark", "/nowhere"], 1, ["/nowhere"]),
+        (["benchmark", "{data}", "--detectors", "oracle"], 1, ["no detector 'oracle'", "patchcore"]),
+        (["benchmark", "{data}", "--categories", "dott"], 1, ["dott", "dot"]),
+        (["benchmark", "{data}", "--seeds", "a"], 2, ["--seeds", "a"]),
+        (["benchmark", "{data}", "--preset", "magic"], 1, ["magic", "resnet18"]),
+        (["benchmark", "{data}", "--backbone", "resnet19"], 1, ["resnet19", "resnet18"]),
+        (["benchmark", "{data}", "--patchcore.coreset_ratio", "2"], 1, ["coreset_ratio", "2"]),
+        (["benchmark", "{data}", "--patchcore.coreset_ratio", "x"], 2, ["coreset_ratio", "x"]),
+        (["benchmark", "{data}", "--patchcore.nothing", "1"], 2, ["patchcore.nothing"]),
+        (["benchmark", "{data}", "--image_size", "64,a"], 2, ["image_size", "64,a"]),
+        (["benchmark", "{data}", "--config", "/nowhere.yaml"], 2, ["/nowhere.yaml"]),
+        (["benchmark", "{data}", "--weights", "/nowhere.pth"], 1, ["/nowhere.pth"]),
+        (["report", "/nowhere"], 1, ["/nowhere"]),
+        (["download", "imagenet"], 1, ["imagenet", "mvtec_ad"]),
+    ],
+)
+def test_failures_are_one_clear_line(
+    arguments: list[str],
+    code: int,
+    words: list[str],
+    dots: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([a.format(data=dots) for a in arguments]) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("anomalist: error: ")
+    assert sum("error" in line for line in lines) == 1
+    assert "Traceback" not in lines[-1]
+    for word in words:
+        assert word in lines[-1]
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "/nowhere", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_unexpected_failure_is_told_as_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("odd")
+
+    monkeypatch.setattr("anomalist.cli.report.run", fail)
+    assert main(["report", str(tmp_path)]) == 1
+    assert "LookupError: odd - a bug" in capsys.readouterr().err
+
+
+def benchmark(dots: Path, out: Path, *arguments: str) -> pd.DataFrame:
+    fast = ["--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"]
+    names = ["--detectors", "patchcore"]
+    assert main(["benchmark", str(dots), "--out", str(out), *names, *fast, *arguments]) == 0
+    return pd.read_csv(out / "results.csv")
+
+
+def test_benchmark_prints_a_table_and_writes_results(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = benchmark(dots, tmp_path, "--seeds", "0,1")
+    assert table["seed"].tolist() == [0, 1]
+    captured = capsys.readouterr()
+    assert "patchcore" in captured.out
+    assert "±" in captured.out
+    assert str(tmp_path) in captured.out
+    assert "[2/2] patchcore dot seed 1" in captured.err
+
+
+def test_flags_configuration_and_presets_reach_the_detector(dots: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("patchcore:\n  num_neighbors: 4\n  sigma: 2.5\nseeds: [3]\n")
+    benchmark(dots, tmp_path, "--config", str(config), "--patchcore.sigma", "1.5")
+    import json
+
+    record = json.loads((tmp_path / "runs" / "patchcore" / "dot_seed3.json").read_text())
+    values = record["parameters"]
+    assert (values["num_neighbors"], values["sigma"], values["image_size"]) == (4, 1.5, 64)
+    benchmark(dots, tmp_path, "--preset", "efficientnet_lite0", "--layers", "stride16")
+    record = json.loads((tmp_path / "runs" / "patchcore" / "dot_seed0.json").read_text())
+    assert record["parameters"]["layers"] == ["stride16"]
+
+
+def test_report_writes_the_same_tables_again(dots: Path, tmp_path: Path) -> None:
+    benchmark(dots, tmp_path)
+    files = [tmp_path / name for name in ("results.csv", "results.md", "results.tex")]
+    before = [path.read_bytes() for path in files]
+    for path in files:
+        path.unlink()
+    assert main(["report", str(tmp_path)]) == 0
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_list_names_every_detector(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in (*DETECTORS, "efficientnet_lite0", "wide_resnet50_2.tv_in1k", "mvtec_ad"):
+        assert name in out
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("a file, not a folder")
+    arguments = ["benchmark", str(dots), "--out", str(tmp_path / "out"), "--image_size", "64"]
+    assert main(arguments) == 1
+    assert str(tmp_path / "out") in capsys.readouterr().err
+
+
+def test_the_installed_command_runs(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("anomalist")
+    result = subprocess.run(
+        [command, "report", "nowhere"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONWARNINGS": "error::DeprecationWarning:anomalist"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
