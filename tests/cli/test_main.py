@@ -32,7 +32,11 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["bake"], 2, ["no command 'bake'", "benchmark"]),
         (["benchmark"], 2, ["data"]),
         (["benchmark", "/nowhere"], 1, ["/nowhere"]),
-        (["benchmark", "{data}", "--detectors", "oracle"], 1, ["no detector 'oracle'", "patchcore"]),
+        (
+            ["benchmark", "{data}", "--detectors", "oracle"],
+            1,
+            ["no detector 'oracle'", "patchcore"],
+        ),
         (["benchmark", "{data}", "--categories", "dott"], 1, ["dott", "dot"]),
         (["benchmark", "{data}", "--seeds", "a"], 2, ["--seeds", "a"]),
         (["benchmark", "{data}", "--preset", "magic"], 1, ["magic", "resnet18"]),

@@ -246,8 +246,6 @@ class _NoFloat64(TorchDispatchMode):
         return result
 
 
-def test_no_float64_tensor_on_the_way(
-    detector_class: type[Detector], category: Category
-) -> None:
+def test_no_float64_tensor_on_the_way(detector_class: type[Detector], category: Category) -> None:
     with _NoFloat64():
         make(detector_class).fit(category.train).predict(category.test)

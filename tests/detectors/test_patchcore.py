@@ -55,6 +55,18 @@ def test_coreset_size_wins_over_the_ratio(category: Category) -> None:
     assert len(detector.fit(category.train).bank_) == 7
 
 
+def test_a_projection_picks_whole_patches_from_its_seed(category: Category) -> None:
+    banks = [
+        PatchCore(image_size=64, coreset_ratio=0.1, projection_dim=8, seed=seed, device="cpu")
+        .fit(category.train)
+        .bank_
+        for seed in (0, 0, 1)
+    ]
+    assert banks[0].shape[1] == 152
+    assert np.array_equal(banks[0], banks[1])
+    assert not np.array_equal(banks[0], banks[2])
+
+
 def test_a_coreset_of_one_patch_still_scores(category: Category) -> None:
     detector = PatchCore(image_size=64, coreset_size=1, device="cpu").fit(category.train)
     assert (detector.predict(category.test).scores > 0).all()
@@ -85,6 +97,7 @@ def test_a_ceiling_below_the_coreset_itself_is_refused(category: Category) -> No
         ("coreset_ratio", 0.0),
         ("coreset_ratio", 1.1),
         ("coreset_size", 0),
+        ("projection_dim", 0),
         ("num_neighbors", 0),
         ("neighbourhood", 2),
         ("sigma", -1.0),

@@ -33,6 +33,9 @@ class PatchCore(Detector):
         Share of the patches that the bank keeps, above 0 and at most 1.
     coreset_size : int, optional
         Number of patches that the bank keeps, instead of a share.
+    projection_dim : int, optional
+        Pick the coreset in a random projection to so many dimensions (section 3.2); the bank keeps
+        whole embeddings.
     num_neighbors : int
         Bank patches that re-weight the image score, b in equation 7; 1 leaves the plain maximum.
     neighbourhood : int
@@ -48,7 +51,7 @@ class PatchCore(Detector):
     bank_ : float32 array of shape (n, C)
         The coreset.
     coverage_radius_ : float
-        No good patch seen while fitting lies farther from the bank.
+        No good patch seen while fitting lies farther from the bank (in the projection, if any).
 
     Examples
     --------
@@ -61,6 +64,7 @@ class PatchCore(Detector):
 
     coreset_ratio: float = 0.1
     coreset_size: int | None = None
+    projection_dim: int | None = None
     num_neighbors: int = 9
     neighbourhood: int = 3
     sigma: float = 4.0
@@ -72,7 +76,7 @@ class PatchCore(Detector):
             raise ParameterError(
                 f"coreset_ratio must be above 0 and at most 1, not {self.coreset_ratio}"
             )
-        for name in ("coreset_size", "num_neighbors", "memory_limit_mb"):
+        for name in ("coreset_size", "projection_dim", "num_neighbors", "memory_limit_mb"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ParameterError(f"{name} must be at least 1, not {value}")
@@ -91,7 +95,11 @@ class PatchCore(Detector):
                 total = count * patches.shape[1] * patches.shape[2]
                 size = self.coreset_size or max(1, int(total * self.coreset_ratio))
                 stream = StreamingCoreset(
-                    size, total, memory_limit_mb=self.memory_limit_mb, seed=self.seed
+                    size,
+                    total,
+                    memory_limit_mb=self.memory_limit_mb,
+                    projection_dim=self.projection_dim,
+                    seed=self.seed,
                 )
             stream.add(patches.flatten(0, 2).cpu().numpy())
         assert stream is not None

@@ -115,7 +115,8 @@ class Backbone:
         self.device = torch.device(device)
         self._network = _create(timm_name(name)).eval().requires_grad_(False)
         self.layers = _resolve(self._network, layers, name)
-        config = self._network.pretrained_cfg
+        self._config: dict[str, Any] = self._network.pretrained_cfg  # type: ignore[assignment]
+        config = self._config
         self._mean = torch.tensor(config["mean"], dtype=torch.float32) * 255
         self._std = torch.tensor(config["std"], dtype=torch.float32) * 255
         whole = dict(self._network.state_dict())
@@ -133,9 +134,9 @@ class Backbone:
             raise WeightsError(f"{source} has no tensor {wrong[0]} that fits {self.name}")
         self._state = {name: state[name] for name in kept}
         self._network.load_state_dict(self._state)
-        example = torch.zeros(1, *self._network.pretrained_cfg["input_size"])
+        example = torch.zeros(1, *self._config["input_size"])
         fold_batch_norms(self._network, lambda: list(self._run(example).values()))
-        self._network.to(self.device, memory_format=torch.channels_last)
+        self._network.to(self.device).to(memory_format=torch.channels_last)
         self._mean, self._std = self._mean.to(self.device), self._std.to(self.device)
 
     def _capture(self, layer: str) -> Any:
@@ -156,7 +157,7 @@ class Backbone:
             raise
         except (AssertionError, RuntimeError, ValueError) as error:
             height, width = images.shape[-2:]
-            made_for = self._network.pretrained_cfg["input_size"][-1]
+            made_for = self._config["input_size"][-1]
             raise ParameterError(
                 f"{self.name} can't take images of {height}x{width} pixels ({error});"
                 f" its weights were made for {made_for}x{made_for}"
@@ -201,10 +202,12 @@ class _AllCaptured(Exception):  # noqa: N818 - a signal, not an error
 
 def _create(name: str) -> nn.Module:
     """Make the architecture; transformers take images of any size that their patches divide."""
+    network: nn.Module
     try:
-        return timm.create_model(name, pretrained=False, dynamic_img_size=True)
+        network = timm.create_model(name, pretrained=False, dynamic_img_size=True)
     except TypeError:
-        return timm.create_model(name, pretrained=False)
+        network = timm.create_model(name, pretrained=False)
+    return network
 
 
 def _resolve(network: nn.Module, layers: Sequence[str] | None, name: str) -> tuple[str, ...]:
@@ -250,8 +253,8 @@ def _as_map(output: Tensor, network: nn.Module, size: torch.Size) -> Tensor:
     """Bring a layer's output, be it tokens or channels-last, to (B, C, h, w)."""
     if output.ndim == 3:
         prefix = getattr(network, "num_prefix_tokens", 0)
-        patch_height, patch_width = network.patch_embed.patch_size
-        grid = (size[0] // patch_height, size[1] // patch_width)
+        patch: tuple[int, int] = network.patch_embed.patch_size  # type: ignore[union-attr, assignment]
+        grid = (size[0] // patch[0], size[1] // patch[1])
         tokens: Tensor = output[:, prefix:].transpose(1, 2)
         return tokens.reshape(*tokens.shape[:2], *grid)
     if output.ndim != 4:

@@ -37,8 +37,8 @@ def fold_batch_norms(network: nn.Module, run: Callable[[], Sequence[Tensor]]) ->
         replaced: list[tuple[nn.Module, str, nn.Module]] = []
         for convolution, norm in _pairs(network, run):
             fused = fuse_conv_bn_eval(convolution, norm)
-            for old, new in ((convolution, fused), (norm, getattr(norm, "act", nn.Identity()))):
-                replaced += _replace(network, old, new)
+            replaced += _replace(network, convolution, fused)
+            replaced += _replace(network, norm, getattr(norm, "act", nn.Identity()))
         after = run()
         for a, b in zip(after, before, strict=True):
             if not torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max())):

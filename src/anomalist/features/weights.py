@@ -189,7 +189,8 @@ def read_weights(file: WeightsFile, template: dict[str, Tensor]) -> dict[str, Te
 def _load(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+            return tensors
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path} can't be read as weights: {error}") from error

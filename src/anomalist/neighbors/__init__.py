@@ -1,0 +1,18 @@
+"""Exact greedy coresets and nearest neighbours, fast on two cores."""
+
+from anomalist.neighbors.coreset import (
+    greedy_coreset,
+    greedy_coreset_with_radius,
+    random_projection,
+)
+from anomalist.neighbors.search import Index, nearest_neighbors
+from anomalist.neighbors.streaming import StreamingCoreset
+
+__all__ = [
+    "Index",
+    "StreamingCoreset",
+    "greedy_coreset",
+    "greedy_coreset_with_radius",
+    "nearest_neighbors",
+    "random_projection",
+]

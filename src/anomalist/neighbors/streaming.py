@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import ParameterError
-from anomalist.neighbors.coreset import greedy_coreset_with_radius
+from anomalist.neighbors.coreset import greedy_coreset_with_radius, random_projection
 
 # The traversal's working space beyond the embeddings, as a share of theirs.
 _WORKSPACE = 0.35
@@ -33,10 +33,13 @@ class StreamingCoreset:
         Embeddings to pick.
     total : int
         Embeddings that will arrive.
-    memory_limit_mb : int, optional
+    memory_limit_mb : float, optional
         Ceiling, in MB, of the memory for embeddings and the traversal's working space.
+    projection_dim : int, optional
+        Pick in a random projection to so many dimensions. It is faster for long embeddings, and
+        radii are then those of the projection, which distorts distances a little.
     seed : int
-        Decides the embedding from which the traversal starts.
+        Decides the projection and the embedding from which the traversal starts.
 
     Raises
     ------
@@ -54,13 +57,21 @@ class StreamingCoreset:
     """
 
     def __init__(
-        self, size: int, total: int, *, memory_limit_mb: int | None = None, seed: int = 0
+        self,
+        size: int,
+        total: int,
+        *,
+        memory_limit_mb: float | None = None,
+        projection_dim: int | None = None,
+        seed: int = 0,
     ) -> None:
         if not 1 <= size <= total:
             raise ParameterError(f"a coreset of {size} can't be picked from {total} embeddings")
         self._size = size
         self._total = total
         self._limit_mb = memory_limit_mb
+        self._projection_dim = projection_dim
+        self._seed = seed
         self._rng = np.random.default_rng(seed)
         self._rows = np.empty((0, 0), np.float32)
         self._filled = 0  # rows in use: summaries first, then what arrived since
@@ -123,4 +134,6 @@ class StreamingCoreset:
     def _pick(self, first: int, size: int) -> tuple[npt.NDArray[np.int64], float]:
         rows = self._rows[first : self._filled]
         start = int(self._rng.integers(len(rows)))
+        if self._projection_dim is not None and self._projection_dim < rows.shape[1]:
+            rows = random_projection(rows, self._projection_dim, self._seed)
         return greedy_coreset_with_radius(rows, size, start=start)
