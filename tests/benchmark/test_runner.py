@@ -60,6 +60,7 @@ def test_every_run_has_a_record_and_all_tables_are_written(dots: Path, tmp_path:
         "results.tex",
         "patchcore/dot_metrics.json",
         "patchcore/dot_metrics.csv",
+        "patchcore/dot_heatmaps.png",
     ):
         assert (tmp_path / name).stat().st_size > 0
     record = json.loads((tmp_path / "runs" / "patchcore" / "dot_seed1.json").read_text())

@@ -15,9 +15,10 @@ from anomalist.benchmark.resources import environment, peak_memory_mb, reset_pea
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
+from anomalist.files import atomic_path
 from anomalist.metrics import evaluate
 from anomalist.predictions import Predictions
-from anomalist.report import write_tables
+from anomalist.report import heatmap_sheet, write_tables
 
 
 class Watcher(Protocol):
@@ -67,7 +68,7 @@ def benchmark(
     seeds: Sequence[int] = (0,),
     watcher: Watcher | None = None,
 ) -> list[RunRecord]:
-    """Run every detector on every category with every seed, and write all tables.
+    """Run every detector on every category with every seed, and write tables and pictures.
 
     Each run has a record of its own in ``out/runs``, written whole or not at all. A run whose
     record is there, made with the same settings, data and version, is not done again, so a
@@ -130,9 +131,14 @@ def benchmark(
     for run in runs:
         record = known[id(run)]
         if record is None:
-            record = _execute(
+            record, predictions = _execute(
                 run, sets[run.category], configs[run.detector.name], data[run.category], watcher
             )
+            if run.detector.seed == seeds[0]:
+                sheet = heatmap_sheet(predictions, run.detector.transform)
+                picture = Path(out) / run.detector.name / f"{run.category}_heatmaps.png"
+                with atomic_path(picture) as temporary:
+                    sheet.save(temporary)
             store.write(record)
             if watcher is not None:
                 watcher.end(record)
@@ -157,7 +163,7 @@ def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -
 
 def _execute(
     run: Run, category: Category, config: str, data: str, watcher: Watcher | None
-) -> RunRecord:
+) -> tuple[RunRecord, Predictions]:
     def stage(name: str) -> anomalist.detectors.Progress | None:
         if watcher is None:
             return None
@@ -171,7 +177,7 @@ def _execute(
     predictions = detector.predict(category.test, progress=stage("predict"))
     predicted = time.perf_counter()
     metrics = evaluate(predictions, intervals=True)
-    return RunRecord(
+    record = RunRecord(
         detector=detector.name,
         category=run.category,
         seed=detector.seed,
@@ -194,6 +200,7 @@ def _execute(
         environment=environment(),
         images=_image_rows(predictions, category),
     )
+    return record, predictions
 
 
 def _image_rows(predictions: Predictions, category: Category) -> list[dict[str, object]]:

@@ -50,7 +50,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
       guessing it image by image would give equal parts unequal greys;
     - 16-bit colour keeps the upper 8 bits;
     - transparency is composited on black;
-    - CMYK and YCbCr are converted with Pillow's formulas, colour profiles are not applied.
+    - CMYK, YCbCr and LAB are converted with Pillow's formulas, colour profiles are not applied.
 
     Of a file with several frames or pages the first is read.
 
@@ -126,7 +126,8 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[
         upright = _upright(image)
         if _is_deep(upright):
             return _deep_values(upright).astype(np.bool_)
-        return np.asarray(_rgb(upright), np.bool_).max(axis=2)
+        mask: npt.NDArray[np.bool_] = np.asarray(_rgb(upright), np.bool_).max(axis=2)
+        return mask
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -87,7 +87,7 @@ class ImageSet(Sequence[Sample]):
         if isinstance(index, slice):
             return ImageSet(self._samples[index], self.name)
         chosen = np.asarray(index)
-        if chosen.size == 0 and chosen.dtype != np.bool_:
+        if chosen.size == 0:  # NumPy takes an empty list for floats.
             chosen = chosen.astype(np.intp)
         return ImageSet((self._samples[i] for i in np.arange(len(self))[chosen]), self.name)
 

@@ -1,5 +1,6 @@
-"""Tables of results."""
+"""Tables and pictures of results."""
 
+from anomalist.report.figures import colour_map, heatmap_sheet
 from anomalist.report.tables import (
     METRIC_NAMES,
     category_metrics,
@@ -12,6 +13,8 @@ from anomalist.report.tables import (
 __all__ = [
     "METRIC_NAMES",
     "category_metrics",
+    "colour_map",
+    "heatmap_sheet",
     "summary",
     "to_latex",
     "to_markdown",
