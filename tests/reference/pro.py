@@ -1,4 +1,4 @@
-"""Per-region overlap as MVTec's evaluation of MVTec AD defines it: one global sort of all pixels."""
+"""Per-region overlap as MVTec's evaluation defines it, by one global sort of all pixels."""
 
 import numpy as np
 from scipy import ndimage

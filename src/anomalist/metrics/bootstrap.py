@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
-from anomalist.metrics.ranking import Array, Ranking, at_or_above, check_binary, rank
+from anomalist.metrics.ranking import Array, Ranking, check_binary, rank
 from anomalist.metrics.regions import find_regions
 from anomalist.metrics.threads import threaded_map
 
@@ -37,8 +37,9 @@ def bootstrap_interval(
     Whole images are drawn with replacement, pixels of one image being anything but independent.
     Normal and anomalous images (those with a defective pixel) are drawn apart, so every resample
     has as many of either as the data. Image metrics are exact in each resample. Pixel metrics
-    are counted at up to 2,048 thresholds, quantiles of normal and of defective pixels: the
-    interval is binned, never the value that it belongs to.
+    are counted at up to 2,048 thresholds, quantiles of normal and of defective pixels, and the
+    interval is shifted by what that changes in the value on all images: the interval is binned,
+    never the value that it belongs to.
 
     Parameters
     ----------
@@ -119,9 +120,11 @@ def bootstrap(
         fp_above = np.concatenate([np.zeros_like(fp[:, :1]), fp[:, :-1]], axis=1)
     n_positive = np.count_nonzero(labels, axis=1)[:, None]
     n_negative = labels.shape[1] - n_positive
-    draws = _draw(n_positive[:, 0] > 0, n_bootstrap, seed)
+    # The first row is the data itself, which tells what the binning costs.
+    itself = np.ones((1, len(scores)), np.int64)
+    draws = np.concatenate([itself, _draw(n_positive[:, 0] > 0, n_bootstrap, seed)])
     batches = []
-    for start in range(0, n_bootstrap, BATCH):
+    for start in range(0, len(draws), BATCH):
         times = draws[start : start + BATCH].astype(np.float64)
         regions = times @ overlap
         resampled = Ranking(
@@ -137,11 +140,12 @@ def bootstrap(
         with np.errstate(invalid="ignore"):
             batches.append(resampled.values())
     tails = [(1 - level) / 2, (1 + level) / 2]
-    ends = {
-        name: np.nanquantile(np.concatenate([batch[name] for batch in batches]), tails)
-        for name in batches[0]
-    }
-    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+    ends = {}
+    for name, exact in ranking.values().items():
+        binned_value, *resampled_values = np.concatenate([batch[name] for batch in batches])
+        low, high = np.nanquantile(resampled_values, tails) + (exact - binned_value)
+        ends[name] = (max(float(low), 0.0), min(float(high), 1.0))
+    return ends
 
 
 def _draw(anomalous: npt.NDArray[np.bool_], n_bootstrap: int, seed: int) -> npt.NDArray[np.int64]:
@@ -172,8 +176,10 @@ def _count_image(
     """One image's counts at each threshold, descending: tp, fp, fp above, regions found."""
     positives = scores[image][labels[image]]
     order = np.argsort(positives)
-    tp, _ = at_or_above(positives[order], ascending)
-    fp, fp_above = at_or_above(np.sort(scores[image][~labels[image]]), ascending)
+    negatives = np.sort(scores[image][~labels[image]])
+    tp = len(positives) - np.searchsorted(positives[order], ascending)
+    fp = len(negatives) - np.searchsorted(negatives, ascending)
+    fp_above = len(negatives) - np.searchsorted(negatives, ascending, side="right")
     found = np.zeros(len(positives) + 1)
     if inverse_area is not None:
         found[1:] = np.cumsum(inverse_area[image][order][::-1])

@@ -42,9 +42,11 @@ def find_regions(masks: npt.NDArray[np.bool_]) -> Regions:
 
 
 def _regions_of(mask: npt.NDArray[np.bool_]) -> tuple[int, npt.NDArray[np.float64]]:
-    if not mask.any():
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
         return 0, np.empty(0)
-    regions, n = ndimage.label(mask, structure=EIGHT_NEIGHBORS)
-    region_of_pixel = regions[mask]
+    marked = mask[rows[0] : rows[-1] + 1]
+    regions, n = ndimage.label(marked, structure=EIGHT_NEIGHBORS)
+    region_of_pixel = regions[marked]
     area: npt.NDArray[np.int64] = np.bincount(region_of_pixel, minlength=n + 1)
     return n, 1 / area[region_of_pixel]

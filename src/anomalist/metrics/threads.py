@@ -10,11 +10,11 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MAX_THREADS = 8
-"""Each thread holds a buffer of its own, so more of them would cost memory rather than time."""
+THREADS = min(os.cpu_count() or 1, 8)
+"""Each holds a buffer of its own, so more would cost memory and save little time."""
 
 
 def threaded_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield ``function`` of each item, in order."""
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         yield from pool.map(function, items)

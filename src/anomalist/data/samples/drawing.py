@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
-Field = npt.NDArray[np.float32]
+Field = npt.NDArray[np.floating[Any]]
 """One number a pixel, shape (S, S)."""
-Picture = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.floating[Any]]
 """Linear light, shape (S, S, 3), 1.0 = white."""
 
 OVERSAMPLING = 2
@@ -34,7 +36,21 @@ class Flaw:
         return barely + (glaring - barely) * self.severity
 
 
-Painter = Callable[[int, np.random.Generator, Flaw | None], Picture]
+@dataclass(frozen=True)
+class Scene:
+    """What to paint: how large, from which stream, with which flaw.
+
+    ``phase``, from 0 to 1, steps evenly through whatever a category wants covered evenly by any
+    number of images, such as all angles.
+    """
+
+    size: int
+    rng: np.random.Generator
+    phase: float
+    flaw: Flaw | None
+
+
+Painter = Callable[[Scene], Picture]
 
 
 @dataclass(frozen=True)
@@ -54,17 +70,15 @@ def grid(size: int) -> tuple[Field, Field]:
 
 def smoothstep(low: float, high: float, value: Field) -> Field:
     """Return 0 below ``low``, 1 above ``high`` and a smooth rise between."""
-    t = np.clip((value - low) * (1 / (high - low)), 0, 1)
+    t: Field = np.clip((value - low) * (1 / (high - low)), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def noise(rng: np.random.Generator, size: int, cells: int, across: int | None = None) -> Field:
-    """Return a smooth random field of unit variance, ``cells`` bumps high and ``across`` wide."""
-    across = cells if across is None else across
-    knots = rng.standard_normal((cells + 3, across + 3), dtype=np.float32)
-    field = _spline(size, cells) @ knots @ _spline(size, across).T
-    # A cubic B-spline shrinks white noise to about 0.47 of its deviation along each axis squared.
-    return field * 2.1
+def noise(rng: np.random.Generator, size: int, cells: int) -> Field:
+    """Return a smooth random field of about unit variance, ``cells`` bumps across at any size."""
+    knots = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
+    # Averaging by the cubic B-spline leaves white noise about 0.48 of its deviation.
+    return _interpolated(_interpolated(knots, size).T, size) * 2.1
 
 
 def clouds(rng: np.random.Generator, size: int, cells: int, octaves: int = 3) -> Field:
@@ -78,16 +92,33 @@ def clouds(rng: np.random.Generator, size: int, cells: int, octaves: int = 3) ->
 def sample(texture: Field, rows: Field, columns: Field) -> Field:
     """Read a repeating texture at fractional rows and columns, linearly interpolated."""
     rows, columns = np.broadcast_arrays(rows, columns)
-    return ndimage.map_coordinates(texture, [rows, columns], order=1, mode="grid-wrap")
+    read: Field = ndimage.map_coordinates(texture, [rows, columns], order=1, mode="grid-wrap")
+    return read
+
+
+def slopes(height: Field) -> tuple[Field, Field]:
+    """Return how steeply a surface falls to the right and downwards."""
+    spacing = 2 / height.shape[0]
+    right: Field = np.gradient(height, spacing, axis=1)
+    down: Field = np.gradient(height, spacing, axis=0)
+    return -right, -down
+
+
+def soften(cover: Field, reach: int) -> Field:
+    """Return a cover blurred over about ``reach`` pixels, as a shadow's edge is."""
+    for _ in range(2):
+        cover = ndimage.uniform_filter(cover, reach)
+    return cover
 
 
 def lamp_on(nx: Field, ny: Field, azimuth: float, elevation: float, tightness: float) -> Field:
     """Return the highlight of one lamp, seen from above, on a surface with the slope (nx, ny)."""
     nz2 = 1 / (1 + nx * nx + ny * ny)
-    flat = float(np.cos(elevation))
-    towards = (nx * (flat * np.cos(azimuth)) + ny * (flat * np.sin(azimuth))) * 2 * nz2
-    towards += (2 * nz2 - 1) * np.sin(elevation)
-    return np.exp((towards - 1) * tightness)
+    flat = 2 * math.cos(elevation)
+    towards = (nx * (flat * math.cos(azimuth)) + ny * (flat * math.sin(azimuth))) * nz2
+    towards = towards + (2 * nz2 - 1) * math.sin(elevation)
+    highlight: Field = np.exp((towards - 1) * tightness)
+    return highlight
 
 
 def along(x: Field, y: Field, points: npt.NDArray[np.float64]) -> tuple[Field, Field]:
@@ -124,8 +155,8 @@ def lumps(
     rng: np.random.Generator, x: Field, y: Field, at: tuple[float, float], radius: float
 ) -> Field:
     """Return a field that is above 0 in an irregular blob, about 1 in its middle."""
-    stretch, turn = float(rng.uniform(0.65, 1.0)), float(rng.uniform(0, np.pi))
-    c, s = float(np.cos(turn)), float(np.sin(turn))
+    stretch, turn = float(rng.uniform(0.65, 1.0)), float(rng.uniform(0, math.pi))
+    c, s = math.cos(turn), math.sin(turn)
     dx, dy = (x - at[0]) / radius, (y - at[1]) / radius
     a, b = dx * c + dy * s, (dy * c - dx * s) / stretch
     angle = np.arctan2(b, a)
@@ -195,10 +226,11 @@ class Camera:
         # A soft shoulder keeps highlights from clipping hard, as a camera's tone curve does.
         knee = np.maximum(binned, 0)
         knee = np.where(knee > 0.8, 0.8 + 0.2 * np.tanh((knee - 0.8) / 0.2 * 0.6), knee)
-        return knee ** np.float32(1 / 2.2)
+        coded: Picture = knee ** np.float32(1 / 2.2)
+        return coded
 
     def grain(self, rng: np.random.Generator, size: int) -> tuple[Field, Field]:
-        """Draw the noise of one exposure: the part that grows with light and the part that doesn't."""
+        """Draw the noise of one exposure: the part that grows with light and the rest."""
         both = rng.standard_normal((2, size, size, 3), dtype=np.float32)
         return both[0] * self.shot_noise, both[1] * self.read_noise
 
@@ -209,19 +241,14 @@ class Camera:
         return (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _spline(size: int, cells: int) -> Field:
-    place = (np.arange(size, dtype=np.float64) + 0.5) * (cells / size)
-    first = np.floor(place).astype(np.intp)
-    t = place - first
-    weights = np.zeros((size, cells + 3))
-    rows = np.arange(size)
-    for k, w in enumerate(
-        (
-            (1 - t) ** 3 / 6,
-            (3 * t**3 - 6 * t**2 + 4) / 6,
-            (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
-            t**3 / 6,
-        )
-    ):
-        weights[rows, first + k] += w
-    return weights.astype(np.float32)
+def _interpolated(knots: Field, size: int) -> Field:
+    """Stretch the rows to ``size``, three knots outside, by cubic B-splines."""
+    # Sums of rows instead of a matrix product: BLAS threads would fight with those of the caller.
+    place = (np.arange(size) + 0.5) * ((len(knots) - 3) / size)
+    first = place.astype(np.intp)
+    t = (place - first).astype(np.float32)[:, None]
+    field = knots[first] * ((1 - t) ** 3 / 6)
+    field += knots[first + 1] * (((3 * t - 6) * t * t + 4) / 6)
+    field += knots[first + 2] * ((((3 - 3 * t) * t + 3) * t + 1) / 6)
+    field += knots[first + 3] * (t**3 / 6)
+    return field

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
-from anomalist.data.samples.drawing import OVERSAMPLING, Camera, Category, Flaw
+from anomalist.data.samples.drawing import OVERSAMPLING, Camera, Category, Flaw, Picture, Scene
 
 # In steps of the gamma-coded signal: three grey levels of 255, about the noise of the sensor.
 _VISIBLE = 3 / 255
-_FEWEST_PIXELS = 6
+# Specks with fewer changed pixels than this, for each pixel of the picture's width, don't count.
+_SPECK = 6 / 256
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -72,20 +73,22 @@ def photograph(
     camera = Camera.draw(np.random.default_rng(optics))
     grain = camera.grain(np.random.default_rng(sensor), image_size)
 
-    def expose(flaw: Flaw | None) -> npt.NDArray[np.float32]:
+    # Golden-ratio steps cover [0, 1] evenly, however many images follow.
+    starts = np.random.default_rng((seed, key, 0, 4)).random(2).tolist()
+    phase, severity = ((start + index * _GOLDEN) % 1.0 for start in starts)
+
+    def expose(flaw: Flaw | None) -> Picture:
         rng = np.random.default_rng(scene)
-        return camera.expose(category.paint(image_size * OVERSAMPLING, rng, flaw))
+        return camera.expose(category.paint(Scene(image_size * OVERSAMPLING, rng, phase, flaw)))
 
     bare = expose(None)
     clean = camera.develop(bare, grain)
     if defect == "good":
         return Photograph(clean, clean, np.zeros(clean.shape[:2], np.bool_), 0.0)
-    # Golden-ratio steps spread severities evenly over [0, 1], however many images follow.
-    start = np.random.default_rng((seed, key)).random()
-    flaw = Flaw(defect, (start + index * _GOLDEN) % 1.0, fault)
+    flaw = Flaw(defect, severity, fault)
     flawed = expose(flaw)
     mask = _changed(bare, flawed)
-    while mask.sum() < _FEWEST_PIXELS and flaw.severity < 1:
+    while not mask.any() and flaw.severity < 1:
         # On very small images the faintest defects vanish between the pixels.
         flaw = replace(flaw, severity=min(flaw.severity + 0.1, 1.0))
         flawed = expose(flaw)
@@ -94,10 +97,11 @@ def photograph(
     return Photograph(image, clean, mask, flaw.severity)
 
 
-def _changed(bare: npt.NDArray[np.float32], flawed: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def _changed(bare: Picture, flawed: Picture) -> npt.NDArray[np.bool_]:
     seen = np.abs(flawed - bare).max(2) > _VISIBLE
     seen = ndimage.binary_closing(np.pad(seen, 2), np.ones((3, 3), np.bool_))[2:-2, 2:-2]
     parts, _ = ndimage.label(seen, np.ones((3, 3), np.bool_))
-    kept = np.bincount(parts.ravel()) >= _FEWEST_PIXELS
+    kept = np.bincount(parts.ravel()) >= _SPECK * len(seen)
     kept[0] = False
-    return kept[parts]
+    mask: npt.NDArray[np.bool_] = kept[parts]
+    return mask

@@ -40,9 +40,9 @@ def make_sample_set(
 ) -> Path:
     """Draw a data set of good and defective objects in the folder layout of MVTec AD.
 
-    Every image is painted by code, so the set needs no network and bears no licence. Each image
-    has random streams of its own: a larger set contains the smaller one. Next to the images of a
-    category stands ``sample_set.json`` with what made it and, under ``severity``, how glaring the
+    Every image is painted by code: no network, no photograph of anything. Each has random streams
+    of its own, so that a larger set contains the smaller one. Next to the images of a category
+    stands ``sample_set.json`` with what made it and, under ``severity``, how glaring the
     defect of each test image is, from 0 (barely visible) to 1.
 
     Parameters
@@ -75,7 +75,7 @@ def make_sample_set(
     --------
     >>> import tempfile
     >>> root = make_sample_set(
-    ...     tempfile.mkdtemp(), image_size=64, train=2, good=1, per_defect=1, categories=["brass_key"]
+    ...     tempfile.mkdtemp(), train=2, good=1, per_defect=1, categories=["brass_key"]
     ... )
     >>> sorted(path.name for path in (root / "brass_key" / "test").iterdir())
     ['bent_tip', 'blocked_hole', 'burr', 'good', 'missing_tooth', 'scratch']

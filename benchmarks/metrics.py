@@ -1,0 +1,182 @@
+"""All seven metrics beside ADEval, anomalib, scikit-learn and MVTec's evaluation of PRO.
+
+    python benchmarks/metrics.py --images 83 --size 900 --repeats 3
+
+Maps are smoothed noise, higher on elliptic defects; a quarter of the images are good. Every
+contender runs in a process of its own, so that its peak memory is its own: "loaded" is what the
+process holds once its libraries and the data are in memory, "peak" the most it ever held.
+Seconds are of wall time and, steadier on a busy machine, of CPU time on all cores. Ours include
+making the Predictions: image scores and the check that all is finite.
+ADEval needs NumPy before 2.4: ``--peers-python`` names the interpreter that has it and anomalib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+
+
+def make_data(folder: Path, images: int, size: int) -> None:
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    maps = np.empty((images, size, size), np.float32)
+    masks = np.zeros((images, size, size), bool)
+    y, x = np.ogrid[:size, :size]
+    coarse = size // 8 + 1
+    for i in range(images):
+        noise = ndimage.gaussian_filter(rng.standard_normal((coarse, coarse)), 2)
+        maps[i] = ndimage.zoom(noise.astype(np.float32), size / coarse, order=1)[:size, :size]
+        for _ in range(rng.integers(1, 4) if i >= images // 4 else 0):
+            center_y, center_x = rng.integers(0, size, 2)
+            radius_y, radius_x = rng.integers(size // 20, size // 7, 2)
+            distance = ((y - center_y) / radius_y) ** 2 + ((x - center_x) / radius_x) ** 2
+            masks[i] |= distance < 1
+            maps[i] += (rng.uniform(0.1, 0.6) * np.exp(-distance / 2)).astype(np.float32)
+    np.save(folder / "maps.npy", maps)
+    np.save(folder / "masks.npy", masks)
+
+
+Maps = np.ndarray
+Contender = Callable[[Maps, Maps], dict[str, float]]
+
+
+def anomalist(intervals: bool) -> Contender:
+    from anomalist.metrics import evaluate
+    from anomalist.predictions import Predictions
+
+    def run(maps: Maps, masks: Maps) -> dict[str, float]:
+        labels, scores = masks.any(axis=(1, 2)), maps.max(axis=(1, 2))
+        predictions = Predictions(list(map(str, range(len(maps)))), scores, maps, labels, masks)
+        return evaluate(predictions, intervals=intervals).as_dict()
+
+    return run
+
+
+def adeval() -> Contender:
+    from adeval import auroc_aupr_aupro
+
+    names = ("pixel_AUROC", "pixel_AP", "pixel_PRO")
+    return lambda maps, masks: dict(
+        zip(names, auroc_aupr_aupro(maps, masks.view(np.uint8)), strict=True)
+    )
+
+
+def anomalib(metric: str) -> Contender:
+    import torch
+    from anomalib.metrics.aupro import _AUPRO
+    from anomalib.metrics.auroc import _AUROC
+
+    def run(maps: Maps, masks: Maps) -> dict[str, float]:
+        compute = {"pixel_AUROC": _AUROC, "pixel_PRO": _AUPRO}[metric]()
+        compute.update(torch.from_numpy(maps), torch.from_numpy(masks).int())
+        return {metric: float(compute.compute())}
+
+    return run
+
+
+def scikit_learn(metric: str) -> Contender:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    compute = {"pixel_AUROC": roc_auc_score, "pixel_AP": average_precision_score}[metric]
+    return lambda maps, masks: {metric: float(compute(masks.ravel(), maps.ravel()))}
+
+
+def mvtec() -> Contender:
+    sys.path.insert(0, str(ROOT))
+    from tests.reference.pro import pro
+
+    return lambda maps, masks: {"pixel_PRO": float(pro(maps, masks))}
+
+
+CONTENDERS: dict[str, Callable[[], Contender]] = {
+    "anomalist evaluate, 7 metrics": lambda: anomalist(intervals=False),
+    "anomalist evaluate, 7 metrics and intervals": lambda: anomalist(intervals=True),
+    "ADEval AUROC, AP, PRO (binned)": adeval,
+    "anomalib AUROC": lambda: anomalib("pixel_AUROC"),
+    "anomalib AUPRO": lambda: anomalib("pixel_PRO"),
+    "scikit-learn AUROC": lambda: scikit_learn("pixel_AUROC"),
+    "scikit-learn AP": lambda: scikit_learn("pixel_AP"),
+    "MVTec's PRO, as in tests/reference": mvtec,
+}
+PEERS = ("ADEval", "anomalib")
+
+
+def peak_mb() -> float:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def measure(name: str, folder: Path, repeats: int) -> None:
+    """Run one contender in this process and print what it took as JSON."""
+    run = CONTENDERS[name]()
+    maps, masks = np.load(folder / "maps.npy"), np.load(folder / "masks.npy")
+    loaded, seconds, cpu, values = peak_mb(), [], [], {}
+    for _ in range(repeats):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        values = run(maps, masks)
+        seconds.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - cpu_start)
+    pixel = {k: v for k, v in values.items() if k.startswith("pixel")}
+    print(
+        json.dumps({"s": seconds, "cpu": cpu, "loaded": loaded, "peak": peak_mb(), "values": pixel})
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, default=83)
+    parser.add_argument("--size", type=int, default=900)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peers-python", default=sys.executable)
+    parser.add_argument("--only", nargs="*", default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure(args.measure, args.data, args.repeats)
+        return
+    if args.data:
+        make_data(args.data, args.images, args.size)
+        return
+
+    with tempfile.TemporaryDirectory() as folder:
+        shape = ["--images", str(args.images), "--size", str(args.size), "--data", folder]
+        subprocess.run([sys.executable, __file__, *shape], check=True)
+        ours: dict[str, float] = {}
+        print(f"{args.images} maps of {args.size}x{args.size}, float32\n")
+        print("| | first s | median s | x ours | CPU s | x ours | loaded MB | peak MB | values |")
+        print("|-|-:|-:|-:|-:|-:|-:|-:|-|")
+        for name in args.only:
+            python = args.peers_python if name.startswith(PEERS) else sys.executable
+            command = [python, __file__, *shape, "--repeats", str(args.repeats), "--measure", name]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                print(f"| {name} | failed: {done.stderr.strip().splitlines()[-1]} ||||||||")
+                continue
+            result = json.loads(done.stdout.splitlines()[-1])
+            medians = {kind: statistics.median(result[kind]) for kind in ("s", "cpu")}
+            ours = ours or medians
+            wall, cpu = (f"{v:.2f} | {v / ours[kind]:.1f}" for kind, v in medians.items())
+            values = ", ".join(f"{k[6:]} {v:.6f}" for k, v in result["values"].items())
+            print(
+                f"| {name} | {result['s'][0]:.2f} | {wall} | {cpu} "
+                f"| {result['loaded']:.0f} | {result['peak']:.0f} | {values} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
