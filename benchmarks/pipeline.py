@@ -11,7 +11,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,9 +68,9 @@ def main() -> None:
 
     times: dict[str, list[float]] = {}
 
-    def timed(name: str, run: object) -> object:
+    def timed(name: str, run: Callable[[], Any]) -> Any:
         start = time.perf_counter()
-        result = run()  # type: ignore[operator]
+        result = run()
         times.setdefault(name, []).append(time.perf_counter() - start)
         return result
 
@@ -96,8 +99,7 @@ def main() -> None:
                 masks,
             )
 
-        predictions = timed("predict", predict)
-        timed("metrics", lambda: evaluate(predictions))  # type: ignore[arg-type, return-value]
+        timed("metrics", partial(evaluate, timed("predict", predict)))
     medians = {name: statistics.median(values) for name, values in times.items()}
     medians["fit + predict + metrics"] = sum(medians[n] for n in ("fit", "predict", "metrics"))
     base = medians["timm, bare pass"]

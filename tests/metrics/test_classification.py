@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
-from tests.reference import metrics as reference
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics import (
@@ -21,6 +20,7 @@ from anomalist.metrics import (
     pr_curve,
     roc_curve,
 )
+from tests.reference import metrics as reference
 
 Array = npt.NDArray[Any]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.reference import pro as reference
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics import pro, pro_curve
+from tests.reference import pro as reference
 
 Array = npt.NDArray[Any]
 Masks = npt.NDArray[np.bool_]

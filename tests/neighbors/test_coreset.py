@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.reference.coreset import greedy_coreset as slow_coreset
 
 from anomalist.errors import ParameterError
 from anomalist.neighbors.coreset import (
@@ -18,6 +17,7 @@ from anomalist.neighbors.coreset import (
     greedy_coreset_with_radius,
     random_projection,
 )
+from tests.reference.coreset import greedy_coreset as slow_coreset
 
 BOTTLE = Path(__file__).parents[3] / "shared" / "data" / "mvtec_ad" / "bottle" / "train" / "good"
 

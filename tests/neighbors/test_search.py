@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests.reference.search import nearest_neighbors as brute_force
 
 from anomalist.errors import ParameterError
 from anomalist.neighbors import search
 from anomalist.neighbors.search import Index, nearest_neighbors
+from tests.reference.search import nearest_neighbors as brute_force
 
 
 def clustered(count, dimensions, seed, centres=20, spread=0.3):

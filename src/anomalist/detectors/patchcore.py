@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -99,6 +97,7 @@ class PatchCore(Detector):
                     total,
                     memory_limit_mb=self.memory_limit_mb,
                     projection_dim=self.projection_dim,
+                    device=patches.device,
                     seed=self.seed,
                 )
             stream.add(patches.flatten(0, 2).cpu().numpy())
@@ -107,33 +106,29 @@ class PatchCore(Detector):
         self._restore()
 
     def _restore(self) -> None:
-        self._index = Index(self.bank_)
+        self._bank = torch.from_numpy(self.bank_).to(self.backbone_.device)
+        self._index = Index(self._bank)
 
     def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         patches = patch_embeddings(features, self.neighbourhood)
-        batch, height, width, channels = patches.shape
-        distances, nearest = self._index.query(patches.reshape(-1, channels).cpu().numpy(), 1)
-        by_image = distances.reshape(batch, height * width)
-        farthest = by_image.argmax(axis=1)
-        rows = np.arange(batch)
-        scores = by_image[rows, farthest]
+        batch, height, width, _ = patches.shape
+        distances, nearest = self._index.query(patches.flatten(0, 2), 1)
+        by_image = distances.reshape(batch, -1)
+        scores, farthest = by_image.max(dim=1)
         if self.num_neighbors > 1 and len(self.bank_) > 1:
-            query = patches.flatten(1, 2).cpu().numpy()[rows, farthest]
-            scores = scores * self._rarity(query, nearest.reshape(batch, -1)[rows, farthest])
-        return torch.from_numpy(scores), torch.from_numpy(by_image).reshape(batch, height, width)
+            image = torch.arange(batch, device=patches.device)
+            queries = patches.flatten(1, 2)[image, farthest]
+            scores = scores * self._rarity(queries, nearest.reshape(batch, -1)[image, farthest])
+        return scores, by_image.reshape(batch, height, width)
 
-    def _rarity(
-        self, patches: npt.NDArray[np.float32], nearest: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
+    def _rarity(self, patches: Tensor, nearest: Tensor) -> Tensor:
         """The weight of equation 7: 1 - softmax of the distances to the neighbourhood of m*."""
-        closest = self.bank_[nearest]
+        closest = self._bank[nearest]
         _, neighbours = self._index.query(closest, min(self.num_neighbors, len(self.bank_)))
-        around = np.linalg.norm(self.bank_[neighbours] - patches[:, None], axis=2)
-        to_nearest = np.linalg.norm(closest - patches, axis=1)
-        # The largest distance is taken out of the exponents, which would overflow otherwise.
-        shift = around.max(axis=1)
-        share = np.exp(to_nearest - shift) / np.exp(around - shift[:, None]).sum(axis=1)
-        weight: npt.NDArray[np.float32] = 1 - share
+        around = (self._bank[neighbours] - patches[:, None]).norm(dim=2)
+        to_nearest = (closest - patches).norm(dim=1)
+        # One logarithm of the sum: exponentials of distances would overflow.
+        weight: Tensor = 1 - (to_nearest - around.logsumexp(dim=1)).exp()
         return weight
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:

@@ -132,6 +132,10 @@ def _from_hub(backbone: str) -> Path:
     import huggingface_hub  # slow to import, and needed only here
 
     repository, file = config.hf_hub_id, config.hf_hub_filename or "model.safetensors"
+    # Once cached, weights need no network, and a network that is down no waiting.
+    cached = huggingface_hub.try_to_load_from_cache(repository, file)
+    if isinstance(cached, str):
+        return Path(cached)
     try:
         return Path(huggingface_hub.hf_hub_download(repository, file))
     except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:

@@ -287,14 +287,15 @@ def _leaf_order(near: Float32) -> Int64:
 class Index:
     """A bank of vectors made ready for repeated exact nearest-neighbour queries.
 
-    Building it costs about as much as a few hundred queries; every query then measures a few rows
-    of the bank instead of all. The bank is kept, not copied: it must not change afterwards.
+    Building it takes about as long as some ten thousand queries; every query then measures a few
+    rows of the bank instead of all. The bank is kept, not copied: it must not change afterwards.
 
     Parameters
     ----------
     bank : array or tensor of shape (m, d)
         The vectors to search, finite, at least one. Other floating types are converted to float32.
-        A tensor on an accelerator is searched there.
+        A tensor on an accelerator is searched there, in float32: near ties are then ordered by its
+        rounding, and of more than k + 16 equally distant rows not always the lowest come first.
 
     Raises
     ------
