@@ -1,7 +1,8 @@
 """Time greedy coresets beside peers' on the same embeddings, and print Markdown tables.
 
     python benchmarks/coreset.py --data data/mvtec_ad --category bottle
-    python benchmarks/coreset.py --embeddings bottle.npy --patchcore-inspection patchcore-inspection
+    python benchmarks/coreset.py --data data/mvtec_ad --layers blocks.3,blocks.4,blocks.5
+        --image_size 512 --patchcore-inspection patchcore-inspection
     python benchmarks/coreset.py --growth
 
 Peers that are installed are timed: anomalib's KCenterGreedy (which first projects at random), and
@@ -17,7 +18,6 @@ import argparse
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit, prange
+
+from peak import peak_mb
 
 FEW, MANY = 20, 220  # picks of the two runs from which the cost of a pick is taken
 OURS = "anomalist greedy_coreset"
@@ -88,7 +90,7 @@ def run_one(name: str, file: str, size: int) -> dict[str, Any]:
     begin = time.perf_counter()
     contender(rows[:2000].copy(), 30)  # compiles, loads libraries
     warm_up = time.perf_counter() - begin
-    before = peak()
+    before = peak_mb()
 
     def timed(picks: int) -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -101,17 +103,12 @@ def run_one(name: str, file: str, size: int) -> dict[str, Any]:
     else:
         few, many = np.array(timed(FEW)), np.array(timed(MANY))
         wall, cpu = few + (many - few) / (MANY - FEW) * (size - FEW)
-    return {"wall": wall, "cpu": cpu, "peak": peak(), "grown": peak() - before, "warm_up": warm_up}
-
-
-def peak() -> float:
-    """Return this process's peak memory in MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    peak = peak_mb()
+    return {"wall": wall, "cpu": cpu, "peak": peak, "grown": peak - before, "warm_up": warm_up}
 
 
 def in_own_process(name: str, file: Path, size: int, peer_sources: str | None) -> dict[str, Any]:
-    command = [sys.executable, "-P", __file__, "--one", name, str(file), str(size)]
+    command = [sys.executable, __file__, "--one", name, str(file), str(size)]
     path = os.pathsep.join(filter(None, [peer_sources, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
@@ -122,24 +119,14 @@ def in_own_process(name: str, file: Path, size: int, peer_sources: str | None) -
     return result
 
 
-def embed(data: Path, category: str) -> np.ndarray:
+def embed(data: Path, category: str, layers: list[str], image_size: int) -> np.ndarray:
     """Compute the patch embeddings of a category's normal training images."""
-    from PIL import Image
-
+    from anomalist.data import MVTecAD, Transform, load_batches
     from anomalist.features import Backbone, patch_embeddings
 
-    files = sorted((data / category / "train" / "good").iterdir())
-    if not files:
-        raise SystemExit(f"{data / category / 'train' / 'good'} holds no images")
-    backbone = Backbone("efficientnet_lite0", ["stride8", "stride16"])
-    rows = []
-    for begin in range(0, len(files), 16):
-        images = [
-            Image.open(f).convert("RGB").resize((256, 256)) for f in files[begin : begin + 16]
-        ]
-        maps = backbone(np.stack([np.asarray(image) for image in images]))
-        rows.append(patch_embeddings(maps).flatten(0, 2).numpy())
-    return np.concatenate(rows)
+    backbone = Backbone("efficientnet_lite0", layers)
+    batches = load_batches(MVTecAD(data).category(category).train, Transform(image_size), 8)
+    return np.concatenate([patch_embeddings(backbone(b)).flatten(0, 2).numpy() for b in batches])
 
 
 def synthetic(count: int, dim: int = 152) -> np.ndarray:
@@ -161,7 +148,7 @@ def compare(file: Path, size: int, peers: list[str], peer_sources: str | None) -
         how = "median of 3" if name == OURS else f"extrapolated from {MANY} picks"
         print(
             f"| {name} | {r['wall']:.1f} | {how} | {r['wall'] / ours['wall']:.1f} | {r['cpu']:.1f}"
-            f" | {r['peak']:.0f} MiB | {r['grown']:.0f} MiB |",
+            f" | {r['peak']:.0f} MB | {r['grown']:.0f} MB |",
             flush=True,
         )
     print(
@@ -191,6 +178,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, help="folder of MVTec AD")
     parser.add_argument("--category", default="bottle")
+    parser.add_argument("--layers", default="stride8,stride16", help="of EfficientNet-Lite0")
+    parser.add_argument("--image_size", type=int, default=256)
     parser.add_argument("--embeddings", type=Path, help=".npy file of float32 (N, D) instead")
     parser.add_argument("--ratio", type=float, default=0.1, help="share of embeddings to pick")
     parser.add_argument("--patchcore-inspection", type=Path, help="checkout of that repository")
@@ -213,7 +202,8 @@ def main() -> None:
         file = args.embeddings
         if args.data:
             file = Path(folder) / "embeddings.npy"
-            np.save(file, embed(args.data, args.category))
+            layers = args.layers.split(",")
+            np.save(file, embed(args.data, args.category, layers, args.image_size))
         if file:
             count, dim = np.load(file, mmap_mode="r").shape
             size = int(args.ratio * count)

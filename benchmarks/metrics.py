@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from peak import peak_mb
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,11 +113,6 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
     "MVTec's PRO, as in tests/reference": mvtec,
 }
 PEERS = ("ADEval", "anomalib")
-
-
-def peak_mb() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def measure(name: str, folder: Path, repeats: int) -> None:

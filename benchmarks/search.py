@@ -1,9 +1,12 @@
 """Nearest-neighbour search beside faiss' IndexFlatL2 and torch.cdist with topk, all exact methods.
 
-    python benchmarks/search.py --queries queries.npy --bank bank.npy --k 1 9
+    python benchmarks/search.py --data data/mvtec_ad --category bottle --ratio 0.1
+    python benchmarks/search.py --spread none --count 20480
 
-Without files, patch-like vectors are made: clusters with few strong directions, or, with
-``--spread none``, normal noise in which no bound helps. Every contender runs in a process of its
+With ``--data``, the patches of a category's test images are looked up in PatchCore's bank of its
+good ones. Without it and without ``--queries`` and ``--bank`` files, patch-like vectors are made:
+clusters with few strong directions, or, with ``--spread none``, normal noise in which no bound
+helps. Every contender runs in a process of its
 own, so that its peak memory is its own: "loaded" is what the process holds once its libraries and
 the data are in memory, "peak" the most it ever held. "build" is the making of the index, "first"
 the first query, with the loading or compiling of kernels. Seconds are of wall time and, steadier on
@@ -15,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from peak import peak_mb
 
 Arrays = tuple[np.ndarray, np.ndarray]
 Query = Callable[[np.ndarray, int], Arrays]
@@ -84,11 +88,6 @@ CONTENDERS = {"anomalist": anomalist, "faiss IndexFlatL2": faiss, "torch.cdist a
 PEERS = ("faiss",)
 
 
-def peak_mb() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
 def measure(args: argparse.Namespace) -> None:
     """Run one contender in this process and print what it took as JSON."""
     queries, bank = np.load(args.queries), np.load(args.bank)
@@ -110,8 +109,22 @@ def measure(args: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
+def real_data(folder: Path, data: Path, category: str, ratio: float) -> None:
+    from anomalist import MVTecAD, PatchCore
+    from anomalist.features import patch_embeddings
+
+    images = MVTecAD(data).category(category)
+    detector = PatchCore(coreset_ratio=ratio, device="cpu").fit(images.train)
+    np.save(folder / "bank.npy", detector.bank_)
+    patches = [patch_embeddings(maps) for maps in detector._features(images.test, None)]
+    np.save(folder / "queries.npy", np.concatenate([p.flatten(0, 2).numpy() for p in patches]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, help="folder of MVTec AD")
+    parser.add_argument("--category", default="bottle")
+    parser.add_argument("--ratio", type=float, default=0.1, help="share of patches in the bank")
     parser.add_argument("--queries", type=Path, metavar="FILE.npy")
     parser.add_argument("--bank", type=Path, metavar="FILE.npy")
     parser.add_argument("--count", type=int, default=83 * 1024, help="queries to make")
@@ -136,8 +149,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if args.queries is None:
-            clusters = args.spread == "clusters"
-            make_data(folder, args.count, args.size, args.dimensions, clusters)
+            if args.data:
+                real_data(folder, args.data, args.category, args.ratio)
+            else:
+                clusters = args.spread == "clusters"
+                make_data(folder, args.count, args.size, args.dimensions, clusters)
             args.queries, args.bank = folder / "queries.npy", folder / "bank.npy"
         shapes = [np.load(file, mmap_mode="r").shape for file in (args.queries, args.bank)]
         batch = f", {args.batch} queries a call" if args.batch else ""

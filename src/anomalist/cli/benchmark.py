@@ -8,9 +8,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.benchmark import RunStore, benchmark, results_frame
 from anomalist.cli.options import (
+    CommaList,
     add_detector_options,
     build_detectors,
-    comma_list,
     command_parser,
 )
 from anomalist.cli.progress import BenchmarkProgress
@@ -25,10 +25,10 @@ def parser() -> ArgumentParser:
         "data", type=str, help="folder in the layout of MVTec AD or VisA, or a plain folder"
     )
     arguments.add_argument(
-        "--categories", type=comma_list(), default=None, help="which, by commas (default: all)"
+        "--categories", type=CommaList(), default=None, help="which, by commas (default: all)"
     )
     arguments.add_argument(
-        "--seeds", type=comma_list(int), default=(0,), help="seeds, separated by commas"
+        "--seeds", type=CommaList(int), default=(0,), help="seeds, separated by commas"
     )
     arguments.add_argument("--out", type=str, default="results", help="the results folder")
     add_detector_options(arguments)

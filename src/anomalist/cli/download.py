@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import comma_list, command_parser
+from anomalist.cli.options import CommaList, command_parser
 from anomalist.cli.progress import bytes_progress, console
 from anomalist.data import SOURCES, download
 from anomalist.errors import ParameterError
@@ -16,7 +16,7 @@ def parser() -> ArgumentParser:
     arguments.add_argument("dataset", type=str, help=f"one of: {', '.join(SOURCES)}")
     arguments.add_argument("--to", type=str, default=None, help="folder (default: data/DATASET)")
     arguments.add_argument(
-        "--categories", type=comma_list(), default=None, help="which, by commas (default: all)"
+        "--categories", type=CommaList(), default=None, help="which, by commas (default: all)"
     )
     arguments.add_argument("--url", type=str, default=None, help="another address of the archive")
     arguments.add_argument("--sha256", type=str, default=None, help="the archive's checksum")

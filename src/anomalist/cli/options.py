@@ -22,29 +22,38 @@ _PLANNED = ("seed",)
 
 def command_parser(description: str) -> ArgumentParser:
     """Return a parser that raises instead of printing, so that an error is one line."""
-    return ArgumentParser(description=description, exit_on_error=False)
+    return ArgumentParser(description=description.replace("``", ""), exit_on_error=False)
 
 
-def comma_list(convert: Callable[[str], Any] = str) -> Callable[[Any], tuple[Any, ...]]:
-    """Return an argument type that reads ``a,b,c`` (or a YAML list) into a tuple.
+class CommaList:
+    """An argument type that reads ``a,b,c`` (or a YAML list) into a tuple.
+
+    Parameters
+    ----------
+    convert : callable
+        Type of the entries.
 
     Examples
     --------
-    >>> comma_list(int)("0,1,2")
+    >>> CommaList(int)("0,1,2")
     (0, 1, 2)
     """
 
-    def split(value: Any) -> tuple[Any, ...]:
+    def __init__(self, convert: Callable[[str], Any] = str) -> None:
+        self._convert = convert
+
+    def __repr__(self) -> str:
+        return f"{self._convert.__name__},..."
+
+    def __call__(self, value: Any) -> tuple[Any, ...]:
+        """Split and convert; a single value that is no text is a list of one."""
         if isinstance(value, str):
             value = [part.strip() for part in value.strip("[]()").split(",")]
         elif not isinstance(value, list | tuple):
             value = [value]
         if "" in value:
             raise ValueError("an entry of the list is empty")
-        return tuple(convert(part) for part in value)
-
-    split.__name__ = f"list of {convert.__name__}"
-    return split
+        return tuple(self._convert(part) for part in value)
 
 
 def add_detector_options(parser: ArgumentParser) -> None:
@@ -55,7 +64,7 @@ def add_detector_options(parser: ArgumentParser) -> None:
     """
     parser.add_argument(
         "--detectors",
-        type=comma_list(),
+        type=CommaList(),
         default=tuple(DETECTORS),
         help=f"which detectors, separated by commas: {', '.join(DETECTORS)}",
     )
@@ -99,26 +108,34 @@ def parameter_docs(detector: type[Any]) -> dict[str, str]:
         if issubclass(cls, Detector):
             for parameter in docstring_parser.parse(cls.__doc__ or "").params:
                 for name in parameter.arg_name.split(","):
-                    texts[name.strip()] = " ".join((parameter.description or "").split())
+                    text = (parameter.description or "").replace("``", "")
+                    texts[name.strip()] = " ".join(text.split())
     return texts
 
 
-def _argument_type(hint: Any) -> Any:
-    """Read tuples from ``a,b`` as well as from ``[a, b]``; leave all else to the parser."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    tuples = [option for option in options if typing.get_origin(option) is tuple]
-    if not tuples:
-        return hint
-    element = typing.get_args(tuples[0])[0]
+class _TupleOr:
+    """Reads a tuple from ``a,b`` as well as from ``[a, b]``, or one of the hint's other types."""
 
-    def read(value: Any) -> Any:
-        if value is None or value in ("null", "none"):
+    def __init__(self, hint: Any) -> None:
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        (of_tuple,) = (option for option in options if typing.get_origin(option) is tuple)
+        self._element = typing.get_args(of_tuple)[0]
+        self._alone = self._element in options
+        self._hint = hint
+
+    def __repr__(self) -> str:
+        return str(self._hint)
+
+    def __call__(self, value: Any) -> Any:
+        if value in (None, "null", "none"):
             return None
-        values = comma_list(element)(value)
-        return values[0] if element in options and len(values) == 1 else values
+        values = CommaList(self._element)(value)
+        return values[0] if self._alone and len(values) == 1 else values
 
-    read.__name__ = str(hint)
-    return read
+
+def _argument_type(hint: Any) -> Any:
+    """Leave all but tuples to the parser."""
+    return _TupleOr(hint) if "tuple[" in str(hint) else hint
 
 
 def _shown(value: Any) -> str:

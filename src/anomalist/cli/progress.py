@@ -21,7 +21,7 @@ from rich.progress import (
 from anomalist.benchmark import Run, RunRecord
 
 # Progress goes to stderr, so that stdout holds results alone and can be piped.
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class BenchmarkProgress:

@@ -14,7 +14,7 @@ from anomalist.report import summary
 def print_summary(results: pd.DataFrame, out: Path) -> None:
     """Print the means over seeds, in percent, and where the files are."""
     frame = summary(results)
-    table = Table(caption=f"metrics in percent; tables in {out.resolve()}", caption_justify="left")
+    table = Table()
     for column in frame.columns:
         name = column.replace("_", " ")
         table.add_column(name, justify="left" if column in ("detector", "category") else "right")
@@ -28,3 +28,11 @@ def print_summary(results: pd.DataFrame, out: Path) -> None:
     # A pipe has no width; a table cut to 80 columns would lose digits.
     console.width = max(console.width, 150) if not console.is_terminal else console.width
     console.print(table)
+    several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
+    console.print(f"metrics in percent{several}")
+    console.print(
+        f"results: {out.resolve()} (results.csv, .json, .md, .tex;"
+        " metrics and heatmaps in a folder a detector)",
+        soft_wrap=True,
+        markup=False,
+    )

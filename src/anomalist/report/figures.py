@@ -88,7 +88,7 @@ def _column(
     photograph = transform(read_image(predictions.paths[chosen]))
     values = (predictions.maps[chosen] - low) / (high - low or 1.0)
     # The more anomalous, the less of the photograph shines through.
-    weight = np.clip(0.35 + values, 0, 0.8)[..., None]
+    weight = np.clip(0.35 + values, 0.35, 0.8)[..., None]
     overlay = photograph * (1 - weight) + colour_map(values) * weight
     outlined = photograph.copy()
     if predictions.masks is not None:

@@ -1,6 +1,6 @@
 """PatchCore beside anomalib's: same weights, layers, input and coreset ratio, one ruler, one run.
 
-    python benchmarks/patchcore.py DATA --categories bottle,screw --coreset_ratio 0.01
+    python benchmarks/accuracy.py DATA --categories bottle,screw --coreset_ratio 0.01
 
 Needs anomalib 2.7 (``pip install -e '.[peers]'``). Both see the same decoded images; scores and
 maps are compared raw, with this package's metrics. Times are those of the whole of fit and predict
