@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from anomalist.report import METRIC_NAMES, category_metrics, summary, to_latex, write_tables
+from anomalist.metrics import METRIC_NAMES
+from anomalist.report import category_metrics, summary, to_latex, write_tables
 
 
 def row(detector: str, category: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import find_weights
 from anomalist.files import write_text
-from anomalist.report import METRIC_NAMES
+from anomalist.metrics import METRIC_NAMES
 
 # Knobs that change how fast a result comes, not which.
 _COST_ONLY = ("batch_size", "device", "memory_limit_mb")

@@ -10,10 +10,11 @@ from anomalist.metrics.classification import (
     pr_curve,
     roc_curve,
 )
-from anomalist.metrics.evaluation import Metrics, evaluate
+from anomalist.metrics.evaluation import METRIC_NAMES, Metrics, evaluate
 from anomalist.metrics.pro import pro, pro_curve
 
 __all__ = [
+    "METRIC_NAMES",
     "Metrics",
     "auroc",
     "average_precision",

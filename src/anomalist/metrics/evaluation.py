@@ -13,7 +13,7 @@ from anomalist.metrics.ranking import Ranking, check_binary, rank
 from anomalist.metrics.regions import find_regions
 from anomalist.predictions import Predictions
 
-NAMES = (
+METRIC_NAMES = (
     "image_AUROC",
     "image_AP",
     "image_F1Score",
@@ -61,7 +61,7 @@ class Metrics:
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the seven values by name, in a fixed order."""
-        return {name: getattr(self, name) for name in NAMES}
+        return {name: getattr(self, name) for name in METRIC_NAMES}
 
     def __str__(self) -> str:
         lines = [f"{'metric':<13}   value"]

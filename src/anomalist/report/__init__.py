@@ -2,7 +2,6 @@
 
 from anomalist.report.figures import colour_map, heatmap_sheet
 from anomalist.report.tables import (
-    METRIC_NAMES,
     category_metrics,
     summary,
     to_latex,
@@ -11,7 +10,6 @@ from anomalist.report.tables import (
 )
 
 __all__ = [
-    "METRIC_NAMES",
     "category_metrics",
     "colour_map",
     "heatmap_sheet",

@@ -9,16 +9,8 @@ from typing import Any
 import pandas as pd
 
 from anomalist.files import write_text
+from anomalist.metrics import METRIC_NAMES
 
-METRIC_NAMES = (
-    "image_AUROC",
-    "image_AP",
-    "image_F1Score",
-    "pixel_AUROC",
-    "pixel_AP",
-    "pixel_F1Score",
-    "pixel_PRO",
-)
 _COSTS = ("fit_seconds", "images_per_second", "peak_memory_mb")
 _MEAN = "mean"
 
