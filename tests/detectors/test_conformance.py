@@ -17,6 +17,7 @@ import anomalist
 from anomalist.data import Category, ImageSet, MVTecAD
 from anomalist.detectors import DETECTORS, Detector
 from anomalist.errors import DataError, ModelFileError, ParameterError
+from anomalist.features import FeatureStore
 from anomalist.predictions import Predictions
 
 SIZE = 64
@@ -114,6 +115,17 @@ def test_saved_and_loaded_is_the_same(
         assert type(loaded) is detector_class
         assert loaded.parameters() == detector.parameters()
         assert_same_bits(loaded.predict(category.test), expected)
+
+
+def test_features_from_a_store_give_the_same_bits(
+    detector_class: type[Detector], category: Category, tmp_path: Path
+) -> None:
+    expected = make(detector_class).fit(category.train).predict(category.test)
+    for _ in range(2):
+        store = FeatureStore(folder=tmp_path)
+        detector = make(detector_class).fit(category.train, store=store)
+        assert_same_bits(detector.predict(category.test, store=store), expected)
+    assert store.passes == 0
 
 
 def test_one_image_is_enough_to_fit(detector_class: type[Detector], category: Category) -> None:

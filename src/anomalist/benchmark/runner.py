@@ -14,7 +14,9 @@ from anomalist.benchmark.records import RunRecord, RunStore, config_hash, result
 from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector
+from anomalist.detectors.base import pick_device
 from anomalist.errors import DataError, ParameterError
+from anomalist.features import Backbone, FeatureStore, Progress
 from anomalist.files import atomic_path
 from anomalist.metrics import evaluate
 from anomalist.predictions import Predictions
@@ -66,6 +68,7 @@ def benchmark(
     *,
     categories: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
+    store: FeatureStore | None = None,
     watcher: Watcher | None = None,
 ) -> list[RunRecord]:
     """Run every detector on every category with every seed, and write tables and pictures.
@@ -86,6 +89,9 @@ def benchmark(
         All of the data set's where not given.
     seeds : sequence of int
         Each detector is run once a seed.
+    store : FeatureStore, optional
+        Keeps feature maps, so that each image passes a backbone once for all detectors and seeds;
+        one in memory by default. Times count what a run took from it at what it cost to make.
     watcher : Watcher, optional
         Is told of progress.
 
@@ -103,7 +109,7 @@ def benchmark(
     """
     categories = list(dataset.categories if categories is None else categories)
     _check_plan([d.name for d in detectors], categories, list(seeds))
-    store = RunStore(out)
+    run_store = RunStore(out)
     sets = {name: dataset.category(name) for name in categories}
     for name, category in sets.items():
         if len(category.test) == 0:
@@ -115,7 +121,7 @@ def benchmark(
     version = anomalist.__version__
     runs = list(plan(detectors, categories, seeds))
     known = {
-        id(run): store.find(
+        id(run): run_store.find(
             run.detector.name,
             run.category,
             run.detector.seed,
@@ -127,24 +133,53 @@ def benchmark(
     }
     if watcher is not None:
         watcher.begin(len(runs), sum(record is not None for record in known.values()))
+    store = FeatureStore() if store is None else store
+    to_do = [run.detector for run in runs if known[id(run)] is None]
+    for backbone in shared_backbones(to_do):
+        store.adopt(backbone)
     records = []
     for run in runs:
         record = known[id(run)]
         if record is None:
             record, predictions = _execute(
-                run, sets[run.category], configs[run.detector.name], data[run.category], watcher
+                run,
+                sets[run.category],
+                configs[run.detector.name],
+                data[run.category],
+                store,
+                watcher,
             )
             if run.detector.seed == seeds[0]:
                 sheet = heatmap_sheet(predictions, run.detector.transform)
                 picture = Path(out) / run.detector.name / f"{run.category}_heatmaps.png"
                 with atomic_path(picture) as temporary:
                     sheet.save(temporary)
-            store.write(record)
+            run_store.write(record)
             if watcher is not None:
                 watcher.end(record)
         records.append(record)
-    write_tables(results_frame(store.records()), out)
+    write_tables(results_frame(run_store.records()), out)
     return records
+
+
+def shared_backbones(detectors: Sequence[Detector]) -> list[Backbone]:
+    """Make, for detectors with the same weights and device, a backbone with the layers of all.
+
+    Examples
+    --------
+    >>> from anomalist import PatchCore
+    >>> two = [PatchCore(layers=("stride8",)), PatchCore(layers=("stride4", "stride16"))]
+    >>> [backbone.layers for backbone in shared_backbones(two)]
+    [('blocks.2', 'blocks.1', 'blocks.4')]
+    """
+    groups: dict[tuple[str, str | None, str], dict[str, None]] = {}
+    for detector in detectors:
+        key = (detector.backbone, detector.weights, detector.device)
+        groups.setdefault(key, {}).update(dict.fromkeys(detector.make_backbone().layers))
+    return [
+        Backbone(name, list(layers), weights=weights, device=pick_device(device))
+        for (name, weights, device), layers in groups.items()
+    ]
 
 
 def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -> None:
@@ -162,20 +197,29 @@ def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -
 
 
 def _execute(
-    run: Run, category: Category, config: str, data: str, watcher: Watcher | None
+    run: Run,
+    category: Category,
+    config: str,
+    data: str,
+    store: FeatureStore,
+    watcher: Watcher | None,
 ) -> tuple[RunRecord, Predictions]:
-    def stage(name: str) -> anomalist.detectors.Progress | None:
+    def stage(name: str) -> Progress | None:
         if watcher is None:
             return None
         return lambda done, total: watcher.stage(run, name, done, total)
 
     reset_peak_memory()
     detector = run.detector
-    start = time.perf_counter()
-    detector.fit(category.train, progress=stage("fit"))
-    fitted = time.perf_counter()
-    predictions = detector.predict(category.test, progress=stage("predict"))
-    predicted = time.perf_counter()
+
+    def clock() -> float:
+        return time.perf_counter() + store.saved_seconds
+
+    start = clock()
+    detector.fit(category.train, store=store, progress=stage("fit"))
+    fitted = clock()
+    predictions = detector.predict(category.test, store=store, progress=stage("predict"))
+    predicted = clock()
     metrics = evaluate(predictions, intervals=True)
     record = RunRecord(
         detector=detector.name,

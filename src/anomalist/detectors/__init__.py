@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from anomalist.detectors.base import Detector, Progress, presets, read_model
+from anomalist.detectors.base import Detector, FeatureBatches, presets, read_model
 from anomalist.errors import ModelFileError
 
 # Every file of this package that holds a detector registers it by being there.
@@ -41,4 +41,4 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     return DETECTORS[name].load(path, device=device)
 
 
-__all__ = ["DETECTORS", "Detector", "PatchCore", "Progress", "load", "presets"]
+__all__ = ["DETECTORS", "Detector", "FeatureBatches", "PatchCore", "load", "presets"]

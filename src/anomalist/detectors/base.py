@@ -20,15 +20,35 @@ import torch
 import yaml
 from torch import Tensor
 
-from anomalist.data import ImageSet, Interpolation, Transform, load_batches, load_masks
+from anomalist.data import ImageSet, Interpolation, Transform, load_masks
 from anomalist.errors import DataError, ModelFileError, ParameterError
-from anomalist.features import Backbone
+from anomalist.features import Backbone, FeatureStore, Progress
 from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
 
 FORMAT = 1
 
-Progress = Callable[[int, int], None]
+
+class FeatureBatches:
+    """The feature maps of an image set, batch by batch; every iteration is a pass over all.
+
+    Parameters
+    ----------
+    make : callable
+        Starts a pass.
+    count : int
+        Number of images, which is its length.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[list[Tensor]]], count: int) -> None:
+        self._make = make
+        self._count = count
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        return self._make()
+
+    def __len__(self) -> int:
+        return self._count
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,7 +66,7 @@ class Detector(ABC):
         ``wide_resnet50_2`` (torchvision V1 weights), or any timm model.
     layers : tuple of str, optional
         Layers whose feature maps are used, as module names (``layer2``) or strides (``stride8``).
-        By default strides 8 and 16, or two middle blocks of a vision transformer.
+        By default those of the method's paper; of a vision transformer, two middle blocks.
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
     image_size : int or (int, int)
@@ -65,6 +85,10 @@ class Detector(ABC):
 
     name: ClassVar[str]
     fitted: ClassVar[tuple[str, ...]]
+    #: Layers where none are given; None leaves the choice to the backbone.
+    default_layers: ClassVar[tuple[str, ...] | None] = None
+    #: Whether fitting passes over the features more than once, so that keeping them pays.
+    multipass: ClassVar[bool] = False
 
     backbone: str = "efficientnet_lite0"
     layers: tuple[str, ...] | None = None
@@ -114,13 +138,21 @@ class Detector(ABC):
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return values
 
-    def fit(self, images: ImageSet, *, progress: Progress | None = None) -> Self:
+    def fit(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
         """Learn what good looks like.
 
         Parameters
         ----------
         images : ImageSet
             Good images; their masks and labels are not looked at, except to refuse bad ones.
+        store : FeatureStore, optional
+            Keeps feature maps for other detectors, seeds and settings.
         progress : callable, optional
             Called with the number of images read and the total.
 
@@ -141,19 +173,39 @@ class Detector(ABC):
         for sample in images:
             if sample.label:
                 raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
-        self.backbone_ = Backbone(
-            self.backbone, self.layers, weights=self.weights, device=pick_device(self.device)
-        )
-        self._fit(self._features(images, progress), len(images))
+        self.backbone_ = self.make_backbone()
+        if store is None:
+            store = FeatureStore(memory_limit_mb=4096 if self.multipass else 0)
+        self._fit(self._features(images, store, progress))
         return self
 
-    def predict(self, images: ImageSet, *, progress: Progress | None = None) -> Predictions:
+    def make_backbone(self) -> Backbone:
+        """Make the frozen network that the hyperparameters name."""
+        device = pick_device(self.device)
+        try:
+            layers = self.layers or self.default_layers
+            return Backbone(self.backbone, layers, weights=self.weights, device=device)
+        except ParameterError:
+            if self.layers is not None or self.default_layers is None:
+                raise
+            # A transformer has no strides to choose from.
+            return Backbone(self.backbone, weights=self.weights, device=device)
+
+    def predict(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
         """Score images.
 
         Parameters
         ----------
         images : ImageSet
             Any images.
+        store : FeatureStore, optional
+            Keeps feature maps for other detectors, seeds and settings.
         progress : callable, optional
             Called with the number of images done and the total.
 
@@ -177,7 +229,7 @@ class Detector(ABC):
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), *size), np.float32)
         done = 0
-        for features in self._features(images, progress):
+        for features in self._features(images, store or FeatureStore(memory_limit_mb=0), progress):
             batch_scores, patch_scores = self._score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
@@ -186,18 +238,20 @@ class Detector(ABC):
         masks = load_masks(images, self.transform)
         return Predictions(images.paths, scores, maps, images.labels, masks, images.defects)
 
-    def _features(self, images: ImageSet, progress: Progress | None) -> Iterator[list[Tensor]]:
-        """Pass the images through the backbone, batch by batch."""
-        done = 0
-        for batch in load_batches(images, self.transform, self.batch_size):
-            yield self.backbone_(batch)
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(images))
+    def _features(
+        self, images: ImageSet, store: FeatureStore, progress: Progress | None
+    ) -> FeatureBatches:
+        """The feature maps of the images, from the store or through the backbone."""
+        return FeatureBatches(
+            lambda: store.features(
+                self.backbone_, images, self.transform, self.batch_size, progress
+            ),
+            len(images),
+        )
 
     @abstractmethod
-    def _fit(self, features: Iterator[list[Tensor]], count: int) -> None:
-        """Fit to the feature maps of ``count`` good images, given batch by batch."""
+    def _fit(self, features: FeatureBatches) -> None:
+        """Fit to the feature maps of good images."""
 
     @abstractmethod
     def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from anomalist.detectors.base import Detector, enlarge
+from anomalist.detectors.base import Detector, FeatureBatches, enlarge
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
 from anomalist.neighbors import Index, StreamingCoreset
@@ -85,12 +84,12 @@ class PatchCore(Detector):
         if self.sigma < 0:
             raise ParameterError(f"sigma must not be negative, not {self.sigma}")
 
-    def _fit(self, features: Iterator[list[Tensor]], count: int) -> None:
+    def _fit(self, features: FeatureBatches) -> None:
         stream = None
         for maps in features:
             patches = patch_embeddings(maps, self.neighbourhood)
             if stream is None:
-                total = count * patches.shape[1] * patches.shape[2]
+                total = len(features) * patches.shape[1] * patches.shape[2]
                 size = self.coreset_size or max(1, int(total * self.coreset_ratio))
                 stream = StreamingCoreset(
                     size,

@@ -2,12 +2,15 @@
 
 from anomalist.features.backbone import Backbone
 from anomalist.features.patches import patch_embeddings
+from anomalist.features.store import FeatureStore, Progress
 from anomalist.features.weights import EMBEDDED, PINNED, WeightsFile, find_weights, timm_name
 
 __all__ = [
     "EMBEDDED",
     "PINNED",
     "Backbone",
+    "FeatureStore",
+    "Progress",
     "WeightsFile",
     "find_weights",
     "patch_embeddings",
