@@ -1,0 +1,341 @@
+"""CFA: features adapted to lie close around the centroids of good patches."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torch.nn import Parameter
+
+from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.errors import ParameterError
+from anomalist.features import patch_embeddings
+from anomalist.neighbors import Index, nearest_neighbors
+
+Float32 = npt.NDArray[np.float32]
+
+_MAX_CLUSTERING_ROUNDS = 300
+
+
+@dataclass(kw_only=True, eq=False)
+class CFA(Detector):
+    """Distance of adapted patches to the nearest centroids of good ones (Lee et al. 2022).
+
+    Patch embeddings of several scales pass a descriptor, an affine map that sees where in the image
+    a patch lies (a 1 x 1 coordinate convolution). The memory bank holds one centroid a location:
+    the mean good patch, described by the untrained descriptor. The centroids stay; training moves
+    the described patches into the hyperspheres around their K nearest centroids (``L_att``) and out
+    of those around the next J (``L_rep``). A patch scores its distance to the nearest centroid,
+    weighted by how much nearer that is than the other K - 1; an image scores the maximum of its
+    map. Following the reference code, not the paper's algorithm 1, the centroids are plain means
+    and the radius is learned. The result is that of the last epoch; nothing is selected.
+
+    Parameters
+    ----------
+    gamma_c : int
+        Locations a centroid: 1 keeps a centroid for every location, above that k-means merges them.
+    gamma_d : int
+        Channels of the patch embeddings for each channel of the described ones.
+    num_nearest_neighbors : int
+        Nearest centroids that attract a patch and weight its score, K.
+    num_hard_negative_features : int
+        Next nearest centroids, which repel a patch, J.
+    radius : float
+        Radius of the hyperspheres, r, at the start of training, which learns it.
+    nu : float
+        Divides the loss. AdamW's steps hardly depend on it.
+    alpha : float
+        Repulsion acts on squared distances below ``r**2 - alpha`` only.
+    epochs : int
+        Passes over the training images; 0 leaves the descriptor as it was drawn.
+    lr : float
+        Learning rate of AdamW (with AMSGrad).
+    weight_decay : float
+        Weight decay of AdamW.
+    train_batch_size : int
+        Images a training step; an epoch's last step takes what is left.
+    neighbourhood : int
+        Side of the neighbourhood over which features are averaged; odd.
+    sigma : float
+        Standard deviation, in pixels, of the Gaussian that smooths the map.
+    memory_limit_mb : int
+        Ceiling, in MB, of the memory for patch embeddings while fitting. Beyond it they wait in a
+        temporary file; the result is the same.
+
+    Attributes
+    ----------
+    descriptor_ : float32 array of shape (D, C + 3)
+        The trained descriptor; it multiplies a patch's C channels, its row and column (from -1 to
+        1 across the image) and 1.
+    centroids_ : float32 array of shape (M, D)
+        The memory bank.
+    radius_ : float
+        The learned radius.
+    losses_ : float32 array of shape (epochs,)
+        Mean loss of every epoch's steps.
+
+    References
+    ----------
+    Lee, Lee and Song: CFA: Coupled-hypersphere-based Feature Adaptation for Target-Oriented
+    Anomaly Localization. IEEE Access, 2022. arXiv 2206.04325.
+
+    Examples
+    --------
+    >>> CFA(epochs=5).default_layers
+    ('stride4', 'stride8', 'stride16')
+    """
+
+    name: ClassVar[str] = "cfa"
+    fitted: ClassVar[tuple[str, ...]] = ("descriptor_", "centroids_", "radius_", "losses_")
+    default_layers: ClassVar[tuple[str, ...]] = ("stride4", "stride8", "stride16")
+
+    gamma_c: int = 1
+    gamma_d: int = 1
+    num_nearest_neighbors: int = 3
+    num_hard_negative_features: int = 3
+    radius: float = 1e-5
+    nu: float = 1e-3
+    alpha: float = 0.1
+    epochs: int = 30
+    lr: float = 1e-3
+    weight_decay: float = 5e-4
+    train_batch_size: int = 4
+    neighbourhood: int = 3
+    sigma: float = 4.0
+    memory_limit_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (
+            "gamma_c",
+            "gamma_d",
+            "num_nearest_neighbors",
+            "num_hard_negative_features",
+            "train_batch_size",
+            "memory_limit_mb",
+        ):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("nu", "lr"):
+            if not getattr(self, name) > 0:
+                raise ParameterError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("radius", "alpha", "epochs", "weight_decay", "sigma"):
+            if not getattr(self, name) >= 0:
+                raise ParameterError(f"{name} must not be negative, not {getattr(self, name)}")
+        if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
+            raise ParameterError(
+                f"neighbourhood must be odd and positive, not {self.neighbourhood}"
+            )
+
+    def _fit(self, features: FeatureBatches) -> None:
+        patches, mean = self._gather(features)
+        rng = np.random.default_rng(self.seed)
+        descriptor = Parameter(self._untrained(mean.shape[1], rng).to(mean.device))
+        radius = Parameter(torch.tensor(self.radius, device=mean.device))
+        with torch.no_grad():
+            # The descriptor is affine: the mean of described patches is the mean patch described.
+            bank = self._merged(mean @ descriptor.T, rng)
+            self._index = Index(bank)
+            self._train(descriptor, radius, patches, bank, rng)
+        self._descriptor = descriptor.detach()
+        self.descriptor_ = self._descriptor.cpu().numpy()
+        self.centroids_ = bank.cpu().numpy()
+        self.radius_ = radius.item()
+
+    def _gather(self, features: FeatureBatches) -> tuple[Tensor, Tensor]:
+        """All patches (N, h * w, C + 3), in memory or in a file, and their mean over images."""
+        kept: Float32 | None = None
+        done = 0
+        for maps in features:
+            batch = self._patches(maps)
+            if kept is None:
+                kept = _buffer((len(features), *batch.shape[1:]), self.memory_limit_mb)
+                total = torch.zeros_like(batch[0])
+            kept[done : done + len(batch)] = batch.cpu().numpy()
+            done += len(batch)
+            total += batch.sum(dim=0)
+        assert kept is not None
+        return torch.from_numpy(kept), total / done
+
+    def _patches(self, maps: list[Tensor]) -> Tensor:
+        """Patch embeddings (B, h * w, C + 3) of feature maps: channels, row, column and 1."""
+        embeddings = patch_embeddings(maps, self.neighbourhood)
+        batch, height, width, _ = embeddings.shape
+        rows = torch.linspace(-1, 1, height, device=embeddings.device)
+        columns = torch.linspace(-1, 1, width, device=embeddings.device)
+        where = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
+        where = F.pad(where, (0, 1), value=1.0).expand(batch, -1, -1, -1)
+        return torch.cat([embeddings, where], dim=-1).flatten(1, 2)
+
+    def _untrained(self, inputs: int, rng: np.random.Generator) -> Tensor:
+        """Draw a descriptor as layers of PyTorch are drawn; its last column is the bias."""
+        channels = inputs - 3
+        outputs = channels // self.gamma_d
+        if outputs == 0:
+            raise ParameterError(
+                f"gamma_d={self.gamma_d} leaves nothing of {channels} channels: lower it"
+            )
+        bound = 1 / math.sqrt(inputs - 1)
+        return torch.from_numpy(rng.uniform(-bound, bound, (outputs, inputs)).astype(np.float32))
+
+    def _merged(self, centroids: Tensor, rng: np.random.Generator) -> Tensor:
+        """The bank: the centroids, or fewer by k-means."""
+        count = len(centroids) // self.gamma_c
+        needed = self.num_nearest_neighbors + self.num_hard_negative_features
+        if count < needed:
+            raise ParameterError(
+                f"{len(centroids)} locations with gamma_c={self.gamma_c} give {count} centroids,"
+                f" but num_nearest_neighbors and num_hard_negative_features ask for {needed}:"
+                f" lower them or gamma_c, or enlarge image_size"
+            )
+        if self.gamma_c == 1:
+            return centroids
+        return torch.from_numpy(k_means(centroids.cpu().numpy(), count, rng)).to(centroids.device)
+
+    def _train(
+        self,
+        descriptor: Parameter,
+        radius: Parameter,
+        patches: Tensor,
+        bank: Tensor,
+        rng: np.random.Generator,
+    ) -> None:
+        """Adapt the descriptor and the radius, in place."""
+        optimizer = torch.optim.AdamW(
+            [descriptor, radius], lr=self.lr, weight_decay=self.weight_decay, amsgrad=True
+        )
+        k = self.num_nearest_neighbors + self.num_hard_negative_features
+        steps = math.ceil(len(patches) / self.train_batch_size)
+        losses = torch.zeros(self.epochs, device=bank.device)
+        for epoch in range(self.epochs):
+            order = torch.from_numpy(rng.permutation(len(patches)))
+            for images in torch.split(order, self.train_batch_size):
+                batch = patches[images].flatten(0, 1).to(bank.device)
+                described = batch @ descriptor.T
+                # Of all distances the loss sees the smallest alone, so these are found without a
+                # gradient, and the gradient is written out for them: bank and patches would
+                # otherwise meet in a matrix of millions of distances, kept for the way back.
+                distances, nearest = self._index.query(described, k)
+                loss, slopes = soft_boundary(
+                    distances.square(), radius, self.num_nearest_neighbors, self.alpha
+                )
+                slopes /= self.nu
+                offsets = slopes.sum(dim=1, keepdim=True) * described
+                offsets -= _weighted_rows(slopes, nearest, bank)
+                descriptor.grad = 2 * offsets.T @ batch
+                radius.grad = -2 * radius * slopes.sum()
+                optimizer.step()
+                losses[epoch] += loss / (self.nu * steps)
+        self.losses_: Float32 = losses.cpu().numpy()
+
+    def _restore(self) -> None:
+        device = self.backbone_.device
+        self._descriptor = torch.from_numpy(self.descriptor_).to(device)
+        self._index = Index(torch.from_numpy(self.centroids_).to(device))
+
+    def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        described = self._patches(features) @ self._descriptor.T
+        distances, _ = self._index.query(described.flatten(0, 1), self.num_nearest_neighbors)
+        certainty = (-distances).softmax(dim=1)[:, 0]
+        height, width = features[0].shape[-2:]
+        patch_scores = (certainty * distances[:, 0]).reshape(-1, height, width)
+        return self._enlarge(patch_scores).amax(dim=(1, 2)), patch_scores
+
+    def _enlarge(self, patch_scores: Tensor) -> Tensor:
+        return enlarge(patch_scores, self.transform.output_size, self.sigma)
+
+
+def soft_boundary(
+    squared: Tensor, radius: Tensor, num_nearest_neighbors: int, alpha: float
+) -> tuple[Tensor, Tensor]:
+    """Return the coupled-hypersphere loss, ``L_att + L_rep`` with nu = 1, and its derivative.
+
+    Parameters
+    ----------
+    squared : Tensor of shape (n, K + J)
+        Squared distances of patches to their nearest centroids, ascending.
+    radius : Tensor
+        Radius r of the hyperspheres, a scalar.
+    num_nearest_neighbors : int
+        How many of the centroids attract, K.
+    alpha : float
+        Margin below ``radius**2`` where repulsion begins.
+
+    Returns
+    -------
+    loss : Tensor
+        A scalar.
+    slopes : Tensor of shape (n, K + J)
+        The loss's derivative by each squared distance; by ``radius**2`` it is minus their sum.
+
+    Examples
+    --------
+    >>> loss, slopes = soft_boundary(torch.tensor([[1.0, 4.0, 5.0]]), torch.tensor(2.5), 1, 0.25)
+    >>> loss, slopes
+    (tensor(1.5000), tensor([[ 0.0000, -0.5000, -0.5000]]))
+    """
+    outside = squared[:, :num_nearest_neighbors] - radius.square()
+    inside = radius.square() - alpha - squared[:, num_nearest_neighbors:]
+    loss = outside.clamp(min=0).mean() + inside.clamp(min=0).mean()
+    slopes = [(outside > 0) / outside.numel(), -((inside > 0) / inside.numel())]
+    return loss, torch.cat(slopes, dim=1)
+
+
+def k_means(points: Float32, count: int, rng: np.random.Generator) -> Float32:
+    """Cluster points by Lloyd's algorithm, from points drawn at random, until nothing moves.
+
+    Parameters
+    ----------
+    points : float32 array of shape (n, d)
+        What to cluster.
+    count : int
+        Number of clusters, at most n.
+    rng : Generator
+        Draws the points to start from.
+
+    Returns
+    -------
+    float32 array of shape (count, d)
+        The clusters' means; of a cluster that lost all its points, its last.
+
+    Examples
+    --------
+    >>> points = np.float32([[0], [1], [8], [9]])
+    >>> np.sort(k_means(points, 2, np.random.default_rng(0)), axis=0).ravel()
+    array([0.5, 8.5], dtype=float32)
+    """
+    centers = points[rng.choice(len(points), count, replace=False)]
+    previous: npt.NDArray[np.int64] | None = None
+    for _ in range(_MAX_CLUSTERING_ROUNDS):
+        _, nearest = nearest_neighbors(points, centers, 1)
+        labels = nearest[:, 0]
+        if previous is not None and np.array_equal(labels, previous):
+            break
+        previous = labels
+        sums = np.zeros(centers.shape)
+        np.add.at(sums, labels, points)
+        sizes = np.bincount(labels, minlength=count)
+        centers[sizes > 0] = sums[sizes > 0] / sizes[sizes > 0, np.newaxis]
+    return centers
+
+
+def _weighted_rows(weights: Tensor, rows: Tensor, bank: Tensor) -> Tensor:
+    """Sum the rows (n, k) of a bank (M, D) with weights (n, k) to (n, D)."""
+    if bank.is_cpu:  # fast, and never holds (n, k, D)
+        return F.embedding_bag(rows, bank, per_sample_weights=weights, mode="sum")
+    return (weights[:, None] @ bank[rows])[:, 0]
+
+
+def _buffer(shape: tuple[int, ...], limit_mb: int) -> Float32:
+    """An array in memory, or beyond the limit in a file that goes when the array does."""
+    if 4 * math.prod(shape) <= limit_mb * 2**20:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)

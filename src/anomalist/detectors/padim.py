@@ -1,0 +1,294 @@
+"""PaDiM: the Mahalanobis distance to a Gaussian of good embeddings at every location."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.linalg import lapack  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from torch import Tensor
+
+from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.errors import ParameterError
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+_BAND = 32
+"""Rows of a triangular factor that are kept, and multiplied, as one; model files rely on it."""
+_WAITING = 2**15
+"""Numbers a location that wait before they are folded into the factors."""
+_WAITING_IMAGES = 128
+"""Images that wait at least: a fold costs as much as many images, however few they are."""
+
+
+@dataclass(kw_only=True, eq=False)
+class PaDiM(Detector):
+    """Mahalanobis distance of each location to its own Gaussian (Defard et al., ICPR 2021).
+
+    An embedding joins the feature maps of several layers, deeper ones repeated to the resolution of
+    the first, and keeps some of its dimensions, drawn at random (section 3.1). The good embeddings
+    of a location give it a mean and a covariance, with a multiple of the identity added (section
+    3.2, equation 1). A location scores its Mahalanobis distance (section 3.3, equation 2); an image
+    scores the maximum of its smoothed map.
+
+    Fitting is one pass. With D dimensions and N images the model keeps 4 bytes times the smaller of
+    N * D and about D * D / 2 a location. Where N * D is the smaller, fitting takes no more; else
+    up to max(32768, 128 * D) numbers a location wait beside, whatever the number of images.
+
+    Parameters
+    ----------
+    dimensions : int, optional
+        Number of dimensions drawn by the seed, or all where there are fewer or none is given. The
+        paper takes 100 of resnet18's 448, and 550 of wide_resnet50_2's 1792.
+    regularization : float
+        Multiple of the identity added to covariances, epsilon in equation 1; positive.
+    sigma : float
+        Standard deviation, in pixels, of the Gaussian that smooths the map.
+
+    Attributes
+    ----------
+    channels_ : int64 array of shape (D,)
+        The dimensions that were drawn, ascending, counted through all layers.
+    means_ : float32 array of shape (h * w, D)
+        Mean embedding of a location.
+    factors_ : float32 array of shape (h * w, N, D) or (h * w, T)
+        Turns deviations from the mean into vectors whose length is the Mahalanobis distance: where
+        images are few, the matrix H of (I - H'H) / sqrt(regularization); else the inverse of the
+        covariance's Cholesky factor, its zeros mostly left out.
+
+    Examples
+    --------
+    >>> PaDiM(dimensions=50).dimensions
+    50
+    """
+
+    name: ClassVar[str] = "padim"
+    fitted: ClassVar[tuple[str, ...]] = ("channels_", "means_", "factors_")
+    default_layers: ClassVar[tuple[str, ...] | None] = ("stride4", "stride8", "stride16")
+
+    dimensions: int | None = 100
+    regularization: float = 0.01
+    sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dimensions is not None and self.dimensions < 1:
+            raise ParameterError(f"dimensions must be at least 1, not {self.dimensions}")
+        if not (self.regularization > 0 and math.isfinite(self.regularization)):
+            raise ParameterError(f"regularization must be positive, not {self.regularization}")
+        if self.sigma < 0:
+            raise ParameterError(f"sigma must not be negative, not {self.sigma}")
+
+    def _fit(self, features: FeatureBatches) -> None:
+        gaussians: _Triangular | _LowRank | None = None
+        for maps in features:
+            if gaussians is None:
+                available = sum(layer.shape[1] for layer in maps)
+                drawn = min(self.dimensions or available, available)
+                rng = np.random.default_rng(self.seed)
+                self.channels_ = np.sort(rng.choice(available, drawn, replace=False))
+                shape = (math.prod(maps[0].shape[-2:]), len(features), drawn)
+                few = len(features) * drawn < _packed_size(drawn)
+                gaussians = (_LowRank if few else _Triangular)(shape, self.regularization)
+            gaussians.add(self._embed(maps).cpu().numpy())
+        assert gaussians is not None
+        self.means_, self.factors_ = gaussians.finish()
+        self._restore()
+
+    def _restore(self) -> None:
+        self._means = torch.from_numpy(self.means_).to(self.backbone_.device)
+        self._factors = torch.from_numpy(self.factors_).to(self.backbone_.device)
+
+    def _embed(self, maps: list[Tensor]) -> Tensor:
+        """The drawn dimensions at every location: (h * w, B, D)."""
+        height, width = maps[0].shape[-2:]
+        chosen, channels = [], self.channels_
+        for layer in maps:
+            count = layer.shape[1]
+            own = torch.from_numpy(channels[(channels >= 0) & (channels < count)])
+            vectors = layer.permute(2, 3, 0, 1).index_select(3, own.to(layer.device))
+            for axis, size in enumerate((height, width)):
+                nearest = torch.arange(size, device=layer.device) * vectors.shape[axis] // size
+                vectors = vectors.index_select(axis, nearest)
+            chosen.append(vectors)
+            channels = channels - count
+        return torch.cat(chosen, dim=3).flatten(0, 1)
+
+    def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        deviations = self._embed(features) - self._means[:, None]
+        distances = self._whiten(deviations)
+        patch_scores = distances.T.reshape(-1, *features[0].shape[-2:])
+        return self._enlarge(patch_scores).amax(dim=(1, 2)), patch_scores
+
+    def _whiten(self, deviations: Tensor) -> Tensor:
+        """Mahalanobis lengths (h * w, B) of deviations from the mean (h * w, B, D)."""
+        if self._factors.ndim == 3:
+            within = torch.bmm(deviations, self._factors.mT)
+            whitened = torch.baddbmm(deviations, within, self._factors, alpha=-1)
+            lengths: Tensor = whitened.norm(dim=2) / math.sqrt(self.regularization)
+            return lengths
+        squared = deviations.new_zeros(deviations.shape[:2])
+        for rows, columns, part in _bands(deviations.shape[2]):
+            band = self._factors[:, part].view(-1, rows.stop - rows.start, columns)
+            squared += torch.bmm(deviations[:, :, :columns], band.mT).square().sum(dim=2)
+        return squared.sqrt()
+
+    def _enlarge(self, patch_scores: Tensor) -> Tensor:
+        return enlarge(patch_scores, self.transform.output_size, self.sigma)
+
+
+def _bands(dimensions: int) -> Iterator[tuple[slice, int, slice]]:
+    """Bands of a lower triangle: their rows, the number of columns, and where they are packed."""
+    offset = 0
+    for start in range(0, dimensions, _BAND):
+        stop = min(start + _BAND, dimensions)
+        size = (stop - start) * stop
+        yield slice(start, stop), stop, slice(offset, offset + size)
+        offset += size
+
+
+def _packed_size(dimensions: int) -> int:
+    return sum((rows.stop - rows.start) * columns for rows, columns, _ in _bands(dimensions))
+
+
+def _blocks(locations: int, floats: int) -> Iterator[slice]:
+    """Blocks of locations whose float64 matrices, of so many numbers each, take about 4 MB."""
+    step = max(1, 2**19 // floats)
+    for start in range(0, locations, step):
+        yield slice(start, min(start + step, locations))
+
+
+def _in_threads(work: Callable[[slice], None], blocks: Iterable[slice]) -> None:
+    """Work on blocks in parallel; BLAS gets one thread each, as its matrices are small."""
+    threads = min(torch.get_num_threads(), 8)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, blocks):
+            pass
+
+
+class _LowRank:
+    """Gaussians of fewer images than dimensions: the covariance is never formed.
+
+    With the singular values s of the centred embeddings over sqrt(N - 1) and their right singular
+    vectors V, the symmetric root of the inverse is (I - V' diag(1 - sqrt(e / (s^2 + e))) V) /
+    sqrt(e), e the regularization.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], regularization: float) -> None:
+        self._rows = np.empty(shape, np.float32)
+        self._regularization = regularization
+        self._seen = 0
+
+    def add(self, embeddings: Float32) -> None:
+        """Take the embeddings (locations, B, D) of a batch."""
+        stop = self._seen + embeddings.shape[1]
+        self._rows[:, self._seen : stop] = embeddings
+        self._seen = stop
+
+    def finish(self) -> tuple[Float32, Float32]:
+        """Return the means, and the factors in the place of the embeddings."""
+        locations, images, dimensions = self._rows.shape
+        means = np.empty((locations, dimensions), np.float32)
+
+        def factorise(block: slice) -> None:
+            rows = self._rows[block].astype(np.float64)
+            mean = rows.mean(axis=1)
+            means[block] = mean
+            rows -= mean[:, None]
+            rows /= math.sqrt(max(images - 1, 1))
+            variances, vectors = np.linalg.eigh(rows @ rows.mT)
+            growth = np.sqrt(1 + variances.clip(0) / self._regularization)
+            # 1 - 1 / growth over the variance, written so that no variance is divided by.
+            weights = 1 / np.sqrt(self._regularization * growth * (1 + growth))
+            self._rows[block] = weights[:, :, None] * (vectors.mT @ rows)
+
+        _in_threads(factorise, _blocks(locations, images * dimensions))
+        return means, self._rows
+
+
+class _Triangular:
+    """Gaussians of many images: Cholesky factors of scatter matrices, grown block by block."""
+
+    def __init__(self, shape: tuple[int, int, int], regularization: float) -> None:
+        locations, images, dimensions = shape
+        waiting = min(images, max(_WAITING // dimensions, _WAITING_IMAGES))
+        self._waiting = np.empty((locations, waiting, dimensions), np.float32)
+        self._factors = np.empty((locations, _packed_size(dimensions)), np.float32)
+        self._means = np.zeros((locations, dimensions))
+        self._degrees = max(images - 1, 1)
+        self._regularization = regularization
+        self._folded = self._filled = 0
+
+    def add(self, embeddings: Float32) -> None:
+        """Take the embeddings (locations, B, D) of a batch."""
+        while embeddings.shape[1]:
+            if self._filled == self._waiting.shape[1]:
+                self._fold(last=False)
+            taken = embeddings[:, : self._waiting.shape[1] - self._filled]
+            stop = self._filled + taken.shape[1]
+            self._waiting[:, self._filled : stop] = taken
+            self._filled = stop
+            embeddings = embeddings[:, taken.shape[1] :]
+
+    def finish(self) -> tuple[Float32, Float32]:
+        """Return the means, and the inverse Cholesky factors of the covariances."""
+        self._fold(last=True)
+        return self._means.astype(np.float32), self._factors
+
+    def _fold(self, last: bool) -> None:
+        """Add the waiting images to means and factors; invert these at last."""
+        locations, dimensions = self._means.shape
+        blocks = _blocks(locations, max(self._filled, dimensions) * dimensions)
+        _in_threads(lambda block: self._fold_block(block, last), blocks)
+        self._folded += self._filled
+        self._filled = 0
+
+    def _fold_block(self, block: slice, last: bool) -> None:
+        rows = self._waiting[block, : self._filled].astype(np.float64)
+        mean = rows.mean(axis=1)
+        rows -= mean[:, None]
+        scatter: Float64 = rows.mT @ rows
+        share = self._filled / (self._folded + self._filled)
+        shift = mean - self._means[block]
+        self._means[block] += share * shift
+        if self._folded:
+            # Two groups' scatter is the sum of theirs and that between their means.
+            scatter += self._folded * share * shift[:, :, None] * shift[:, None]
+            before = self._unpack(block)
+            scatter += before @ before.mT
+        else:
+            diagonal = np.arange(len(scatter[0]))
+            scatter[:, diagonal, diagonal] += self._regularization * self._degrees
+        try:
+            lower = np.linalg.cholesky(scatter)
+        except np.linalg.LinAlgError:
+            raise ParameterError(
+                f"regularization {self._regularization} is too small to invert the covariances"
+                " of these features: choose a larger one"
+            ) from None
+        if last:
+            for factor in lower:
+                # LAPACK sees the transpose, an upper triangle, and inverts it where it lies.
+                lapack.dtrtri(factor.T, overwrite_c=1)
+            lower *= math.sqrt(self._degrees)
+        self._pack(lower, block)
+
+    def _pack(self, lower: npt.NDArray[np.floating[Any]], block: slice) -> None:
+        for rows, columns, part in _bands(lower.shape[1]):
+            self._factors[block, part] = lower[:, rows, :columns].reshape(len(lower), -1)
+
+    def _unpack(self, block: slice) -> Float64:
+        packed = self._factors[block]
+        dimensions = self._means.shape[1]
+        lower = np.zeros((len(packed), dimensions, dimensions))
+        for rows, columns, part in _bands(dimensions):
+            lower[:, rows, :columns] = packed[:, part].reshape(len(packed), -1, columns)
+        return lower

@@ -1,0 +1,139 @@
+"""SPADE: the distance to the nearest patches of the good images that look most alike."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.errors import ParameterError
+from anomalist.neighbors import Index, nearest_neighbors
+
+ImageScore = Literal["knn", "map"]
+
+
+@dataclass(kw_only=True, eq=False)
+class SPADE(Detector):
+    """Distance of each patch to the nearest in the most similar good images (Cohen & Hoshen 2020).
+
+    The last of ``layers``, averaged over all locations, describes an image; the others are the
+    levels of its feature pyramid. An image scores its mean distance to the K nearest good images
+    (section 3.2). The patches of those K at a level are its gallery, and a patch scores its
+    distance to the nearest of them (section 3.3). As in the usual reference code, distances are not
+    squared, every level is searched by itself, and the levels' maps are enlarged and averaged; the
+    paper joins the levels to one vector (section 3.4). That code leaves out up to 99 patches at the
+    end of a gallery; here all count.
+
+    Fitting keeps the pyramids of all good images in a file without a name in the temporary folder
+    (``TMPDIR``), which goes when the detector goes. Scoring reads those of K images from it.
+
+    Parameters
+    ----------
+    k : int
+        Nearest good images, K; all where there are fewer. The paper has 50. The reference code has
+        5 and comes as far (mean AUROC of images and pixels on MVTec AD, published: 0.854 and 0.964
+        beside 0.855 and 0.965) with a tenth of the gallery.
+    image_score : str
+        ``knn``, the mean distance to the K nearest images as in the paper, or ``map``, the maximum
+        of the image's own map: better where small defects don't move the whole image's features.
+        The maps are the same, so ``predictions.maps.max(axis=(1, 2))`` always gives the second.
+    sigma : float
+        Standard deviation, in pixels, of the Gaussian that smooths the map.
+
+    Attributes
+    ----------
+    pooled_ : float32 array of shape (n, C)
+        Averaged last layer of every good image.
+    gallery_ : float32 array of shape (n, p)
+        Pyramid of every good image, level by level as (h, w, C); memory-mapped.
+
+    Examples
+    --------
+    >>> SPADE(image_score="map").k
+    5
+    """
+
+    name: ClassVar[str] = "spade"
+    fitted: ClassVar[tuple[str, ...]] = ("pooled_", "gallery_")
+    default_layers: ClassVar[tuple[str, ...] | None] = (
+        "stride4",
+        "stride8",
+        "stride16",
+        "stride32",
+    )
+
+    k: int = 5
+    image_score: ImageScore = "knn"
+    sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.k < 1:
+            raise ParameterError(f"k must be at least 1, not {self.k}")
+        if self.image_score not in get_args(ImageScore):
+            raise ParameterError(f"image_score must be knn or map, not {self.image_score!r}")
+        if self.sigma < 0:
+            raise ParameterError(f"sigma must not be negative, not {self.sigma}")
+        if self.layers is not None and len(self.layers) < 2:
+            raise ParameterError(
+                f"layers must be at least two, the last for the whole image, not {self.layers}"
+            )
+
+    def _fit(self, features: FeatureBatches) -> None:
+        pooled = []
+        with tempfile.TemporaryFile() as file:
+            for maps in features:
+                pooled.append(_pooled(maps).cpu().numpy())
+                pyramids = torch.cat([_patches(level).flatten(1) for level in maps[:-1]], dim=1)
+                pyramids.cpu().numpy().tofile(file)
+            file.flush()
+            # The mapping outlives the file's handle and name, and takes the file with it.
+            self.gallery_: npt.NDArray[np.float32] = np.memmap(
+                file, np.float32, "r+", shape=(len(features), pyramids.shape[1])
+            )
+        self.pooled_ = np.concatenate(pooled)
+        self._restore()
+
+    def _restore(self) -> None:
+        self._images = Index(torch.from_numpy(self.pooled_).to(self.backbone_.device))
+
+    def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        k = min(self.k, len(self.pooled_))
+        distances, nearest = self._images.query(_pooled(features), k)
+        levels, stop = [], 0
+        for level in features[:-1]:
+            batch, _, height, width = level.shape
+            start, stop = stop, stop + level[0].numel()
+            scores = [
+                self._distances(patches, images, slice(start, stop))
+                for patches, images in zip(_patches(level), nearest.cpu().numpy(), strict=True)
+            ]
+            level_scores = torch.stack(scores).reshape(batch, height, width)
+            levels.append(enlarge(level_scores, self.transform.output_size, self.sigma))
+        maps = torch.stack(levels).mean(dim=0)
+        by_map = self.image_score == "map"
+        return maps.amax(dim=(1, 2)) if by_map else distances.mean(dim=1), maps
+
+    def _distances(self, patches: Tensor, images: npt.NDArray[np.int64], level: slice) -> Tensor:
+        """Distance of each patch to the nearest of the same level in those images."""
+        gallery = self.gallery_[images, level].reshape(-1, patches.shape[1])
+        on_device = torch.from_numpy(gallery).to(patches.device)
+        return nearest_neighbors(patches, on_device, 1)[0][:, 0]
+
+    def _enlarge(self, patch_scores: Tensor) -> Tensor:
+        return patch_scores  # every level was enlarged from its own resolution
+
+
+def _pooled(maps: list[Tensor]) -> Tensor:
+    return maps[-1].mean(dim=(2, 3))
+
+
+def _patches(level: Tensor) -> Tensor:
+    """Bring a level (B, C, h, w) to one vector a location, (B, h * w, C)."""
+    return level.permute(0, 2, 3, 1).flatten(1, 2)
