@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,12 +107,23 @@ def test_benchmark_prints_a_table_and_writes_results(
     assert "[2/2] patchcore dot seed 1" in captured.err
 
 
+def test_the_table_says_why_a_metric_is_missing(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train/good", "test/square"):
+        name = "good" if "good" in split else "square"
+        shutil.copytree(dots / "dot" / split, tmp_path / "parts" / name)
+    benchmark(tmp_path / "parts", tmp_path / "out")
+    out = capsys.readouterr().out
+    assert "–" in out
+    assert "parts: " in out
+    assert "mask" in out
+
+
 def test_flags_configuration_and_presets_reach_the_detector(dots: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("patchcore:\n  num_neighbors: 4\n  sigma: 2.5\nseeds: [3]\n")
     benchmark(dots, tmp_path, "--config", str(config), "--patchcore.sigma", "1.5")
-    import json
-
     record = json.loads((tmp_path / "runs" / "patchcore" / "dot_seed3.json").read_text())
     values = record["parameters"]
     assert (values["num_neighbors"], values["sigma"], values["image_size"]) == (4, 1.5, 64)

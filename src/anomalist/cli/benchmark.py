@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.benchmark import RunStore, benchmark, results_frame
+from anomalist.benchmark import RunStore, benchmark
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
@@ -49,4 +49,4 @@ def run(arguments: Namespace) -> None:
             seeds=arguments.seeds,
             watcher=progress,
         )
-    print_summary(results_frame(RunStore(out).records()), out)
+    print_summary(RunStore(out).records(), out)

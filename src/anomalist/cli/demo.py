@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.benchmark import RunStore, benchmark, results_frame
+from anomalist.benchmark import RunStore, benchmark
 from anomalist.cli.options import command_parser
 from anomalist.cli.progress import BenchmarkProgress, console
 from anomalist.cli.table import print_summary
@@ -30,4 +30,4 @@ def run(arguments: Namespace) -> None:
     detectors = [detector(seed=arguments.seed) for detector in DETECTORS.values()]
     with BenchmarkProgress() as progress:
         benchmark(MVTecAD(data), detectors, out, seeds=(arguments.seed,), watcher=progress)
-    print_summary(results_frame(RunStore(out).records()), out)
+    print_summary(RunStore(out).records(), out)

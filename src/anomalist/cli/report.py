@@ -26,6 +26,5 @@ def run(arguments: Namespace) -> None:
     records = RunStore(out).records()
     if not records:
         raise DataError(f"{out} holds no run records (looked for {out / 'runs'}/*/*.json)")
-    results = results_frame(records)
-    write_tables(results, out)
-    print_summary(results, out)
+    write_tables(results_frame(records), out)
+    print_summary(records, out)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from anomalist.benchmark import RunRecord, results_frame
 from anomalist.report import summary
 
 
-def print_summary(results: pd.DataFrame, out: Path) -> None:
-    """Print the means over seeds, in percent, and where the files are."""
+def print_summary(records: list[RunRecord], out: Path) -> None:
+    """Print the means over seeds, in percent, what a reader must know, and where the files are."""
+    results = results_frame(records)
     frame = summary(results)
     table = Table()
     for column in frame.columns:
@@ -30,6 +31,8 @@ def print_summary(results: pd.DataFrame, out: Path) -> None:
     console.print(table)
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
     console.print(f"metrics in percent{several}")
+    for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
+        console.print(note, soft_wrap=True, markup=False)
     console.print(
         f"results: {out.resolve()} (results.csv, .json, .md, .tex;"
         " metrics and heatmaps in a folder a detector)",
