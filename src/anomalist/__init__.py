@@ -7,21 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anomalist.data import Folder, ImageSet, MVTecAD, VisA, open_dataset
-    from anomalist.detectors import DETECTORS, Detector, PatchCore, load
+    from anomalist.detectors import (
+        CFA,
+        DETECTORS,
+        DFM,
+        SPADE,
+        Detector,
+        PaDiM,
+        PatchCore,
+        load,
+    )
     from anomalist.errors import AnomalistError
+    from anomalist.features import FeatureStore
     from anomalist.metrics import Metrics, evaluate
     from anomalist.predictions import Predictions
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CFA",
     "DETECTORS",
+    "DFM",
+    "SPADE",
     "AnomalistError",
     "Detector",
+    "FeatureStore",
     "Folder",
     "ImageSet",
     "MVTecAD",
     "Metrics",
+    "PaDiM",
     "PatchCore",
     "Predictions",
     "VisA",
@@ -30,12 +45,12 @@ __all__ = [
     "open_dataset",
 ]
 
-_PACKAGES = ("data", "detectors", "errors", "metrics", "predictions")
+_PACKAGES = ("data", "detectors", "errors", "features", "metrics", "predictions")
 
 
 def __getattr__(name: str) -> Any:
     # Names are imported when they are asked for: torch takes seconds that a --help need not wait.
-    if name in __all__:
+    if not name.startswith("_"):
         for package in _PACKAGES:
             module = importlib.import_module(f"anomalist.{package}")
             if hasattr(module, name):

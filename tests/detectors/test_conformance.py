@@ -56,6 +56,10 @@ def test_every_hyperparameter_is_documented(detector_class: type[Detector]) -> N
     assert all(texts.get(field.name) for field in dataclasses.fields(detector_class))
 
 
+def test_every_detector_is_exported(detector_class: type[Detector]) -> None:
+    assert getattr(anomalist, detector_class.__name__) is detector_class
+
+
 def test_fit_returns_itself_and_defects_stand_out(
     detector_class: type[Detector], category: Category
 ) -> None:

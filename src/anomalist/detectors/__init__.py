@@ -1,11 +1,21 @@
 """The detectors: one contract, and one file a method."""
 
+from __future__ import annotations
+
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from anomalist.detectors.base import Detector, FeatureBatches, presets, read_model
 from anomalist.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from anomalist.detectors.cfa import CFA
+    from anomalist.detectors.dfm import DFM
+    from anomalist.detectors.padim import PaDiM
+    from anomalist.detectors.patchcore import PatchCore
+    from anomalist.detectors.spade import SPADE
 
 # Every file of this package that holds a detector registers it by being there.
 for _module in pkgutil.iter_modules(__path__):
@@ -16,8 +26,13 @@ DETECTORS: dict[str, type[Detector]] = {
     for detector in sorted(Detector.__subclasses__(), key=lambda d: d.name)
     if detector.__module__.startswith(__name__)
 }
+_CLASSES = {detector.__name__: detector for detector in DETECTORS.values()}
 
-from anomalist.detectors.patchcore import PatchCore  # noqa: E402
+
+def __getattr__(name: str) -> Any:
+    if name in _CLASSES:
+        return _CLASSES[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(path: str | Path, *, device: str | None = None) -> Detector:
@@ -41,4 +56,15 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     return DETECTORS[name].load(path, device=device)
 
 
-__all__ = ["DETECTORS", "Detector", "FeatureBatches", "PatchCore", "load", "presets"]
+__all__ = [
+    "CFA",
+    "DETECTORS",
+    "DFM",
+    "SPADE",
+    "Detector",
+    "FeatureBatches",
+    "PaDiM",
+    "PatchCore",
+    "load",
+    "presets",
+]
