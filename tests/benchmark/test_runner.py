@@ -12,8 +12,9 @@ import pytest
 
 from anomalist.benchmark import RunRecord, RunStore, benchmark
 from anomalist.data import Folder, MVTecAD
-from anomalist.detectors import PatchCore
+from anomalist.detectors import DFM, PaDiM, PatchCore
 from anomalist.errors import DataError, ParameterError
+from anomalist.features import FeatureStore
 
 TIMES = ["fit_seconds", "predict_seconds", "images_per_second", "peak_memory_mb"]
 
@@ -79,6 +80,20 @@ def test_a_second_call_runs_only_what_is_missing(dots: Path, tmp_path: Path) -> 
     assert first.done == [("dot", 0)]
     assert (second.begun, second.done) == ((2, 1), [("dot", 1)])
     assert (third.begun, third.done) == ((2, 2), [])
+
+
+def test_each_image_passes_the_backbone_once(dots: Path, tmp_path: Path) -> None:
+    store = FeatureStore()
+    detectors = [small(), PaDiM(image_size=64, device="cpu"), DFM(image_size=64, device="cpu")]
+    shared = benchmark(MVTecAD(dots), detectors, tmp_path / "a", seeds=(0, 1), store=store)
+    category = MVTecAD(dots).category("dot")
+    assert store.passes == len(category.train) + len(category.test)
+    off = FeatureStore(memory_limit_mb=0)
+    alone = benchmark(MVTecAD(dots), detectors, tmp_path / "b", seeds=(0, 1), store=off)
+    assert [r.metrics for r in shared] == [r.metrics for r in alone]
+    # What a run took from the store is counted at what it cost to make.
+    assert store.saved_seconds > 0
+    assert sum(r.fit_seconds + r.predict_seconds for r in shared) > store.saved_seconds
 
 
 def test_other_settings_or_torn_records_are_run_again(dots: Path, tmp_path: Path) -> None:

@@ -132,6 +132,15 @@ def test_flags_configuration_and_presets_reach_the_detector(dots: Path, tmp_path
     assert record["parameters"]["layers"] == ["stride16"]
 
 
+def test_features_are_kept_in_a_folder(dots: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    benchmark(dots, tmp_path / "a", "--store.folder", str(folder))
+    files = {path: path.stat().st_size for path in folder.glob("*/*.safetensors")}
+    assert len(files) == 12
+    benchmark(dots, tmp_path / "b", "--store.folder", str(folder))
+    assert {path: path.stat().st_size for path in folder.glob("*/*.safetensors")} == files
+
+
 def test_report_writes_the_same_tables_again(dots: Path, tmp_path: Path) -> None:
     benchmark(dots, tmp_path)
     files = [tmp_path / name for name in ("results.csv", "results.md", "results.tex")]

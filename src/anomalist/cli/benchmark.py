@@ -16,6 +16,7 @@ from anomalist.cli.options import (
 from anomalist.cli.progress import BenchmarkProgress
 from anomalist.cli.table import print_summary
 from anomalist.data import open_dataset
+from anomalist.features import FeatureStore
 
 
 def parser() -> ArgumentParser:
@@ -31,6 +32,7 @@ def parser() -> ArgumentParser:
         "--seeds", type=CommaList(int), default=(0,), help="seeds, separated by commas"
     )
     arguments.add_argument("--out", type=str, default="results", help="the results folder")
+    arguments.add_class_arguments(FeatureStore, "store")
     add_detector_options(arguments)
     return arguments
 
@@ -47,6 +49,7 @@ def run(arguments: Namespace) -> None:
             out,
             categories=arguments.categories,
             seeds=arguments.seeds,
+            store=FeatureStore(**arguments.store),
             watcher=progress,
         )
     print_summary(RunStore(out).records(), out)
