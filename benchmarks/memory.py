@@ -50,7 +50,7 @@ def fit_and_report(folder: Path, limit: int, size: int) -> None:
     detector.fit(images)
     seconds, peak = time.perf_counter() - start, peak_memory_mb()
     index, radius, patches = Index(detector.bank_), 0.0, 0
-    for maps in detector._features(images, None):
+    for maps in detector._features(images):
         batch = patch_embeddings(maps).flatten(0, 2).numpy()
         radius = max(radius, float(index.query(batch, 1)[0].max()))
         patches += len(batch)

@@ -23,6 +23,7 @@ import torch
 
 from anomalist import MVTecAD, PatchCore, Predictions, evaluate
 from anomalist.data import load_batches, load_masks
+from anomalist.detectors import FeatureBatches
 from anomalist.features import Backbone, find_weights
 from anomalist.report import to_markdown
 
@@ -81,7 +82,10 @@ def main() -> None:
         timed(
             "fit",
             lambda: detector._fit(
-                (detector.backbone_(b) for b in batches[id(category.train)]), len(category.train)
+                FeatureBatches(
+                    lambda: (detector.backbone_(b) for b in batches[id(category.train)]),
+                    len(category.train),
+                )
             ),
         )
 

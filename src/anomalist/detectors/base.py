@@ -87,8 +87,6 @@ class Detector(ABC):
     fitted: ClassVar[tuple[str, ...]]
     #: Layers where none are given; None leaves the choice to the backbone.
     default_layers: ClassVar[tuple[str, ...] | None] = None
-    #: Whether fitting passes over the features more than once, so that keeping them pays.
-    multipass: ClassVar[bool] = False
 
     backbone: str = "efficientnet_lite0"
     layers: tuple[str, ...] | None = None
@@ -174,8 +172,6 @@ class Detector(ABC):
             if sample.label:
                 raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
         self.backbone_ = self.make_backbone()
-        if store is None:
-            store = FeatureStore(memory_limit_mb=4096 if self.multipass else 0)
         self._fit(self._features(images, store, progress))
         return self
 
@@ -229,7 +225,7 @@ class Detector(ABC):
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), *size), np.float32)
         done = 0
-        for features in self._features(images, store or FeatureStore(memory_limit_mb=0), progress):
+        for features in self._features(images, store, progress):
             batch_scores, patch_scores = self._score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
@@ -239,11 +235,15 @@ class Detector(ABC):
         return Predictions(images.paths, scores, maps, images.labels, masks, images.defects)
 
     def _features(
-        self, images: ImageSet, store: FeatureStore, progress: Progress | None
+        self,
+        images: ImageSet,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
     ) -> FeatureBatches:
         """The feature maps of the images, from the store or through the backbone."""
+        source = FeatureStore(memory_limit_mb=0) if store is None else store
         return FeatureBatches(
-            lambda: store.features(
+            lambda: source.features(
                 self.backbone_, images, self.transform, self.batch_size, progress
             ),
             len(images),
