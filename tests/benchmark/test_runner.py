@@ -12,7 +12,7 @@ import pytest
 
 from anomalist.benchmark import RunRecord, RunStore, benchmark
 from anomalist.data import Folder, MVTecAD
-from anomalist.detectors import DFM, PaDiM, PatchCore
+from anomalist.detectors import CFA, DFM, PaDiM, PatchCore
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore
 
@@ -94,6 +94,29 @@ def test_each_image_passes_the_backbone_once(dots: Path, tmp_path: Path) -> None
     # What a run took from the store is counted at what it cost to make.
     assert store.saved_seconds > 0
     assert sum(r.fit_seconds + r.predict_seconds for r in shared) > store.saved_seconds
+
+
+def test_the_best_epoch_is_reported_beside_the_last(dots: Path, tmp_path: Path) -> None:
+    detectors = [CFA(image_size=64, epochs=3, device="cpu"), small()]
+    plain = benchmark(MVTecAD(dots), detectors, tmp_path / "plain")
+    counter = Counter()
+    both = benchmark(MVTecAD(dots), detectors, tmp_path / "oracle", oracle=True, watcher=counter)
+    # Looking at the test set changes nothing in the result.
+    assert [r.metrics for r in both] == [r.metrics for r in plain]
+    cfa, patchcore = both
+    assert patchcore.oracle == {}
+    assert 1 <= cfa.oracle["oracle_best_epoch"] <= 3
+
+    def total(values: dict[str, float | None], prefix: str) -> float:
+        return sum(values[f"{prefix}{name}_AUROC"] or 0 for name in ("image", "pixel"))
+
+    assert total(cfa.oracle, "oracle_") >= total(cfa.metrics, "")
+    values = json.loads((tmp_path / "oracle" / "cfa" / "dot_metrics.json").read_text())
+    assert values["oracle_best_epoch"] == cfa.oracle["oracle_best_epoch"]
+    assert not any("oracle" in key for key in plain[0].row())
+    again = Counter()
+    benchmark(MVTecAD(dots), detectors, tmp_path / "plain", oracle=True, watcher=again)
+    assert again.begun == (2, 1)  # CFA is trained again to be looked at, PatchCore is not
 
 
 def test_other_settings_or_torn_records_are_run_again(dots: Path, tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ class RunRecord:
         Which run it was.
     backbone, weights_sha256, parameters, transform
         What was run.
+    oracle
+        Empty, or what the epoch that is best on the test set would have given, where it was asked
+        for: ``oracle_best_epoch`` and the metrics, each as ``oracle_<metric>``.
     metrics, intervals, notes
         Metrics as fractions (None where undefined, with the reason in the notes) and their 95 %
         bootstrap intervals over images.
@@ -66,6 +69,7 @@ class RunRecord:
     version: str
     environment: dict[str, Any]
     images: list[dict[str, Any]] = field(default_factory=list)
+    oracle: dict[str, float | None] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the record's row of ``results.csv``."""
@@ -75,6 +79,7 @@ class RunRecord:
             "seed": self.seed,
             "backbone": self.backbone,
             **{name: self.metrics.get(name) for name in METRIC_NAMES},
+            **self.oracle,
             "fit_seconds": self.fit_seconds,
             "predict_seconds": self.predict_seconds,
             "images_per_second": self.images_per_second,
@@ -153,10 +158,11 @@ def results_frame(records: list[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame([record.row() for record in records])
 
 
-def config_hash(detector: Detector) -> str:
+def config_hash(detector: Detector, *, oracle: bool = False) -> str:
     """Return the SHA-256 of all that decides a detector's results, apart from data and seed.
 
-    The weights count by their content, not by where they lie.
+    The weights count by their content, not by where they lie; ``oracle`` for detectors that are
+    trained epoch by epoch.
 
     Examples
     --------
@@ -170,5 +176,7 @@ def config_hash(detector: Detector) -> str:
     for name in ("seed", "weights", *_COST_ONLY):
         values.pop(name, None)
     values["detector"] = detector.name
+    if oracle and detector.trained:
+        values["oracle"] = True
     values["weights_sha256"] = find_weights(detector.backbone, detector.weights).sha256
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -32,6 +32,11 @@ def parser() -> ArgumentParser:
         "--seeds", type=CommaList(int), default=(0,), help="seeds, separated by commas"
     )
     arguments.add_argument("--out", type=str, default="results", help="the results folder")
+    arguments.add_argument(
+        "--oracle",
+        action="store_true",
+        help="report beside the result what the best epoch on the test set would have given",
+    )
     arguments.add_class_arguments(FeatureStore, "store")
     add_detector_options(arguments)
     return arguments
@@ -49,6 +54,7 @@ def run(arguments: Namespace) -> None:
             out,
             categories=arguments.categories,
             seeds=arguments.seeds,
+            oracle=arguments.oracle,
             store=FeatureStore(**arguments.store),
             watcher=progress,
         )

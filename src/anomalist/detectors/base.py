@@ -85,6 +85,8 @@ class Detector(ABC):
 
     name: ClassVar[str]
     fitted: ClassVar[tuple[str, ...]]
+    #: Whether it learns epoch by epoch.
+    trained: ClassVar[bool] = False
     #: Layers where none are given; None leaves the choice to the backbone.
     default_layers: ClassVar[tuple[str, ...] | None] = None
 
@@ -142,6 +144,7 @@ class Detector(ABC):
         *,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
+        after_epoch: Callable[[int], None] | None = None,
     ) -> Self:
         """Learn what good looks like.
 
@@ -153,6 +156,9 @@ class Detector(ABC):
             Keeps feature maps for other detectors, seeds and settings.
         progress : callable, optional
             Called with the number of images read and the total.
+        after_epoch : callable, optional
+            Called by a detector that is ``trained`` with the number of epochs done, when it can
+            predict. What it does changes nothing in the training.
 
         Returns
         -------
@@ -172,7 +178,9 @@ class Detector(ABC):
             if sample.label:
                 raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
         self.backbone_ = self.make_backbone()
+        self._after_epoch = after_epoch
         self._fit(self._features(images, store, progress))
+        self._after_epoch = None
         return self
 
     def make_backbone(self) -> Backbone:

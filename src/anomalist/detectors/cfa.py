@@ -93,6 +93,7 @@ class CFA(Detector):
     """
 
     name: ClassVar[str] = "cfa"
+    trained: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("descriptor_", "centroids_", "radius_", "losses_")
     default_layers: ClassVar[tuple[str, ...]] = ("stride4", "stride8", "stride16")
 
@@ -143,8 +144,8 @@ class CFA(Detector):
             # The descriptor is affine: the mean of described patches is the mean patch described.
             bank = self._merged(mean @ descriptor.T, rng)
             self._index = Index(bank)
+            self._descriptor = descriptor.detach()
             self._train(descriptor, radius, patches, bank, rng)
-        self._descriptor = descriptor.detach()
         self.descriptor_ = self._descriptor.cpu().numpy()
         self.centroids_ = bank.cpu().numpy()
         self.radius_ = radius.item()
@@ -233,6 +234,8 @@ class CFA(Detector):
                 radius.grad = -2 * radius * slopes.sum()
                 optimizer.step()
                 losses[epoch] += loss / (self.nu * steps)
+            if self._after_epoch is not None:
+                self._after_epoch(epoch + 1)
         self.losses_: Float32 = losses.cpu().numpy()
 
     def _restore(self) -> None:

@@ -48,7 +48,9 @@ def write_tables(results: pd.DataFrame, out: str | Path) -> None:
 def category_metrics(runs: pd.DataFrame) -> dict[str, float | None]:
     """Return the mean of each metric over the seeds of one detector and category.
 
-    With several seeds, the sample standard deviation stands beside it as ``<metric>_std``.
+    With several seeds, the sample standard deviation stands beside it as ``<metric>_std``. What the
+    best epoch on the test set would have given stands there too, as ``oracle_...``, where it was
+    measured.
 
     Examples
     --------
@@ -57,7 +59,8 @@ def category_metrics(runs: pd.DataFrame) -> dict[str, float | None]:
     (0.75, None)
     """
     values: dict[str, float | None] = {}
-    for name in METRIC_NAMES:
+    oracle = [name for name in runs.columns if name.startswith("oracle_")]
+    for name in (*METRIC_NAMES, *(n for n in oracle if runs[n].notna().any())):
         column = pd.to_numeric(runs[name])
         known = bool(column.notna().all())
         values[name] = float(column.mean()) if known else None
