@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
         CFA,
         DETECTORS,
         DFM,
+        GLASS,
         SPADE,
         Detector,
         PaDiM,
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
     from anomalist.metrics import Metrics, evaluate
     from anomalist.predictions import Predictions
 
+# Threads of OpenMP that wait for work burn a processor by default, which on a shared or small
+# machine slows everything else many times over. It counts if torch isn't imported yet.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"
 
 __all__ = [
     "CFA",
     "DETECTORS",
     "DFM",
+    "GLASS",
     "SPADE",
     "AnomalistError",
     "Detector",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 @contextmanager
@@ -82,6 +87,24 @@ def sha256_of(path: str | Path) -> str:
     """
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def scratch_array(
+    shape: tuple[int, ...], dtype: npt.DTypeLike, limit_mb: float
+) -> npt.NDArray[Any]:
+    """Return an array in memory, or beyond a limit in a temporary file that goes when it does.
+
+    Examples
+    --------
+    >>> scratch_array((2, 3), np.uint8, limit_mb=1).shape
+    (2, 3)
+    >>> type(scratch_array((2, 3), np.uint8, limit_mb=0))
+    <class 'numpy.memmap'>
+    """
+    if math.prod(shape) * np.dtype(dtype).itemsize <= limit_mb * 2**20:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _umask() -> int:

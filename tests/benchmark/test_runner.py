@@ -36,6 +36,10 @@ class Counter:
     def stage(self, run: object, name: str, done: int, total: int) -> None:
         assert 0 < done <= total
 
+    def trained(self, run: object, step: int, values: dict[str, float]) -> None:
+        assert step >= 0
+        assert values["loss"] >= 0
+
     def end(self, record: RunRecord) -> None:
         self.done.append((record.category, record.seed))
 

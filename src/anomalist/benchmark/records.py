@@ -31,9 +31,6 @@ class RunRecord:
         Which run it was.
     backbone, weights_sha256, parameters, transform
         What was run.
-    oracle
-        Empty, or what the epoch that is best on the test set would have given, where it was asked
-        for: ``oracle_best_epoch`` and the metrics, each as ``oracle_<metric>``.
     metrics, intervals, notes
         Metrics as fractions (None where undefined, with the reason in the notes) and their 95 %
         bootstrap intervals over images.
@@ -46,6 +43,8 @@ class RunRecord:
         versions and the machine that it ran on.
     images
         Path relative to the data set, kind of defect, label and score of every test image.
+    epochs
+        Of a training that was looked at on the test set: ``epoch`` and the metrics after it.
     """
 
     detector: str
@@ -69,7 +68,19 @@ class RunRecord:
     version: str
     environment: dict[str, Any]
     images: list[dict[str, Any]] = field(default_factory=list)
-    oracle: dict[str, float | None] = field(default_factory=dict)
+    epochs: list[dict[str, float | None]] = field(default_factory=list)
+
+    @property
+    def oracle(self) -> dict[str, float | None]:
+        """What the epoch that is best on the test set would have given, as ``oracle_<metric>``.
+
+        Best is, as in the official code of GLASS, that of the highest image plus pixel AUROC.
+        """
+        if not self.epochs:
+            return {}
+        best = max(self.epochs, key=lambda e: (e["image_AUROC"] or 0.0) + (e["pixel_AUROC"] or 0.0))
+        metrics = {f"oracle_{name}": best[name] for name in METRIC_NAMES}
+        return {"oracle_best_epoch": best["epoch"], **metrics}
 
     def row(self) -> dict[str, Any]:
         """Return the record's row of ``results.csv``."""

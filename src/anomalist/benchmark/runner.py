@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +15,10 @@ from anomalist.benchmark.records import RunRecord, RunStore, config_hash, result
 from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector
-from anomalist.detectors.base import pick_device
+from anomalist.detectors.base import Training, pick_device
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress
-from anomalist.files import atomic_path
+from anomalist.files import atomic_path, write_text
 from anomalist.metrics import evaluate
 from anomalist.predictions import Predictions
 from anomalist.report import heatmap_sheet, write_tables
@@ -31,6 +32,9 @@ class Watcher(Protocol):
 
     def stage(self, run: Run, name: str, done: int, total: int) -> None:
         """Within a run: ``fit`` or ``predict``, and the images done."""
+
+    def trained(self, run: Run, step: int, values: Mapping[str, float]) -> None:
+        """After a step of a training: what was measured there, by name."""
 
     def end(self, record: RunRecord) -> None:
         """After a run."""
@@ -146,11 +150,13 @@ def benchmark(
     for run in runs:
         record = known[id(run)]
         if record is None:
+            kept = run_store.path(run.detector.name, run.category, run.detector.seed)
             record, predictions = _execute(
                 run,
                 sets[run.category],
                 configs[run.detector.name],
                 data[run.category],
+                kept,
                 oracle,
                 store,
                 watcher,
@@ -161,6 +167,8 @@ def benchmark(
                 with atomic_path(picture) as temporary:
                     sheet.save(temporary)
             run_store.write(record)
+            for suffix in (".training", ".epochs"):
+                kept.with_suffix(suffix).unlink(missing_ok=True)
             if watcher is not None:
                 watcher.end(record)
         records.append(record)
@@ -207,6 +215,7 @@ def _execute(
     category: Category,
     config: str,
     data: str,
+    kept: Path,
     oracle: bool,
     store: FeatureStore,
     watcher: Watcher | None,
@@ -218,18 +227,22 @@ def _execute(
 
     reset_peak_memory()
     detector = run.detector
-
-    best = _BestEpoch(detector, category, store) if oracle and detector.trained else None
+    training = Training(checkpoint=kept.with_suffix(".training"))
+    curve = _TestCurve(detector, category, store, training, kept.with_suffix(".epochs"))
+    if watcher is not None:
+        training.log = lambda step, values: watcher.trained(run, step, values)
+    if oracle and detector.trained:
+        training.after_epoch = curve
 
     def clock() -> float:
-        spent = 0.0 if best is None else best.seconds
-        return time.perf_counter() + store.saved_seconds - spent
+        return time.perf_counter() + store.saved_seconds - curve.seconds
 
     start = clock()
-    detector.fit(category.train, store=store, progress=stage("fit"), after_epoch=best)
-    fitted = clock()
+    detector.fit(category.train, store=store, progress=stage("fit"), training=training)
+    fit_seconds = clock() - start + training.resumed_seconds
+    began = clock()
     predictions = detector.predict(category.test, store=store, progress=stage("predict"))
-    predicted = clock()
+    predict_seconds = clock() - began
     metrics = evaluate(predictions, intervals=True)
     record = RunRecord(
         detector=detector.name,
@@ -244,37 +257,44 @@ def _execute(
         notes=metrics.notes,
         train_images=len(category.train),
         test_images=len(category.test),
-        fit_seconds=fitted - start,
-        predict_seconds=predicted - fitted,
-        images_per_second=len(category.test) / (predicted - fitted),
+        fit_seconds=fit_seconds,
+        predict_seconds=predict_seconds,
+        images_per_second=len(category.test) / predict_seconds,
         peak_memory_mb=peak_memory_mb(),
         config_hash=config,
         data_hash=data,
         version=anomalist.__version__,
         environment=environment(),
         images=_image_rows(predictions, category),
-        oracle={} if best is None else best.values,
+        epochs=curve.epochs,
     )
     return record, predictions
 
 
-class _BestEpoch:
-    """Measures the test set after every epoch; keeps the best by image plus pixel AUROC."""
+class _TestCurve:
+    """Measures the test set after epochs; a file keeps what was measured until the run is done."""
 
-    def __init__(self, detector: Detector, category: Category, store: FeatureStore) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        category: Category,
+        store: FeatureStore,
+        training: Training,
+        path: Path,
+    ) -> None:
         self._detector, self._category, self._store = detector, category, store
-        self._best = float("-inf")
-        self.values: dict[str, float | None] = {}
+        self._training, self._path = training, path
+        self.epochs: list[dict[str, float | None]] = []
         self.seconds = 0.0
 
     def __call__(self, epoch: int) -> None:
         saved, start = self._store.saved_seconds, time.perf_counter()
-        metrics = evaluate(self._detector.predict(self._category.test, store=self._store)).as_dict()
-        score = sum(metrics[name] or 0.0 for name in ("image_AUROC", "pixel_AUROC"))
-        if score > self._best:
-            self._best = score
-            named = {f"oracle_{name}": value for name, value in metrics.items()}
-            self.values = {"oracle_best_epoch": epoch, **named}
+        if self._training.resumed_seconds and not self.epochs and self._path.is_file():
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+            self.epochs = [e for e in known if e["epoch"] < epoch]
+        predictions = self._detector.predict(self._category.test, store=self._store)
+        self.epochs.append({"epoch": epoch, **evaluate(predictions).as_dict()})
+        write_text(self._path, json.dumps(self.epochs))
         self.seconds += time.perf_counter() - start + self._store.saved_seconds - saved
 
 

@@ -37,6 +37,12 @@ def parser() -> ArgumentParser:
         action="store_true",
         help="report beside the result what the best epoch on the test set would have given",
     )
+    arguments.add_argument(
+        "--tensorboard",
+        type=str,
+        default=None,
+        help="folder for the course of trainings, for TensorBoard to show",
+    )
     arguments.add_class_arguments(FeatureStore, "store")
     add_detector_options(arguments)
     return arguments
@@ -47,7 +53,7 @@ def run(arguments: Namespace) -> None:
     dataset = open_dataset(arguments.data)
     detectors = build_detectors(arguments)
     out = Path(arguments.out)
-    with BenchmarkProgress() as progress:
+    with BenchmarkProgress(arguments.tensorboard) as progress:
         benchmark(
             dataset,
             detectors,

@@ -18,6 +18,7 @@ COMMANDS = {
     "benchmark": "run detectors x categories x seeds on a data set, resumably",
     "report": "write the tables of a results folder again",
     "list": "list detectors, backbones, presets and known data sets",
+    "synthesize": "draw synthetic defects on good images, to look at them",
     "download": "fetch a public data set, verified and resumable",
 }
 

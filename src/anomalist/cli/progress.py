@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,7 @@ from rich.progress import (
 )
 
 from anomalist.benchmark import Run, RunRecord
+from anomalist.errors import ParameterError
 
 # Progress goes to stderr, so that stdout holds results alone and can be piped.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -28,19 +30,32 @@ class BenchmarkProgress:
     """Shows a benchmark's progress: a bar on a terminal, a line a run elsewhere.
 
     The time left is the mean time of the runs done times those to do.
+
+    Parameters
+    ----------
+    tensorboard : str, optional
+        Folder in which the course of trainings is written for TensorBoard.
+
+    Raises
+    ------
+    ParameterError
+        If TensorBoard isn't installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tensorboard: str | None = None) -> None:
+        self._writer = None if tensorboard is None else _summary_writer(tensorboard)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
         )
         self._runs = 0
         self._done = 0
+        self._stage = ""
         self._start = time.monotonic()
 
     def __enter__(self) -> BenchmarkProgress:
@@ -55,6 +70,8 @@ class BenchmarkProgress:
         at: TracebackType | None,
     ) -> None:
         self._bar.stop()
+        if self._writer is not None:
+            self._writer.close()
 
     def begin(self, runs: int, reused: int) -> None:
         """Start: tell how many runs there are and how many are taken from records."""
@@ -68,7 +85,19 @@ class BenchmarkProgress:
     def stage(self, run: Run, name: str, done: int, total: int) -> None:
         """Move the bar of the images of one stage."""
         text = f"{run.detector.name} {run.category} seed {run.detector.seed}: {name}"
-        self._bar.update(self._images, description=text, completed=done, total=total)
+        if text != self._stage:
+            self._stage = text
+            self._bar.reset(self._images, description=text, left="")
+        self._bar.update(self._images, completed=done, total=total)
+
+    def trained(self, run: Run, step: int, values: Mapping[str, float]) -> None:
+        """Show what a step of a training measured."""
+        text = " ".join(f"{name} {value:.3g}" for name, value in values.items())
+        self._bar.update(self._images, left=text)
+        if self._writer is not None:
+            tag = f"{run.detector.name}/{run.category}/seed{run.detector.seed}"
+            for name, value in values.items():
+                self._writer.add_scalar(f"{tag}/{name}", value, step)
 
     def end(self, record: RunRecord) -> None:
         """Print a line of the run that is done, and the time left."""
@@ -84,6 +113,16 @@ class BenchmarkProgress:
             + (f"; {left}" if left and not console.is_terminal else ""),
             markup=False,
         )
+
+
+def _summary_writer(folder: str) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ParameterError(
+            "--tensorboard needs TensorBoard: pip install 'anomalist[tensorboard]'"
+        ) from error
+    return SummaryWriter(folder)
 
 
 @contextmanager

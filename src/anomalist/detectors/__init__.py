@@ -13,6 +13,7 @@ from anomalist.errors import ModelFileError
 if TYPE_CHECKING:
     from anomalist.detectors.cfa import CFA
     from anomalist.detectors.dfm import DFM
+    from anomalist.detectors.glass import GLASS
     from anomalist.detectors.padim import PaDiM
     from anomalist.detectors.patchcore import PatchCore
     from anomalist.detectors.spade import SPADE
@@ -60,6 +61,7 @@ __all__ = [
     "CFA",
     "DETECTORS",
     "DFM",
+    "GLASS",
     "SPADE",
     "Detector",
     "FeatureBatches",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,36 @@ from anomalist.features import Backbone, FeatureStore, Progress
 from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
 
+Entry = TypeVar("Entry")
+
 FORMAT = 1
+
+
+@dataclass
+class Training:
+    """How the training of a detector that learns epoch by epoch is watched and kept.
+
+    Parameters
+    ----------
+    after_epoch : callable, optional
+        Called with the number of epochs done whenever the detector can predict. What it does
+        changes nothing in the training.
+    log : callable, optional
+        Called with the number of the step and what was measured there, by name.
+    checkpoint : str or Path, optional
+        File that keeps an unfinished training. Where it is there and of the same settings and
+        images, the training goes on from it to the same bits.
+
+    Attributes
+    ----------
+    resumed_seconds : float
+        The time that a checkpoint saved.
+    """
+
+    after_epoch: Callable[[int], None] | None = None
+    log: Callable[[int, Mapping[str, float]], None] | None = None
+    checkpoint: str | Path | None = None
+    resumed_seconds: float = 0.0
 
 
 class FeatureBatches:
@@ -38,11 +67,27 @@ class FeatureBatches:
         Starts a pass.
     count : int
         Number of images, which is its length.
+    images : ImageSet, optional
+        The images, for detectors that make others of them.
+    training : Training, optional
+        How a training on them is watched and kept.
+    progress : callable, optional
+        Called by a training with the number of images seen and the total of all epochs.
     """
 
-    def __init__(self, make: Callable[[], Iterator[list[Tensor]]], count: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Iterator[list[Tensor]]],
+        count: int,
+        images: ImageSet | None = None,
+        training: Training | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         self._make = make
         self._count = count
+        self.images = images
+        self.training = training or Training()
+        self.progress = progress
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         return self._make()
@@ -84,6 +129,7 @@ class Detector(ABC):
     """
 
     name: ClassVar[str]
+    #: Attributes that :meth:`save` writes: arrays, dictionaries of arrays, and JSON values.
     fitted: ClassVar[tuple[str, ...]]
     #: Whether it learns epoch by epoch.
     trained: ClassVar[bool] = False
@@ -144,7 +190,7 @@ class Detector(ABC):
         *,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
-        after_epoch: Callable[[int], None] | None = None,
+        training: Training | None = None,
     ) -> Self:
         """Learn what good looks like.
 
@@ -156,9 +202,8 @@ class Detector(ABC):
             Keeps feature maps for other detectors, seeds and settings.
         progress : callable, optional
             Called with the number of images read and the total.
-        after_epoch : callable, optional
-            Called by a detector that is ``trained`` with the number of epochs done, when it can
-            predict. What it does changes nothing in the training.
+        training : Training, optional
+            How the training of a detector that is ``trained`` is watched and kept.
 
         Returns
         -------
@@ -178,9 +223,7 @@ class Detector(ABC):
             if sample.label:
                 raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
         self.backbone_ = self.make_backbone()
-        self._after_epoch = after_epoch
-        self._fit(self._features(images, store, progress))
-        self._after_epoch = None
+        self._fit(self._features(images, store, progress, training))
         return self
 
     def make_backbone(self) -> Backbone:
@@ -247,6 +290,7 @@ class Detector(ABC):
         images: ImageSet,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
+        training: Training | None = None,
     ) -> FeatureBatches:
         """The feature maps of the images, from the store or through the backbone."""
         source = FeatureStore(memory_limit_mb=0) if store is None else store
@@ -255,6 +299,9 @@ class Detector(ABC):
                 self.backbone_, images, self.transform, self.batch_size, progress
             ),
             len(images),
+            images,
+            training,
+            progress,
         )
 
     @abstractmethod
@@ -286,7 +333,13 @@ class Detector(ABC):
             If the file can't be written.
         """
         self._check_fitted()
-        state = {name: getattr(self, name) for name in self.fitted}
+        state: dict[str, Any] = {}
+        for name in self.fitted:
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                state |= {f"{name}.{key}": entry for key, entry in value.items()}
+            else:
+                state[name] = value
         tensors = {
             f"state.{name}": torch.as_tensor(value).cpu().contiguous()
             for name, value in state.items()
@@ -341,9 +394,9 @@ class Detector(ABC):
                 device=pick_device(self.device),
             )
             state = {**header["state"], **_below("state.", tensors)}
+            state = {n: v.numpy() if isinstance(v, Tensor) else v for n, v in state.items()}
             for name in cls.fitted:
-                value = state[name]
-                setattr(self, name, value.numpy() if isinstance(value, Tensor) else value)
+                setattr(self, name, _below(f"{name}.", state) or state[name])
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(
                 f"{path} is damaged: its header lacks or garbles {error}"
@@ -380,8 +433,8 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelFileError(f"{path} isn't a detector that anomalist saved") from error
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+def _below(prefix: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    return {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
 
 
 def presets(detector: str) -> dict[str, dict[str, Any]]:

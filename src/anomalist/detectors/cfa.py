@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +16,7 @@ from torch.nn import Parameter
 from anomalist.detectors.base import Detector, FeatureBatches, enlarge
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
+from anomalist.files import scratch_array
 from anomalist.neighbors import Index, nearest_neighbors
 
 Float32 = npt.NDArray[np.float32]
@@ -145,7 +145,7 @@ class CFA(Detector):
             bank = self._merged(mean @ descriptor.T, rng)
             self._index = Index(bank)
             self._descriptor = descriptor.detach()
-            self._train(descriptor, radius, patches, bank, rng)
+            self._train(descriptor, radius, patches, bank, rng, features)
         self.descriptor_ = self._descriptor.cpu().numpy()
         self.centroids_ = bank.cpu().numpy()
         self.radius_ = radius.item()
@@ -157,7 +157,8 @@ class CFA(Detector):
         for maps in features:
             batch = self._patches(maps)
             if kept is None:
-                kept = _buffer((len(features), *batch.shape[1:]), self.memory_limit_mb)
+                shape = (len(features), *batch.shape[1:])
+                kept = scratch_array(shape, np.float32, self.memory_limit_mb)
                 total = torch.zeros_like(batch[0])
             kept[done : done + len(batch)] = batch.cpu().numpy()
             done += len(batch)
@@ -207,8 +208,10 @@ class CFA(Detector):
         patches: Tensor,
         bank: Tensor,
         rng: np.random.Generator,
+        features: FeatureBatches,
     ) -> None:
         """Adapt the descriptor and the radius, in place."""
+        training = features.training
         optimizer = torch.optim.AdamW(
             [descriptor, radius], lr=self.lr, weight_decay=self.weight_decay, amsgrad=True
         )
@@ -217,7 +220,7 @@ class CFA(Detector):
         losses = torch.zeros(self.epochs, device=bank.device)
         for epoch in range(self.epochs):
             order = torch.from_numpy(rng.permutation(len(patches)))
-            for images in torch.split(order, self.train_batch_size):
+            for i, images in enumerate(torch.split(order, self.train_batch_size)):
                 batch = patches[images].flatten(0, 1).to(bank.device)
                 described = batch @ descriptor.T
                 # Of all distances the loss sees the smallest alone, so these are found without a
@@ -234,8 +237,14 @@ class CFA(Detector):
                 radius.grad = -2 * radius * slopes.sum()
                 optimizer.step()
                 losses[epoch] += loss / (self.nu * steps)
-            if self._after_epoch is not None:
-                self._after_epoch(epoch + 1)
+                if training.log is not None:
+                    values = {"loss": loss.item() / self.nu, "radius": radius.item()}
+                    training.log(epoch * steps + i, values)
+                if features.progress is not None:
+                    seen = epoch * len(patches) + min((i + 1) * self.train_batch_size, len(patches))
+                    features.progress(seen, self.epochs * len(patches))
+            if training.after_epoch is not None:
+                training.after_epoch(epoch + 1)
         self.losses_: Float32 = losses.cpu().numpy()
 
     def _restore(self) -> None:
@@ -334,11 +343,3 @@ def _weighted_rows(weights: Tensor, rows: Tensor, bank: Tensor) -> Tensor:
     if bank.is_cpu:  # fast, and never holds (n, k, D)
         return F.embedding_bag(rows, bank, per_sample_weights=weights, mode="sum")
     return (weights[:, None] @ bank[rows])[:, 0]
-
-
-def _buffer(shape: tuple[int, ...], limit_mb: int) -> Float32:
-    """An array in memory, or beyond the limit in a file that goes when the array does."""
-    if 4 * math.prod(shape) <= limit_mb * 2**20:
-        return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.float32, "w+", shape=shape)

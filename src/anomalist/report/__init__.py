@@ -1,6 +1,6 @@
 """Tables and pictures of results."""
 
-from anomalist.report.figures import colour_map, heatmap_sheet
+from anomalist.report.figures import colour_map, heatmap_sheet, synthesis_sheet
 from anomalist.report.tables import (
     category_metrics,
     summary,
@@ -14,6 +14,7 @@ __all__ = [
     "colour_map",
     "heatmap_sheet",
     "summary",
+    "synthesis_sheet",
     "to_latex",
     "to_markdown",
     "write_tables",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from anomalist.data import Transform, read_image
-from anomalist.errors import DataError
+from anomalist.errors import DataError, ParameterError
 from anomalist.predictions import Predictions
 
 # Dark violet to pale yellow, even in lightness, and told apart by colour-blind readers.
@@ -79,6 +81,52 @@ def heatmap_sheet(predictions: Predictions, transform: Transform) -> Image.Image
     return sheet
 
 
+def synthesis_sheet(
+    pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]], columns: int = 6
+) -> Image.Image:
+    """Lay images out in rows, each with a thin line around what its mask covers.
+
+    Parameters
+    ----------
+    pairs : sequence of (uint8 array of shape (H, W, 3), bool array of shape (H, W))
+        Images of one size with their masks, such as those of synthetic defects.
+    columns : int
+        Images a row.
+
+    Returns
+    -------
+    PIL image
+
+    Raises
+    ------
+    DataError
+        If there is no image or they differ in size.
+    ParameterError
+        If ``columns`` is less than 1.
+
+    Examples
+    --------
+    >>> pair = np.zeros((20, 30, 3), np.uint8), np.ones((20, 30), bool)
+    >>> synthesis_sheet([pair] * 5, columns=3).size
+    (102, 46)
+    """
+    if columns < 1:
+        raise ParameterError(f"columns must be at least 1, not {columns}")
+    sizes = {image.shape[:2] for image, _ in pairs}
+    if len(sizes) != 1:
+        raise DataError(f"a sheet takes images of one size, not of {sorted(sizes) or 'none'}")
+    ((height, width),) = sizes
+    columns = min(columns, len(pairs))
+    rows = -(-len(pairs) // columns)
+    across, down = width + _GAP, height + _GAP
+    sheet = Image.new("RGB", (columns * across - _GAP, rows * down - _GAP), "white")
+    for i, (image, mask) in enumerate(pairs):
+        outlined = image.copy()
+        outlined[_outline(mask, 1)] = _OUTLINE
+        sheet.paste(Image.fromarray(outlined), (i % columns * across, i // columns * down))
+    return sheet
+
+
 def _column(
     predictions: Predictions, kind: str, transform: Transform, low: float, high: float
 ) -> Image.Image:
@@ -105,12 +153,12 @@ def _column(
     return column
 
 
-def _outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _outline(mask: npt.NDArray[np.bool_], thickness: int = 2) -> npt.NDArray[np.bool_]:
     """The pixels just around a mask."""
     grown = np.zeros_like(mask)
-    padded = np.pad(mask, 2)
+    padded = np.pad(mask, thickness)
     height, width = mask.shape
-    for dy in range(5):
-        for dx in range(5):
+    for dy in range(2 * thickness + 1):
+        for dx in range(2 * thickness + 1):
             grown |= padded[dy : dy + height, dx : dx + width]
     return grown & ~mask

@@ -1,0 +1,84 @@
+"""``anomalist synthesize FOLDER``: draw synthetic defects on good images, to look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+
+from anomalist.cli.options import command_parser
+from anomalist.data import Transform, list_images, read_image
+from anomalist.data.layout import existing_folder
+from anomalist.errors import DataError, ParameterError
+from anomalist.files import atomic_path
+from anomalist.report import synthesis_sheet
+from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
+
+_PATCH = 8
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument("folder", type=str, help="good images, at any depth below it")
+    arguments.add_argument("--out", type=str, default="synthetic.png", help="picture to write")
+    arguments.add_argument("--count", type=int, default=24, help="how many images")
+    arguments.add_argument("--seed", type=int, default=0, help="another seed draws others")
+    arguments.add_argument(
+        "--textures", type=str, default=None, help="folder of textures (default: drawn patterns)"
+    )
+    arguments.add_argument(
+        "--foreground",
+        action=ActionYesNo,
+        default=True,
+        help="whether defects stay on the part, as far as it stands out from its background",
+    )
+    arguments.add_argument(
+        "--foreground_sheet",
+        type=str,
+        default=None,
+        help="another picture to write: the good images, what is taken for the part outlined",
+    )
+    arguments.add_argument("--image_size", type=int, default=288, help="side in pixels")
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    if arguments.count < 1:
+        raise ParameterError(f"count must be at least 1, not {arguments.count}")
+    if arguments.seed < 0:
+        raise ParameterError(f"seed must be 0 or more, not {arguments.seed}")
+    for path in (arguments.out, arguments.foreground_sheet):
+        if path is not None and Path(path).suffix.lower() not in _SUFFIXES:
+            raise ParameterError(f"{path} must end in one of {', '.join(_SUFFIXES)}")
+    folder = existing_folder(arguments.folder)
+    paths = list_images(folder, recursive=True)
+    if not paths:
+        raise DataError(f"{folder} holds no image: name a folder of good images")
+    transform = Transform(arguments.image_size)
+    side = -(-arguments.image_size // _PATCH)
+    synthesis = LocalSynthesis(
+        textures=Textures(arguments.textures), transform=transform, grid=(side, side)
+    )
+    rng = np.random.default_rng(arguments.seed)
+    chosen = rng.permutation(len(paths))
+    defects, parts = [], []
+    for i in range(arguments.count):
+        image = transform(read_image(paths[chosen[i % len(paths)]]))
+        part = foreground_mask(image)
+        parts.append((image, part))
+        defects.append(synthesis(image, rng, part if arguments.foreground else None))
+    _save(defects, arguments.out)
+    if arguments.foreground_sheet is not None:
+        _save(parts, arguments.foreground_sheet)
+
+
+def _save(pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]], path: str) -> None:
+    with atomic_path(path) as temporary:
+        synthesis_sheet(pairs).save(temporary)
+    print(path)

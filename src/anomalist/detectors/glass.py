@@ -1,0 +1,303 @@
+"""GLASS: a discriminator taught on anomalies that are made in images and among features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anomalist.data import load_batches
+from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.detectors.glass_step import Network
+from anomalist.detectors.glass_training import Examples, Trainer
+from anomalist.errors import ParameterError
+from anomalist.features import patch_embeddings
+from anomalist.files import scratch_array
+from anomalist.synthesis import foreground_mask, judge_distribution
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(kw_only=True, eq=False)
+class GLASS(Detector):
+    """Discriminator of good features and of synthetic anomalies around them (Chen et al. 2024).
+
+    Frozen features pass a learned linear projection; a small network tells the good ones (0) from
+    two kinds of anomalies (1). Local anomaly synthesis (LAS) blends textures into the images where
+    Perlin masks say so. Global anomaly synthesis (GAS) sets features off by Gaussian noise, moves
+    them by gradient ascent to where the network errs, and keeps them in a shell: around the
+    features themselves (manifold), or around the centre of all (hypersphere). A patch scores what
+    the network says, an image the maximum of its patches.
+
+    No test image is seen in training, and by default the result is that of the last epoch.
+
+    Parameters
+    ----------
+    step : int
+        Steps of the gradient ascent.
+    p : float
+        Quantile of the error above which patches of images with synthetic defects count in the
+        focal loss; 0 takes all.
+    lr : float
+        Learning rate of the projection (Adam); the discriminator's (AdamW) is twice that.
+    mining : int
+        1 for the ascent, 0 for noise alone.
+    noise : float
+        Standard deviation of the Gaussian noise.
+    radius : float
+        Quantile of the distances of good features from their centre that is the radius r.
+    svd : int, optional
+        1 for hypersphere, 0 for manifold; decides where given, whatever ``distribution`` says.
+    distribution : int
+        0 or 1: judged on the spectrum of the mean training image; 2: manifold; 3: hypersphere;
+        4: the opposite of what is judged.
+    mean, std : float
+        Mean and deviation of beta, the share of the good image that shows through a texture.
+    fg : int
+        1 to put defects on the part only, where it stands out from its background; 0 for anywhere.
+    rand_aug : int
+        1 to change textures by three of nine random augmentations, 0 to take them as they are.
+    downsampling : int
+        Pixels of the image to a patch, along each side.
+    dsc_layers : int
+        Layers of the discriminator.
+    dsc_hidden : int
+        Width of its hidden layers.
+    pre_proj : int
+        Layers of the projection; 0 for none.
+    patchsize : int
+        Side of the neighbourhood whose features a patch joins; odd.
+    pretrain_embed_dimension : int, optional
+        Values of each layer's neighbourhood; by default one a channel.
+    target_embed_dimension : int, optional
+        Values of a patch's feature, D; by default those of all layers.
+    meta_epochs : int, optional
+        Epochs of training; by default as many as make 2,000 iterations.
+    schedule : str
+        ``constant`` keeps the learning rates, as the paper does; ``cosine`` lets them run out
+        towards the last epoch, which steadies the result.
+    eval_epochs : int
+        Epochs from one look at how it stands to the next: on held-out images for ``selection``, on
+        the test set where the benchmark is asked for the oracle.
+    limit : int
+        Images after which an epoch ends, with the batch that passes it.
+    textures : str, optional
+        Folder of texture images, such as DTD; by default they are drawn by code.
+    spread : float, optional
+        Standard deviation to which every dimension of the frozen features is brought, so that the
+        noise, the steps and the shells mean the same for any backbone; None takes them as they are,
+        as the paper does.
+    variants : int
+        Images with defects that are made of each good one, once, for all epochs to take from; 0
+        makes new ones in every epoch.
+    patches : float
+        Share of the patches of each image, drawn anew, that an iteration takes.
+    selection : str
+        ``last`` takes the last epoch; ``held_out`` the one that told best the synthetic defects on
+        held-out good images from these images.
+    held_out : float
+        Share of the training images that ``held_out`` keeps from training.
+    patience : int
+        With ``held_out``, looks without a better result after which training ends; 0 for never.
+    precision : str
+        ``bfloat16`` computes the matrix products of training so, where the processor does this
+        natively; all else, and scoring, stays in ``float32``.
+    sigma : float
+        Standard deviation, in pixels, of the Gaussian that smooths the map.
+    memory_limit_mb : int
+        Ceiling, in MB, of the memory for features and for pixels while fitting. Beyond it they wait
+        in temporary files; the result is the same.
+
+    Attributes
+    ----------
+    network_ : dict of float32 arrays
+        Weights of the projection and the discriminator.
+    hypersphere_ : bool
+        Which shell the judge or the caller chose.
+    epoch_ : int
+        The epoch of the result.
+    losses_ : float32 array of shape (epochs,)
+        Mean loss of each epoch.
+
+    Raises
+    ------
+    ParameterError
+        If a value makes no sense.
+    """
+
+    name: ClassVar[str] = "glass"
+    trained: ClassVar[bool] = True
+    fitted: ClassVar[tuple[str, ...]] = ("network_", "hypersphere_", "epoch_", "losses_")
+
+    step: int = 5
+    p: float = 0.5
+    lr: float = 3e-4
+    mining: int = 1
+    noise: float = 0.015
+    radius: float = 0.75
+    svd: int | None = None
+    distribution: int = 0
+    mean: float = 0.5
+    std: float = 0.1
+    fg: int = 1
+    rand_aug: int = 1
+    downsampling: int = 8
+    dsc_layers: int = 2
+    dsc_hidden: int = 256
+    pre_proj: int = 1
+    patchsize: int = 3
+    pretrain_embed_dimension: int | None = None
+    target_embed_dimension: int | None = None
+    meta_epochs: int | None = None
+    schedule: Literal["constant", "cosine"] = "cosine"
+    eval_epochs: int = 1
+    limit: int = 392
+    textures: str | None = None
+    spread: float | None = 0.1
+    variants: int = 8
+    patches: float = 0.25
+    selection: Literal["last", "held_out"] = "last"
+    held_out: float = 0.1
+    patience: int = 0
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    sigma: float = 4.0
+    memory_limit_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (
+            "downsampling",
+            "dsc_layers",
+            "dsc_hidden",
+            "pretrain_embed_dimension",
+            "target_embed_dimension",
+            "meta_epochs",
+            "eval_epochs",
+            "limit",
+            "memory_limit_mb",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"{name} must be at least 1, not {value}")
+        for name in ("step", "noise", "std", "pre_proj", "variants", "patience", "sigma"):
+            if not getattr(self, name) >= 0:
+                raise ParameterError(f"{name} must not be negative, not {getattr(self, name)}")
+        if not 0 < self.patches <= 1:
+            raise ParameterError(f"patches must be above 0 and at most 1, not {self.patches}")
+        if self.spread is not None and not self.spread > 0:
+            raise ParameterError(f"spread must be above 0, not {self.spread}")
+        for name in ("p", "radius", "mean"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ParameterError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        for name, values in (
+            ("mining", (0, 1)),
+            ("svd", (None, 0, 1)),
+            ("distribution", (0, 1, 2, 3, 4)),
+            ("fg", (0, 1)),
+            ("rand_aug", (0, 1)),
+            ("schedule", ("constant", "cosine")),
+            ("selection", ("last", "held_out")),
+            ("precision", ("float32", "bfloat16")),
+        ):
+            if getattr(self, name) not in values:
+                known = ", ".join(str(value) for value in values if value is not None)
+                raise ParameterError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
+        if not self.lr > 0:
+            raise ParameterError(f"lr must be above 0, not {self.lr}")
+        if not 0 < self.held_out < 1:
+            raise ParameterError(f"held_out must be between 0 and 1, not {self.held_out}")
+        if self.patchsize < 1 or self.patchsize % 2 == 0:
+            raise ParameterError(f"patchsize must be odd and positive, not {self.patchsize}")
+        if min(self.grid) < 1:
+            raise ParameterError(f"downsampling {self.downsampling} leaves no patch of the image")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches from top to bottom and from left to right."""
+        height, width = self.transform.output_size
+        return height // self.downsampling, width // self.downsampling
+
+    def _fit(self, features: FeatureBatches) -> None:
+        examples = self._gather(features)
+        trainer = Trainer(self, examples, features)
+        trainer.run()
+        self.take(trainer.result)
+        self.epoch_ = trainer.chosen
+        self.losses_ = np.array(trainer.losses, np.float32)
+
+    def _gather(self, features: FeatureBatches) -> Examples:
+        """What training needs of each good image: its pixels, its part, its patch embeddings."""
+        assert features.images is not None
+        count = len(features)
+        size = self.transform.output_size
+        pixels = scratch_array((count, *size, 3), np.uint8, self.memory_limit_mb / 8)
+        done = 0
+        for batch in load_batches(features.images, self.transform, self.batch_size):
+            pixels[done : done + len(batch)] = batch
+            done += len(batch)
+        clean: Float32 | None = None
+        done = 0
+        for maps in features:
+            embeddings = self.embed(maps)
+            if clean is None:
+                clean = scratch_array(
+                    (count, *embeddings.shape[1:]), np.float32, self.memory_limit_mb
+                )
+            clean[done : done + len(embeddings)] = embeddings.cpu().numpy()
+            done += len(embeddings)
+        assert clean is not None
+        average = pixels.mean(axis=0, dtype=np.float32)
+        self.hypersphere_ = self._judged(average)
+        parts = np.stack([foreground_mask(image) for image in pixels]) if self.fg else None
+        return Examples(pixels, parts, torch.from_numpy(clean))
+
+    def _judged(self, mean_image: Float32) -> bool:
+        if self.svd is not None:
+            return self.svd == 1
+        if self.distribution in (2, 3):
+            return self.distribution == 3
+        judged = judge_distribution(mean_image) == "hypersphere"
+        return judged != (self.distribution == 4)
+
+    def embed(self, maps: list[Tensor]) -> Tensor:
+        """Patch embeddings (B, h * w, D) of feature maps."""
+        return patch_embeddings(
+            maps,
+            self.patchsize,
+            size=self.grid,
+            layer_dimension=self.pretrain_embed_dimension,
+            dimension=self.target_embed_dimension,
+        ).flatten(1, 2)
+
+    def make_network(self, dimension: int) -> Network:
+        """Make the network for features of so many values, untrained."""
+        return Network(
+            dimension,
+            pre_proj=self.pre_proj,
+            dsc_layers=self.dsc_layers,
+            dsc_hidden=self.dsc_hidden,
+        )
+
+    def take(self, network: dict[str, Float32]) -> None:
+        """Score with these weights from now on."""
+        self.network_ = network
+        self._restore()
+
+    def _restore(self) -> None:
+        self._network = self.make_network(len(self.network_["shift"]))
+        self._network.load_state_dict({n: torch.as_tensor(w) for n, w in self.network_.items()})
+        self._network.to(self.backbone_.device).eval()
+
+    def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        embeddings = self.embed(features)
+        with torch.inference_mode():
+            scores = self._network(embeddings.flatten(0, 1))
+        scores = scores.reshape(len(embeddings), *self.grid)
+        return scores.amax(dim=(1, 2)), scores
+
+    def _enlarge(self, patch_scores: Tensor) -> Tensor:
+        return enlarge(patch_scores, self.transform.output_size, self.sigma)

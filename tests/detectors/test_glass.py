@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from anomalist.data import Category, MVTecAD
+from anomalist.detectors import presets
+from anomalist.detectors.base import Training
+from anomalist.detectors.glass import GLASS
+from anomalist.errors import DataError, ParameterError
+from anomalist.features import Backbone, patch_embeddings
+from tests.reference.patchcore import smooth_map
+
+
+@pytest.fixture
+def category(dots: Path) -> Category:
+    return MVTecAD(dots).category("dot")
+
+
+def make(**changes: Any) -> GLASS:
+    settings = {"image_size": 64, "meta_epochs": 4, "batch_size": 4, "dsc_hidden": 32, "step": 5}
+    return GLASS(**{**settings, "device": "cpu", **changes})
+
+
+def assert_same_network(a: GLASS, b: GLASS) -> None:
+    assert a.network_.keys() == b.network_.keys()
+    for name, array in a.network_.items():
+        assert np.array_equal(array, b.network_[name]), name
+    assert (a.epoch_, a.hypersphere_) == (b.epoch_, b.hypersphere_)
+    assert np.array_equal(a.losses_, b.losses_)
+
+
+class Killed(Exception):  # noqa: N818 - it stands for no error
+    """Stands for the end of the process."""
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"variants": 2, "patches": 0.5, "spread": 0.1, "schedule": "cosine"},
+    {"selection": "held_out", "pre_proj": 0, "svd": 1},
+]
+
+
+@pytest.mark.parametrize("changes", SETTINGS, ids=["plain", "variants", "held out"])
+def test_killed_and_resumed_training_equals_the_uninterrupted_one(
+    category: Category, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    whole = make(**changes).fit(category.train)
+    path = tmp_path / "a.training"
+    steps = 0
+
+    def kill(_step: int, _values: Mapping[str, float]) -> None:
+        nonlocal steps
+        steps += 1
+        if steps in (2, 5, 6):  # before the first epoch is kept, in the second, at once again
+            raise Killed
+
+    for _ in range(3):
+        with pytest.raises(Killed):
+            make(**changes).fit(category.train, training=Training(log=kill, checkpoint=path))
+    training = Training(log=kill, checkpoint=path)
+    resumed = make(**changes).fit(category.train, training=training)
+    assert steps == 2 + 3 + 1 + 6  # six images in batches of four; one epoch was kept
+    assert training.resumed_seconds > 0
+    assert_same_network(resumed, whole)
+    a, b = (d.predict(category.test) for d in (resumed, whole))
+    assert np.array_equal(a.maps, b.maps)
+
+
+def test_a_checkpoint_of_another_training_is_left_alone(category: Category, tmp_path: Path) -> None:
+    path = tmp_path / "a.training"
+    make().fit(category.train, training=Training(checkpoint=path))
+    for detector, images in (
+        (make(seed=1), category.train),
+        (make(noise=0.1), category.train),
+        (make(), category.train[:5]),
+    ):
+        training = Training(checkpoint=path)
+        trained = detector.fit(images, training=training)
+        assert training.resumed_seconds == 0
+        assert_same_network(trained, type(detector)(**detector.parameters()).fit(images))
+    for content in (b"", b"nonsense", path.read_bytes()[:500]):
+        path.write_bytes(content)
+        assert_same_network(
+            make().fit(category.train, training=Training(checkpoint=path)),
+            make().fit(category.train),
+        )
+
+
+def test_a_finished_checkpoint_needs_no_training(category: Category, tmp_path: Path) -> None:
+    path = tmp_path / "a.training"
+    first = make().fit(category.train, training=Training(checkpoint=path))
+
+    def forbidden(_step: int, _values: Mapping[str, float]) -> None:
+        raise AssertionError("trained again")
+
+    again = make().fit(category.train, training=Training(checkpoint=path, log=forbidden))
+    assert_same_network(first, again)
+
+
+def test_looking_at_the_test_set_changes_nothing(category: Category) -> None:
+    detector = make()
+    epochs = []
+
+    def look(epoch: int) -> None:
+        epochs.append(epoch)
+        scores.append(detector.predict(category.test).scores)
+
+    scores: list[Any] = []
+    detector.eval_epochs = 3
+    detector.fit(category.train, training=Training(after_epoch=look))
+    assert epochs == [3, 4]
+    assert not np.array_equal(scores[0], scores[1])
+    assert np.array_equal(scores[1], detector.predict(category.test).scores)
+    assert_same_network(detector, make().fit(category.train))
+
+
+def test_every_step_is_told_with_progress(category: Category) -> None:
+    seen: list[tuple[int, int]] = []
+    logged: list[tuple[int, float]] = []
+
+    def log(step: int, values: Mapping[str, float]) -> None:
+        assert set(values) == {"loss", "p_true", "p_fake", "r"}
+        assert 0 <= values["p_true"] <= 1
+        assert 0 <= values["p_fake"] <= 1
+        logged.append((step, values["loss"]))
+
+    def progress(done: int, total: int) -> None:
+        if total == 24:
+            seen.append((done, total))
+
+    detector = make().fit(category.train, progress=progress, training=Training(log=log))
+    assert [step for step, _ in logged] == list(range(8))
+    assert seen == [(n, 24) for n in (4, 6, 10, 12, 16, 18, 22, 24)]
+    per_epoch = np.array([loss for _, loss in logged]).reshape(4, 2).mean(axis=1)
+    np.testing.assert_allclose(detector.losses_, per_epoch, rtol=1e-6)
+
+
+def test_an_epoch_ends_after_the_batch_that_passes_the_limit(category: Category) -> None:
+    steps: list[int] = []
+    training = Training(log=lambda step, _: steps.append(step))
+    make(batch_size=2, limit=3, meta_epochs=2).fit(category.train, training=training)
+    assert steps == [0, 1, 2, 3]
+
+
+def test_training_learns(category: Category) -> None:
+    detector = make(meta_epochs=20, lr=1e-3, spread=0.1).fit(category.train)
+    assert detector.losses_[-3:].mean() < 0.9 * detector.losses_[:3].mean()
+
+
+def test_scores_are_those_of_the_network_on_standardized_embeddings(category: Category) -> None:
+    detector = make(spread=0.5, patchsize=5, sigma=2.0).fit(category.train)
+    pixels = detector.transform(Image.open(category.test[0].path).convert("RGB"))
+    maps = Backbone("efficientnet_lite0", GLASS.default_layers)(pixels[None])
+    x = patch_embeddings(maps, 5)[0].numpy().astype(float).reshape(64, -1)
+    w = {name: array.astype(float) for name, array in detector.network_.items()}
+    x = (x - w["shift"]) * w["scale"]
+    u = x @ w["projection.0.weight"].T + w["projection.0.bias"]
+    z = u @ w["body.0.weight"].T
+    z = (z - w["body.1.running_mean"]) / np.sqrt(w["body.1.running_var"] + 1e-5)
+    z = z * w["body.1.weight"] + w["body.1.bias"]
+    logit = np.where(z > 0, z, 0.2 * z) @ w["body.3.weight"][0]
+    scores = (1 / (1 + np.exp(-logit))).reshape(8, 8)
+    predictions = detector.predict(category.test[:1])
+    assert predictions.scores[0] == pytest.approx(scores.max(), abs=1e-5)
+    expected = smooth_map(scores, (64, 64), sigma=2.0)
+    np.testing.assert_allclose(predictions.maps[0], expected, atol=1e-5)
+
+
+def test_spread_brings_every_dimension_of_good_features_to_one_deviation(
+    category: Category,
+) -> None:
+    detector = make(spread=0.25, meta_epochs=1).fit(category.train)
+    batches = [
+        Backbone("efficientnet_lite0", GLASS.default_layers)(
+            detector.transform(Image.open(path).convert("RGB"))[None]
+        )
+        for path in category.train.paths
+    ]
+    features = torch.cat([patch_embeddings(maps).flatten(0, 2) for maps in batches]).numpy()
+    scaled = (features - detector.network_["shift"]) * detector.network_["scale"]
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-4)
+    alive = features.std(axis=0) > 0
+    np.testing.assert_allclose(scaled.std(axis=0)[alive], 0.25, rtol=1e-3)
+
+
+def test_dimensions_and_downsampling_are_those_asked_for(category: Category) -> None:
+    detector = make(
+        pretrain_embed_dimension=64, target_embed_dimension=48, downsampling=16, meta_epochs=1
+    ).fit(category.train)
+    assert detector.network_["projection.0.weight"].shape == (48, 48)
+    assert detector.grid == (4, 4)
+    assert detector.predict(category.test[:1]).maps.shape == (1, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "hypersphere"),
+    [
+        ({"svd": 1, "distribution": 2}, True),
+        ({"svd": 0, "distribution": 3}, False),
+        ({"distribution": 2}, False),
+        ({"distribution": 3}, True),
+    ],
+)
+def test_the_judge_can_be_overruled(
+    category: Category, changes: dict[str, int], hypersphere: bool
+) -> None:
+    detector = make(**changes, meta_epochs=1).fit(category.train)
+    assert detector.hypersphere_ is hypersphere
+
+
+def test_the_judge_decides_where_nobody_does(category: Category) -> None:
+    judged = make(meta_epochs=1).fit(category.train).hypersphere_
+    assert make(meta_epochs=1, distribution=1).fit(category.train).hypersphere_ is judged
+    assert make(meta_epochs=1, distribution=4).fit(category.train).hypersphere_ is not judged
+
+
+def test_held_out_images_choose_the_epoch_and_are_not_trained_on(category: Category) -> None:
+    steps: list[int] = []
+    detector = make(selection="held_out", held_out=0.5, meta_epochs=6, batch_size=1)
+    detector.fit(category.train, training=Training(log=lambda step, _: steps.append(step)))
+    assert len(steps) == 3 * 6
+    assert 1 <= detector.epoch_ <= 6
+    assert len(detector.losses_) == 6
+    patient = make(selection="held_out", held_out=0.5, meta_epochs=50, patience=1, batch_size=1)
+    patient.fit(category.train)
+    assert len(patient.losses_) < 50
+    assert patient.epoch_ < len(patient.losses_) + 1
+
+
+def test_textures_come_from_a_folder_where_one_is_given(category: Category, tmp_path: Path) -> None:
+    folder = tmp_path / "textures"
+    folder.mkdir()
+    Image.new("RGB", (80, 80), "red").save(folder / "red.png")
+    given = make(textures=str(folder), meta_epochs=1).fit(category.train)
+    drawn = make(meta_epochs=1).fit(category.train)
+    assert not np.array_equal(given.losses_, drawn.losses_)
+    with pytest.raises(DataError, match="nowhere"):
+        make(textures=str(tmp_path / "nowhere")).fit(category.train)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lr": 0.0},
+        {"step": -1},
+        {"p": 1.5},
+        {"radius": -0.1},
+        {"mining": 2},
+        {"svd": 3},
+        {"distribution": 5},
+        {"fg": 2},
+        {"rand_aug": -1},
+        {"patchsize": 2},
+        {"downsampling": 0},
+        {"downsampling": 100},
+        {"meta_epochs": 0},
+        {"limit": 0},
+        {"held_out": 1.0},
+        {"patches": 0.0},
+        {"variants": -1},
+        {"spread": 0.0},
+        {"schedule": "linear"},
+        {"selection": "best"},
+        {"precision": "float16"},
+        {"target_embed_dimension": 0},
+    ],
+)
+def test_values_that_make_no_sense_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=next(iter(changes))):
+        make(**changes)
+
+
+def test_presets_hold_the_papers_settings() -> None:
+    paper = presets("glass")["paper"]
+    assert (paper["meta_epochs"], paper["step"], paper["target_embed_dimension"]) == (640, 20, 1536)
+    baseline = presets("glass")["baseline"]
+    assert (baseline["meta_epochs"], baseline["step"], baseline["p"]) == (1, 1, 0)
+    for values in presets("glass").values():
+        GLASS(**values)
