@@ -12,7 +12,7 @@ import pytest
 
 from anomalist.benchmark import RunRecord, RunStore, benchmark
 from anomalist.data import Folder, MVTecAD
-from anomalist.detectors import CFA, DFM, PaDiM, PatchCore
+from anomalist.detectors import CFA, DFM, GLASS, Detector, PaDiM, PatchCore
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore
 
@@ -153,44 +153,65 @@ _KILLED = """
 import sys
 from anomalist.benchmark import benchmark
 from anomalist.data import MVTecAD
-from anomalist.detectors import PatchCore
+from anomalist.detectors import GLASS, PatchCore
 import torch
 torch.set_num_threads(2)
 class Loud:
     def begin(self, runs, reused): pass
     def stage(self, run, name, done, total): print(run.detector.seed, name, done, flush=True)
+    def trained(self, run, step, values): pass
     def end(self, record): pass
-detector = PatchCore(image_size=64, coreset_ratio=0.2, batch_size=1, device="cpu")
-benchmark(MVTecAD(sys.argv[1]), [detector], sys.argv[2], seeds=(0, 1, 2), watcher=Loud())
+detector = eval(sys.argv[3])
+benchmark(
+    MVTecAD(sys.argv[1]), [detector], sys.argv[2], seeds=(0, 1, 2), oracle=True, watcher=Loud()
+)
 """
 
 
-def test_killed_and_resumed_equals_uninterrupted(dots: Path, tmp_path: Path) -> None:
-    detector = PatchCore(image_size=64, coreset_ratio=0.2, batch_size=1, device="cpu")
+@pytest.mark.parametrize(
+    ("detector", "fatal"),
+    [
+        (PatchCore(image_size=64, coreset_ratio=0.2, batch_size=1, device="cpu"), "1 fit 3"),
+        # Four of six epochs of six images are done and kept.
+        (
+            GLASS(image_size=64, meta_epochs=6, batch_size=4, device="cpu", variants=2),
+            "1 fit 28",
+        ),
+    ],
+    ids=["patchcore", "glass"],
+)
+def test_killed_and_resumed_equals_uninterrupted(
+    dots: Path, tmp_path: Path, detector: Detector, fatal: str
+) -> None:
     seeds = (0, 1, 2)
-    benchmark(MVTecAD(dots), [detector], tmp_path / "whole", seeds=seeds)
+    benchmark(MVTecAD(dots), [detector], tmp_path / "whole", seeds=seeds, oracle=True)
     # Once in the middle of a fit, once in the middle of a predict, each time without warning.
-    for fatal in ("1 fit 3", "2 predict 2"):
+    for line_of_death in (fatal, "2 predict"):
         process = subprocess.Popen(
-            [sys.executable, "-c", _KILLED, str(dots), str(tmp_path / "killed")],
+            [sys.executable, "-c", _KILLED, str(dots), str(tmp_path / "killed"), repr(detector)],
             stdout=subprocess.PIPE,
             text=True,
         )
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith(fatal):
+            if line.startswith(line_of_death):
                 os.kill(process.pid, signal.SIGKILL)
         process.stdout.close()
         assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "killed" / "results.csv").exists()
+    kept = sorted(f.name for f in (tmp_path / "killed" / "runs").rglob("*seed2*"))
+    assert kept == (["dot_seed2.epochs", "dot_seed2.training"] if detector.trained else [])
     resumed = Counter()
-    benchmark(MVTecAD(dots), [detector], tmp_path / "killed", seeds=seeds, watcher=resumed)
+    benchmark(
+        MVTecAD(dots), [detector], tmp_path / "killed", seeds=seeds, oracle=True, watcher=resumed
+    )
     assert resumed.done == [("dot", 2)]
     tables = [
         pd.read_csv(tmp_path / name / "results.csv").drop(columns=TIMES)
         for name in ("whole", "killed")
     ]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert {f.suffix for f in (tmp_path / "killed" / "runs").rglob("*.*")} == {".json"}
 
 
 def test_plans_that_make_no_sense_are_refused(dots: Path, tmp_path: Path) -> None:

@@ -17,9 +17,6 @@ from anomalist.features import find_weights
 from anomalist.files import write_text
 from anomalist.metrics import METRIC_NAMES
 
-# Knobs that change how fast a result comes, not which.
-_COST_ONLY = ("batch_size", "device", "memory_limit_mb")
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
@@ -184,7 +181,7 @@ def config_hash(detector: Detector, *, oracle: bool = False) -> str:
     False
     """
     values = detector.parameters()
-    for name in ("seed", "weights", *_COST_ONLY):
+    for name in ("seed", "weights", *detector.cost_only):
         values.pop(name, None)
     values["detector"] = detector.name
     if oracle and detector.trained:

@@ -284,17 +284,22 @@ class _TestCurve:
     ) -> None:
         self._detector, self._category, self._store = detector, category, store
         self._training, self._path = training, path
-        self.epochs: list[dict[str, float | None]] = []
+        self._epochs: list[dict[str, float | None]] = []
         self.seconds = 0.0
+
+    @property
+    def epochs(self) -> list[dict[str, float | None]]:
+        """What was measured, before the run was stopped and since."""
+        if self._training.resumed_seconds and not self._epochs and self._path.is_file():
+            self._epochs = json.loads(self._path.read_text(encoding="utf-8"))
+        return self._epochs
 
     def __call__(self, epoch: int) -> None:
         saved, start = self._store.saved_seconds, time.perf_counter()
-        if self._training.resumed_seconds and not self.epochs and self._path.is_file():
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-            self.epochs = [e for e in known if e["epoch"] < epoch]
+        self._epochs = [e for e in self.epochs if (e["epoch"] or 0) < epoch]
         predictions = self._detector.predict(self._category.test, store=self._store)
-        self.epochs.append({"epoch": epoch, **evaluate(predictions).as_dict()})
-        write_text(self._path, json.dumps(self.epochs))
+        self._epochs.append({"epoch": epoch, **evaluate(predictions).as_dict()})
+        write_text(self._path, json.dumps(self._epochs))
         self.seconds += time.perf_counter() - start + self._store.saved_seconds - saved
 
 

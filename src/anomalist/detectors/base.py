@@ -133,6 +133,8 @@ class Detector(ABC):
     fitted: ClassVar[tuple[str, ...]]
     #: Whether it learns epoch by epoch.
     trained: ClassVar[bool] = False
+    #: Hyperparameters that change how fast a result comes, not which.
+    cost_only: ClassVar[tuple[str, ...]] = ("batch_size", "device", "memory_limit_mb")
     #: Layers where none are given; None leaves the choice to the backbone.
     default_layers: ClassVar[tuple[str, ...] | None] = None
 

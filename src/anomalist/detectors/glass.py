@@ -95,7 +95,7 @@ class GLASS(Detector):
         Images with defects that are made of each good one, once, for all epochs to take from; 0
         makes new ones in every epoch.
     patches : float
-        Share of the patches of each image, drawn anew, that an iteration takes.
+        Share of an image's patches, drawn for each image with a defect, that an iteration takes.
     selection : str
         ``last`` takes the last epoch; ``held_out`` the one that told best the synthetic defects on
         held-out good images from these images.
@@ -131,6 +131,7 @@ class GLASS(Detector):
 
     name: ClassVar[str] = "glass"
     trained: ClassVar[bool] = True
+    cost_only: ClassVar[tuple[str, ...]] = ("device", "memory_limit_mb")
     fitted: ClassVar[tuple[str, ...]] = ("network_", "hypersphere_", "epoch_", "losses_")
 
     step: int = 5
@@ -158,7 +159,7 @@ class GLASS(Detector):
     limit: int = 392
     textures: str | None = None
     spread: float | None = 0.1
-    variants: int = 8
+    variants: int = 16
     patches: float = 0.25
     selection: Literal["last", "held_out"] = "last"
     held_out: float = 0.1

@@ -129,7 +129,7 @@ def losses(
     moved = true + noise
     with torch.no_grad():
         distances = torch.cat([(fake - center).norm(dim=1)[~labels], (true - center).norm(dim=1)])
-        r = torch.quantile(distances, settings.radius)
+        r = _quantile(distances, settings.radius)
     first, rest = network.body[0], network.body[1:]
     assert isinstance(first, nn.Linear)
     true_hidden = linear(true, first.weight, half=half)
@@ -157,7 +157,7 @@ def losses(
     hard = torch.ones_like(labels)
     if settings.p > 0:
         error = (fake_scores.detach() - target).square()
-        hard = error >= torch.quantile(error, settings.p)
+        hard = error >= _quantile(error, settings.p)
     return {
         "true_loss": nn.functional.binary_cross_entropy(true_scores, torch.zeros_like(true_scores)),
         "moved_loss": nn.functional.binary_cross_entropy(
@@ -178,6 +178,14 @@ def _through(layers: nn.Sequential, features: Tensor, half: bool) -> Tensor:
         assert isinstance(layer, nn.Linear)
         features = linear(features, layer.weight, layer.bias, half=half)
     return features
+
+
+def _quantile(values: Tensor, share: float) -> Tensor:
+    """Interpolate linearly, as torch.quantile, which needs float64 and so doesn't run on Metal."""
+    position = share * (len(values) - 1)
+    lower = min(int(position), max(len(values) - 2, 0))
+    ordered = values.sort().values
+    return ordered[lower].lerp(ordered[min(lower + 1, len(values) - 1)], position - lower)
 
 
 def _focal(scores: Tensor, target: Tensor) -> Tensor:

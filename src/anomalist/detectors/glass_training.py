@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
+# An image with a defect, which of its patches are anomalous, and which of them are looked at.
+Defect = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.int64]]
 
 _ITERATIONS = 2000  # of a training whose epochs aren't given
 _MARGIN = 0.5  # a score that counts as right, in p_true and p_fake
 # Streams of random numbers, each of its own for an epoch, so that a training can go on anywhere.
-_ORDER, _NOISE, _PATCHES, _DEFECT, _HELD_OUT, _WEIGHTS = range(6)
+_ORDER, _NOISE, _VARIANTS, _DEFECT, _HELD_OUT, _WEIGHTS = range(6)
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,18 @@ class Trainer:
         if detector.selection == "held_out":
             held_out = min(max(round(detector.held_out * len(order)), 1), len(order) - 1)
         self._held_out, self._indices = np.split(order, [held_out])
+        #: Patches of an image that an iteration takes.
+        self._taken = max(1, round(detector.patches * examples.clean.shape[1]))
         network = detector.make_network(examples.clean.shape[-1])
         network.initialise(torch.Generator().manual_seed(self._number(_WEIGHTS)))
         if detector.spread is not None:
             self._standardize(network, detector.spread)
         self._network = network.to(self._device)
         # The projection is affine: the mean projected feature is the mean feature projected.
-        total = sum(self._clean(part).sum(dim=0) for part in self._in_batches(self._indices))
-        self._mean = total / len(self._indices)
+        mean = torch.zeros_like(examples.clean[0])
+        for part in self._in_batches(self._indices):
+            mean += examples.clean[torch.from_numpy(part)].sum(dim=0) / len(self._indices)
+        self._mean = network.standardized(mean.to(self._device))
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "body": torch.optim.AdamW(network.body.parameters(), lr=2 * detector.lr)
         }
@@ -106,11 +112,6 @@ class Trainer:
     def _in_batches(self, indices: Indices) -> list[Indices]:
         size = self._detector.batch_size
         return [indices[start : start + size] for start in range(0, len(indices), size)]
-
-    def _clean(self, indices: Indices) -> Tensor:
-        """Standardized embeddings (n, h * w, D) of good images."""
-        embeddings = self._examples.clean[torch.from_numpy(indices)].to(self._device)
-        return self._network.standardized(embeddings)
 
     def _standardize(self, network: Network, spread: float) -> None:
         """Bring every dimension of the good features to mean 0 and one standard deviation."""
@@ -141,7 +142,7 @@ class Trainer:
         start = time.perf_counter() - self._resume()
         with ThreadPoolExecutor(2, thread_name_prefix="anomalist-synthesis") as pool:
             if detector.variants:
-                self._keep_defects(pool)
+                self._make_variants(pool)
             for epoch in range(len(self.losses), self._epochs):
                 if self._exhausted():
                     break
@@ -202,87 +203,75 @@ class Trainer:
 
         Defects and noise are made in threads, a batch ahead.
         """
-        pending: deque[tuple[Indices, Future[Float32], list[Future[Any]]]] = deque()
-        patches, dimension = self._examples.clean.shape[1:]
-        taken = max(1, round(self._detector.patches * patches))
-        for i, batch in enumerate(batches):
-            noise = pool.submit(
-                self._rng(_NOISE, epoch, i).standard_normal,
-                (len(batch) * taken, dimension),
-                np.float32,
+        pending: deque[tuple[Indices, Future[Float32], list[Future[Defect]]]] = deque()
+        dimension = self._examples.clean.shape[-1]
+        for i, batch in enumerate([*batches, None]):
+            if batch is not None:
+                noise = self._rng(_NOISE, epoch, i).standard_normal
+                shape = (len(batch) * self._taken, dimension)
+                made = []
+                if not self._detector.variants:
+                    made = [pool.submit(self._defect, j, _DEFECT, epoch) for j in batch]
+                pending.append((batch, pool.submit(noise, shape, np.float32), made))
+                if len(pending) == 1:
+                    continue
+            batch, waiting, made = pending.popleft()
+            if made:
+                defects = self._described([task.result() for task in made])
+            else:
+                variants = self._rng(_VARIANTS, epoch, i).integers(
+                    self._detector.variants, size=len(batch)
+                )
+                rows = batch * self._detector.variants + variants
+                defects = tuple(array[rows] for array in self._variants)
+            augmented, labels, where = (torch.from_numpy(array) for array in defects)
+            clean = self._examples.clean[torch.from_numpy(batch)[:, None], where]
+            yield (
+                self._network.standardized(clean.to(self._device)).flatten(0, 1),
+                self._network.standardized(augmented.to(self._device)).flatten(0, 1),
+                labels.flatten().to(self._device),
+                torch.from_numpy(waiting.result()).to(self._device) * self._detector.noise,
+                where.flatten().to(self._device),
             )
-            made = []
-            if not self._detector.variants:
-                made = [pool.submit(self._defect, index, _DEFECT, epoch) for index in batch]
-            pending.append((batch, noise, made))
-            if len(pending) > 1:
-                yield self._taken(epoch, i - 1, taken, *pending.popleft())
-        yield self._taken(epoch, len(batches) - 1, taken, *pending.popleft())
 
-    def _taken(
-        self,
-        epoch: int,
-        i: int,
-        count: int,
-        batch: Indices,
-        noise: Future[Float32],
-        made: list[Future[Any]],
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        rng = self._rng(_PATCHES, epoch, i)
-        clean = self._clean(batch)
-        patches = clean.shape[1]
-        where = np.tile(np.arange(patches), (len(batch), 1))
-        if count < patches:
-            where = rng.permuted(where, axis=1)[:, :count]
-        if made:
-            augmented, labels = self._described([task.result() for task in made])
-        else:
-            variants = rng.integers(self._detector.variants, size=len(batch))
-            rows = torch.from_numpy(batch * self._detector.variants + variants)
-            augmented, labels = self._kept_defects[0][rows], self._kept_defects[1][rows]
-        row = torch.arange(len(batch))[:, None]
-        location = torch.from_numpy(where)
-        return (
-            clean[row, location].flatten(0, 1),
-            augmented[row, location].flatten(0, 1).to(self._device),
-            labels[row, location].flatten().to(self._device),
-            torch.from_numpy(noise.result()).to(self._device) * self._detector.noise,
-            location.flatten().to(self._device),
-        )
-
-    def _described(
-        self, made: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]
-    ) -> tuple[Tensor, Tensor]:
-        """Standardized embeddings (n, h * w, D) of images with defects, and labels (n, h * w)."""
-        images, labels = zip(*made, strict=True)
-        embeddings = self._detector.embed(self._backbone(np.stack(images)))
-        return self._network.standardized(embeddings), torch.from_numpy(np.stack(labels))
-
-    def _keep_defects(self, pool: ThreadPoolExecutor) -> None:
-        """Make the variants of each image that all epochs take their defects from."""
-        count, patches, dimension = self._examples.clean.shape
+    def _make_variants(self, pool: ThreadPoolExecutor) -> None:
+        """Make the images with defects that all epochs take theirs from."""
+        count, _, dimension = self._examples.clean.shape
         variants = self._detector.variants
-        shape = (count * variants, patches, dimension)
-        embeddings = scratch_array(shape, np.float32, self._detector.memory_limit_mb)
-        labels = np.zeros(shape[:2], np.bool_)
-        for batch in self._in_batches(np.arange(count * variants)):
+        shape = (count * variants, self._taken)
+        self._variants = (
+            scratch_array((*shape, dimension), np.float32, self._detector.memory_limit_mb),
+            np.empty(shape, np.bool_),
+            np.empty(shape, np.int64),
+        )
+        for rows in self._in_batches(np.arange(count * variants)):
             made = [
-                pool.submit(self._defect, row // variants, _DEFECT, row % variants) for row in batch
+                pool.submit(self._defect, row // variants, _DEFECT, row % variants) for row in rows
             ]
             described = self._described([task.result() for task in made])
-            embeddings[batch], labels[batch] = described[0].cpu().numpy(), described[1].numpy()
-        self._kept_defects = torch.from_numpy(embeddings), torch.from_numpy(labels)
+            for array, part in zip(self._variants, described, strict=True):
+                array[rows] = part
 
-    def _defect(
-        self, index: int, *stream: int
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    def _described(
+        self, made: list[Defect]
+    ) -> tuple[Float32, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Embeddings (n, taken, D) of images with defects, labels and locations (n, taken)."""
+        images, labels, where = (np.stack(arrays) for arrays in zip(*made, strict=True))
+        embeddings = self._detector.embed(self._backbone(images)).cpu().numpy()
+        row = np.arange(len(made))[:, np.newaxis]
+        return embeddings[row, where], labels[row, where], where
+
+    def _defect(self, index: int, *stream: int) -> Defect:
+        rng = self._rng(*stream, int(index))
         parts = self._examples.parts
         image, mask = self._synthesis(
-            self._examples.pixels[index],
-            self._rng(*stream, int(index)),
-            None if parts is None else parts[index],
+            self._examples.pixels[index], rng, None if parts is None else parts[index]
         )
-        return image, pool_mask(mask, self._detector.grid).ravel()
+        patches = self._examples.clean.shape[1]
+        where = np.arange(patches)
+        if self._taken < patches:
+            where = rng.permutation(patches)[: self._taken]
+        return image, pool_mask(mask, self._detector.grid).ravel(), where
 
     def _look(self, epoch: int, pool: ThreadPoolExecutor) -> None:
         """Take this epoch as the result if it is the best one so far, or all count as better."""
@@ -302,7 +291,7 @@ class Trainer:
         labels: list[npt.NDArray[np.bool_]] = []
         for batch in self._in_batches(self._held_out):
             made = [pool.submit(self._defect, index, _HELD_OUT) for index in batch]
-            images, masks = zip(*(task.result() for task in made), strict=True)
+            images, masks, _ = zip(*(task.result() for task in made), strict=True)
             embeddings = self._detector.embed(self._backbone(np.stack(images)))
             clean = self._examples.clean[torch.from_numpy(batch)].to(self._device)
             for target, values in ((good, clean), (bad, embeddings)):
