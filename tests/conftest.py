@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anomalist  # noqa: F401 - says how OpenMP waits, which counts before torch is imported
+
+# isort: split
 import numpy as np
 import pytest
 import torch

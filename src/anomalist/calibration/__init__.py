@@ -1,0 +1,31 @@
+"""Thresholds, p-values and uncertainty from normal images only."""
+
+from anomalist.calibration.conformal import (
+    cross_p_values,
+    false_alarm_interval,
+    fewest_images,
+    p_values,
+    pixel_threshold,
+    threshold,
+)
+from anomalist.calibration.crossfit import (
+    assign_folds,
+    cross_conformal_p_values,
+    held_out_scores,
+)
+from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
+
+__all__ = [
+    "assign_folds",
+    "cross_conformal_p_values",
+    "cross_p_values",
+    "error_coverage",
+    "error_coverage_area",
+    "false_alarm_interval",
+    "fewest_images",
+    "held_out_scores",
+    "p_values",
+    "pixel_threshold",
+    "threshold",
+    "unsure",
+]
