@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -28,7 +29,7 @@ def parser() -> ArgumentParser:
 def quick(detector: type[Detector], seed: int) -> Detector:
     """Make a detector at its defaults, but with a shorter training where it has a long one."""
     detector_fields = {field.name for field in dataclasses.fields(detector)}
-    short = {"meta_epochs": _EPOCHS} if "meta_epochs" in detector_fields else {}
+    short: dict[str, Any] = {"meta_epochs": _EPOCHS} if "meta_epochs" in detector_fields else {}
     return detector(seed=seed, **short)
 
 
