@@ -391,14 +391,14 @@ class Detector(ABC):
             self.backbone_ = Backbone.from_state(
                 self.backbone,
                 header["backbone"]["layers"],
-                _below("backbone.", tensors),
+                below("backbone.", tensors),
                 header["backbone"]["weights_sha256"],
                 device=pick_device(self.device),
             )
-            state = {**header["state"], **_below("state.", tensors)}
+            state = {**header["state"], **below("state.", tensors)}
             state = {n: v.numpy() if isinstance(v, Tensor) else v for n, v in state.items()}
             for name in cls.fitted:
-                setattr(self, name, _below(f"{name}.", state) or state[name])
+                setattr(self, name, below(f"{name}.", state) or state[name])
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(
                 f"{path} is damaged: its header lacks or garbles {error}"
@@ -435,7 +435,14 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelFileError(f"{path} isn't a detector that anomalist saved") from error
 
 
-def _below(prefix: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+def below(prefix: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the entries whose names begin with a prefix, under what follows it.
+
+    Examples
+    --------
+    >>> below("state.", {"state.bank": 1, "backbone.bank": 2})
+    {'bank': 1}
+    """
     return {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from anomalist.detectors.base import FeatureBatches
+from anomalist.detectors.base import FeatureBatches, below
 from anomalist.detectors.glass_step import Iteration, Network, losses
 from anomalist.files import atomic_path, scratch_array
 from anomalist.metrics import auroc
@@ -83,7 +84,8 @@ class Trainer:
         #: Patches of an image that an iteration takes.
         self._taken = max(1, round(detector.patches * examples.clean.shape[1]))
         network = detector.make_network(examples.clean.shape[-1])
-        network.initialise(torch.Generator().manual_seed(self._number(_WEIGHTS)))
+        weights_seed = int(self._rng(_WEIGHTS).integers(2**31))
+        network.initialise(torch.Generator().manual_seed(weights_seed))
         if detector.spread is not None:
             self._standardize(network, detector.spread)
         self._network = network.to(self._device)
@@ -133,9 +135,6 @@ class Trainer:
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self._detector.seed, *stream])
 
-    def _number(self, *stream: int) -> int:
-        return int(self._rng(*stream).integers(2**31))
-
     def run(self) -> None:
         """Train to the end; then ``result``, ``chosen`` and ``losses`` are there."""
         detector = self._detector
@@ -143,13 +142,14 @@ class Trainer:
         with ThreadPoolExecutor(2, thread_name_prefix="anomalist-synthesis") as pool:
             if detector.variants:
                 self._make_variants(pool)
+            self._make_held_out(pool)
             for epoch in range(len(self.losses), self._epochs):
                 if self._exhausted():
                     break
                 self._epoch(epoch, pool)
                 done = epoch + 1
                 if done % detector.eval_epochs == 0 or done == self._epochs:
-                    self._look(done, pool)
+                    self._look(done)
                     if self._training.after_epoch is not None:
                         paused = time.perf_counter()
                         detector.take(self._state())
@@ -273,36 +273,42 @@ class Trainer:
             where = rng.permutation(patches)[: self._taken]
         return image, pool_mask(mask, self._detector.grid).ravel(), where
 
-    def _look(self, epoch: int, pool: ThreadPoolExecutor) -> None:
-        """Take this epoch as the result if it is the best one so far, or all count as better."""
+    def _look(self, epoch: int) -> None:
+        """Take this epoch as the result if it is the best so far, where held-out images choose."""
         score = float(epoch)
         if self._detector.selection == "held_out":
-            score = self._held_out_score(pool)
+            score = self._held_out_score()
         self._looks_since += 1
         if score > self._best:
             self._best, self._looks_since, self.chosen = score, 0, epoch
             self.result = self._state()
 
-    def _held_out_score(self, pool: ThreadPoolExecutor) -> float:
-        """Image plus patch AUROC of held-out images against the same ones with defects."""
-        self._network.eval()
-        good: list[Float32] = []
-        bad: list[Float32] = []
-        labels: list[npt.NDArray[np.bool_]] = []
+    def _make_held_out(self, pool: ThreadPoolExecutor) -> None:
+        """Make the defects on held-out images that every look is taken at."""
+        self._held_out_defects: list[tuple[Tensor, npt.NDArray[np.bool_]]] = []
         for batch in self._in_batches(self._held_out):
             made = [pool.submit(self._defect, index, _HELD_OUT) for index in batch]
             images, masks, _ = zip(*(task.result() for task in made), strict=True)
             embeddings = self._detector.embed(self._backbone(np.stack(images)))
+            self._held_out_defects.append((embeddings, np.stack(masks)))
+
+    def _held_out_score(self) -> float:
+        """Image plus patch AUROC of held-out images against the same ones with defects."""
+        self._network.eval()
+        good: list[Float32] = []
+        bad: list[Float32] = []
+        batches = self._in_batches(self._held_out)
+        for batch, (embeddings, _) in zip(batches, self._held_out_defects, strict=True):
             clean = self._examples.clean[torch.from_numpy(batch)].to(self._device)
             for target, values in ((good, clean), (bad, embeddings)):
                 with torch.inference_mode():
                     scores = self._network(values.flatten(0, 1)).reshape(len(batch), -1)
                 target.append(scores.cpu().numpy())
-            labels.append(np.stack(masks))
         clean_scores, bad_scores = np.concatenate(good), np.concatenate(bad)
+        labels = np.concatenate([masks for _, masks in self._held_out_defects])
         images = np.concatenate([clean_scores.max(axis=1), bad_scores.max(axis=1)])
         patches = np.concatenate([clean_scores, bad_scores])
-        truth = np.concatenate([np.zeros_like(clean_scores, np.bool_), np.concatenate(labels)])
+        truth = np.concatenate([np.zeros_like(clean_scores, np.bool_), labels])
         return auroc(images, np.arange(len(images)) >= len(clean_scores)) + auroc(
             patches.ravel(), truth.ravel()
         )
@@ -312,8 +318,9 @@ class Trainer:
             name: tensor.cpu().numpy().copy() for name, tensor in self._network.state_dict().items()
         }
 
+    @cached_property
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must have been made with."""
+        """What a checkpoint must have been made with; it takes reading every image."""
         assert self._images is not None
         return {
             "parameters": self._detector.parameters(),
@@ -331,7 +338,7 @@ class Trainer:
             for index, values in optimizer.state_dict()["state"].items():
                 tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
         header = {
-            "identity": self._identity(),
+            "identity": self._identity,
             "losses": self.losses,
             "chosen": self.chosen,
             "best": self._best,
@@ -353,13 +360,13 @@ class Trainer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, safetensors.SafetensorError, KeyError, ValueError):
             return 0.0
-        if header["identity"] != self._identity():
+        if header["identity"] != self._identity:
             return 0.0
-        self._network.load_state_dict(_below("network.", tensors))
-        self.result = {n: t.numpy() for n, t in _below("result.", tensors).items()}
+        self._network.load_state_dict(below("network.", tensors))
+        self.result = {n: t.numpy() for n, t in below("result.", tensors).items()}
         for name, optimizer in self._optimizers.items():
             state: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in _below(f"{name}.", tensors).items():
+            for key, tensor in below(f"{name}.", tensors).items():
                 index, _, what = key.partition(".")
                 state.setdefault(int(index), {})[what] = tensor
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
@@ -382,10 +389,6 @@ def _measured(loss: Tensor, found: Mapping[str, Tensor], labels: Tensor) -> dict
         "p_fake": (anomalous >= _MARGIN).float().mean().item(),
         "r": found["r"].item(),
     }
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _has_bfloat16(device: torch.device) -> bool:
