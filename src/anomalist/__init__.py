@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anomalist.calibration import Calibration
     from anomalist.data import Folder, ImageSet, MVTecAD, VisA, open_dataset
     from anomalist.detectors import (
         CFA,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         GLASS,
         SPADE,
         Detector,
+        Ensemble,
         PaDiM,
         PatchCore,
         load,
@@ -37,7 +39,9 @@ __all__ = [
     "GLASS",
     "SPADE",
     "AnomalistError",
+    "Calibration",
     "Detector",
+    "Ensemble",
     "FeatureStore",
     "Folder",
     "ImageSet",
@@ -52,7 +56,7 @@ __all__ = [
     "open_dataset",
 ]
 
-_PACKAGES = ("data", "detectors", "errors", "features", "metrics", "predictions")
+_PACKAGES = ("calibration", "data", "detectors", "errors", "features", "metrics", "predictions")
 
 
 def __getattr__(name: str) -> Any:

@@ -34,6 +34,10 @@ class Predictions:
         True where a pixel is known to be anomalous, at the resolution of ``maps``.
     defects : sequence of str, length N, optional
         Kind of defect of each image, ``"good"`` for a normal one.
+    disagreement : array of shape (N,), optional
+        Standard deviation of the scores that the members of an ensemble give, on their one scale.
+    disagreement_maps : array of shape (N, H, W), optional
+        The same of every pixel.
 
     Raises
     ------
@@ -54,6 +58,8 @@ class Predictions:
     labels: npt.NDArray[np.bool_] | None = None
     masks: npt.NDArray[np.bool_] | None = None
     defects: Sequence[str] | None = None
+    disagreement: npt.NDArray[np.floating[Any]] | None = None
+    disagreement_maps: npt.NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)
@@ -61,10 +67,12 @@ class Predictions:
             raise DataError(f"{n} paths need scores of shape ({n},), not {self.scores.shape}")
         if self.maps.ndim != 3 or len(self.maps) != n:
             raise DataError(f"{n} paths need maps of shape ({n}, H, W), not {self.maps.shape}")
-        if self.labels is not None and self.labels.shape != (n,):
-            raise DataError(f"{n} paths need labels of shape ({n},), not {self.labels.shape}")
-        if self.masks is not None and self.masks.shape != self.maps.shape:
-            raise DataError(f"masks have shape {self.masks.shape}, maps {self.maps.shape}")
+        for name, values in (("labels", self.labels), ("disagreement", self.disagreement)):
+            if values is not None and values.shape != (n,):
+                raise DataError(f"{n} paths need {name} of shape ({n},), not {values.shape}")
+        for name, values in (("masks", self.masks), ("disagreement", self.disagreement_maps)):
+            if values is not None and values.shape != self.maps.shape:
+                raise DataError(f"{name} have shape {values.shape}, maps {self.maps.shape}")
         if self.defects is not None and len(self.defects) != n:
             raise DataError(f"{n} paths need {n} defect kinds, not {len(self.defects)}")
         for i, path in enumerate(self.paths):

@@ -7,16 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from anomalist.benchmark import RunRecord, RunStore, benchmark
+from anomalist.benchmark import Run, RunRecord, RunStore, benchmark
 from anomalist.data import Folder, MVTecAD
-from anomalist.detectors import CFA, DFM, GLASS, Detector, PaDiM, PatchCore
+from anomalist.detectors import CFA, DFM, GLASS, Detector, Ensemble, PaDiM, PatchCore
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore
 
-TIMES = ["fit_seconds", "predict_seconds", "images_per_second", "peak_memory_mb"]
+TIMES = ["fit_seconds", "calibrate_seconds", "predict_seconds", "images_per_second", "peak_memory_mb"]
 
 
 def small() -> PatchCore:
@@ -29,12 +30,15 @@ class Counter:
     def __init__(self) -> None:
         self.begun: tuple[int, int] | None = None
         self.done: list[tuple[str, int]] = []
+        self.fits: set[str] = set()
 
     def begin(self, runs: int, reused: int) -> None:
         self.begun = (runs, reused)
 
-    def stage(self, run: object, name: str, done: int, total: int) -> None:
+    def stage(self, run: Run, name: str, done: int, total: int) -> None:
         assert 0 < done <= total
+        if name == "fit":
+            self.fits.add(run.detector.label)
 
     def trained(self, run: object, step: int, values: dict[str, float]) -> None:
         assert step >= 0
@@ -53,7 +57,8 @@ def test_every_run_has_a_record_and_all_tables_are_written(dots: Path, tmp_path:
     table = pd.read_csv(tmp_path / "results.csv")
     expected = (
         "detector,category,seed,backbone,image_AUROC,image_AP,image_F1Score,pixel_AUROC,pixel_AP,"
-        "pixel_F1Score,pixel_PRO,fit_seconds,predict_seconds,images_per_second,peak_memory_mb,"
+        "pixel_F1Score,pixel_PRO,image_F1_calibrated,pixel_F1_calibrated,image_false_alarm_rate,"
+        "fit_seconds,calibrate_seconds,predict_seconds,images_per_second,peak_memory_mb,"
         "config_hash,data_hash,version"
     )
     assert ",".join(table.columns) == expected
@@ -74,6 +79,74 @@ def test_every_run_has_a_record_and_all_tables_are_written(dots: Path, tmp_path:
     assert [image["label"] for image in record["images"]] == [False] * 3 + [True] * 3
     low, high = record["intervals"]["pixel_AUROC"]
     assert low <= record["metrics"]["pixel_AUROC"] <= high
+
+
+def test_decisions_are_made_at_the_threshold_of_good_training_images(
+    dots: Path, tmp_path: Path
+) -> None:
+    (few,) = benchmark(MVTecAD(dots), [small()], tmp_path / "few")
+    assert few.metrics["image_F1_calibrated"] is None
+    assert few.calibration["image_threshold"] is None
+    assert any("takes 19 good training images or more, there are 6" in n for n in few.notes)
+    (record,) = benchmark(MVTecAD(dots), [small()], tmp_path / "enough", alpha=0.2)
+    threshold, scores = record.calibration["image_threshold"], record.calibration["scores"]
+    detector = small().fit(MVTecAD(dots).category("dot").train)
+    held_out = detector.score_held_out(MVTecAD(dots).category("dot").train)
+    assert scores == pytest.approx(held_out.scores.tolist(), rel=1e-5)
+    assert threshold == max(scores)  # the rank of 0.2 among 6
+    good = [image["score"] > threshold for image in record.images if not image["label"]]
+    bad = [image["score"] > threshold for image in record.images if image["label"]]
+    assert record.metrics["image_false_alarm_rate"] == sum(good) / len(good)
+    f1 = 2 * sum(bad) / (len(bad) + sum(bad) + sum(good))
+    assert record.metrics["image_F1_calibrated"] == pytest.approx(f1)
+    for image in record.images:
+        above = sum(score >= image["score"] for score in scores)
+        assert image["p_value"] == (1 + above) / 7
+        assert (image["recall"] is None) == (not image["label"])
+    assert set(record.curves) == {"roc", "pr", "pixel_roc", "pixel_pr", "pro"}
+    assert max(record.curves["pro"]["x"]) <= 0.3
+    (without,) = benchmark(MVTecAD(dots), [small()], tmp_path / "enough", calibrate=False)
+    assert without.calibrate_seconds == 0
+    assert without.images[0]["p_value"] is None
+
+
+def test_an_ensemble_takes_over_members_that_are_fitted(dots: Path, tmp_path: Path) -> None:
+    category = MVTecAD(dots).category("dot")
+    cfa = CFA(image_size=64, epochs=1, device="cpu")
+    ensemble = Ensemble(members=(small(), cfa), image_size=64, device="cpu")
+    counter = Counter()
+    records = benchmark(MVTecAD(dots), [ensemble, small(), cfa], tmp_path, watcher=counter)
+    assert [r.detector for r in records] == ["patchcore", "cfa", "patchcore+cfa"]
+    assert counter.fits == {"patchcore", "cfa"}
+    # To the bit what it is on its own.
+    alone = Ensemble(members=(small(), cfa), image_size=64, device="cpu").fit(category.train)
+    scores = alone.predict(category.test).scores.tolist()
+    assert [image["score"] for image in records[2].images] == scores
+    assert records[2].fit_seconds >= sum(
+        r.fit_seconds + r.calibrate_seconds for r in records[:2]
+    )
+    assert all(image["disagreement"] >= 0 for image in records[2].images)
+    with np.load(tmp_path / "pictures" / "patchcore+cfa" / "dot.npz") as pictures:
+        assert pictures["maps"].shape == pictures["disagreement"].shape == (6, 64, 64)
+    with np.load(tmp_path / "pictures" / "dot.npz") as pictures:
+        assert pictures["photographs"].shape == (6, 64, 64, 3)
+        assert pictures["masks"].any(axis=(1, 2)).tolist() == [False] * 3 + [True] * 3
+    again = Counter()
+    benchmark(MVTecAD(dots), [ensemble, small(), cfa], tmp_path, watcher=again)
+    assert again.begun == (3, 3)
+
+
+def test_one_training_image_gives_no_threshold(dots: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(dots, tmp_path / "data")
+    for image in sorted((tmp_path / "data" / "dot" / "train" / "good").iterdir())[1:]:
+        image.unlink()
+    detectors = [small(), Ensemble(image_size=64, device="cpu")]
+    for record in benchmark(MVTecAD(tmp_path / "data"), detectors, tmp_path / "out"):
+        assert record.metrics["image_AUROC"] is not None
+        assert record.metrics["image_false_alarm_rate"] is None
+        assert "no threshold" in " ".join(record.notes)
 
 
 def test_a_second_call_runs_only_what_is_missing(dots: Path, tmp_path: Path) -> None:
@@ -200,7 +273,8 @@ def test_killed_and_resumed_equals_uninterrupted(
         assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "killed" / "results.csv").exists()
     kept = sorted(f.name for f in (tmp_path / "killed" / "runs").rglob("*seed2*"))
-    assert kept == (["dot_seed2.epochs", "dot_seed2.training"] if detector.trained else [])
+    trained = ["epochs", "training", "training.fold0", "training.fold1"]
+    assert kept == [f"dot_seed2.{name}" for name in trained if detector.trained]
     resumed = Counter()
     benchmark(
         MVTecAD(dots), [detector], tmp_path / "killed", seeds=seeds, oracle=True, watcher=resumed

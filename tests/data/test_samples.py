@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from anomalist.data.samples import SAMPLE_CATEGORIES, make_sample_set
-from anomalist.data.samples.drawing import Flaw, Scene
+from anomalist.data.samples.drawing import Category, Flaw, Picture, Scene
 from anomalist.data.samples.photograph import photograph
 from anomalist.errors import DataError, ParameterError
 from anomalist.files import sha256_of
@@ -50,9 +50,9 @@ def test_no_two_images_are_alike(sample_set: Path) -> None:
 
 def test_larger_set_contains_the_smaller(sample_set: Path, tmp_path: Path) -> None:
     larger = {**SMALL, "train": 3, "good": 2, "per_defect": 2}
-    root = make_sample_set(tmp_path, categories=["woven_fabric"], **larger)
-    small = hashes(sample_set / "woven_fabric")
-    large = hashes(root / "woven_fabric")
+    root = make_sample_set(tmp_path, categories=["brass_key"], **larger)
+    small = hashes(sample_set / "brass_key")
+    large = hashes(root / "brass_key")
     del small["sample_set.json"]
     assert small.items() <= large.items()
     assert len(large) > len(small)
@@ -120,6 +120,24 @@ def test_severities_cover_the_whole_range() -> None:
         photograph(category, "test", "stain", i, seed=0, image_size=32).severity for i in range(8)
     )
     assert max(np.diff([0.0, *severities, 1.0])) < 0.3
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_phases_are_a_random_draw(split: str) -> None:
+    phases: list[float] = []
+
+    def paint(scene: Scene) -> Picture:
+        phases.append(scene.phase)
+        return np.zeros((scene.size, scene.size, 3), np.float32)
+
+    drawn = Category("drawn", (), paint)
+    for index in range(200):
+        photograph(drawn, split, "good", index, seed=0, image_size=32)
+    assert np.histogram(phases, 4, (0, 1))[0].min() > 200 / 4 / 2
+    gaps = np.diff(np.sort(phases)) * 200
+    # Even steps, by the golden ratio or otherwise, leave neither narrow gaps nor wide ones.
+    assert gaps.min() < 0.1
+    assert gaps.max() > 3
 
 
 def test_good_photographs_have_no_defect() -> None:

@@ -93,6 +93,63 @@ def test_order_of_height_and_width() -> None:
     assert Transform((2, 6))(Image.new("RGB", (50, 50))).shape == (2, 6, 3)
 
 
+@settings(max_examples=100, deadline=None)
+@given(SIDES, SIDES, SIDES | st.tuples(SIDES, SIDES), st.data())
+def test_what_is_brought_back_lies_where_it_was_seen(
+    height: int, width: int, size: int | tuple[int, int], data: st.DataObject
+) -> None:
+    smallest = size if isinstance(size, int) else min(size)
+    transform = Transform(size, data.draw(st.none() | st.integers(1, smallest)))
+    left, top, right, bottom = transform.region((height, width))
+    # The input's own coordinates, at its pixels' centres: a linear ramp comes back exactly.
+    rows, columns = np.indices(transform.output_size) + 0.5
+    for values, first, last, count, axis in (
+        (rows, top, bottom, height, 0),
+        (columns, left, right, width, 1),
+    ):
+        back = transform.on_original(values, (height, width))
+        assert back.shape == (height, width)
+        assert back.dtype == np.float32
+        length = values.shape[axis]
+        places = (np.arange(count) + 0.5 - first) * (length / (last - first))
+        expected = np.broadcast_to(
+            np.expand_dims(np.clip(places, 0.5, length - 0.5), 1 - axis), (height, width)
+        )
+        seen = ~np.isnan(back)
+        np.testing.assert_allclose(back[seen], expected[seen], rtol=1e-4, atol=1e-4)
+    y, x = np.indices((height, width)) + 0.5
+    # Centres on the very edge of the crop may fall to either side.
+    inside = (x > left + 1e-6) & (x < right - 1e-6) & (y > top + 1e-6) & (y < bottom - 1e-6)
+    outside = (x < left - 1e-6) | (x > right + 1e-6) | (y < top - 1e-6) | (y > bottom + 1e-6)
+    assert seen[inside].all()
+    assert not seen[outside].any()
+
+
+@pytest.mark.parametrize("size", [(90, 60), (300, 500), (1024, 1024)])
+@pytest.mark.parametrize("transform", [Transform((100, 140), 96), Transform(128)])
+def test_a_spot_comes_back_to_its_place(transform: Transform, size: tuple[int, int]) -> None:
+    y, x = np.indices(size) / np.reshape(size, (2, 1, 1))
+    spot = np.exp(-((y - 0.3) ** 2 + (x - 0.6) ** 2) / 0.005)
+    photograph = Image.fromarray((255 * spot[..., None].repeat(3, 2)).round().astype(np.uint8))
+    seen = transform(photograph)[..., 0].astype(float)
+    back = np.nan_to_num(transform.on_original(seen, size))
+    # Smaller inputs blur the spot; its centre of mass stays.
+    for axis, place in enumerate((0.3, 0.6)):
+        centre = (back * np.indices(size)[axis]).sum() / back.sum() / size[axis]
+        assert centre == pytest.approx(place, abs=0.004)
+    assert np.abs(back - 255 * spot)[back > 0].max() < 12
+
+
+def test_a_map_of_another_resolution_covers_the_same_region() -> None:
+    transform = Transform(64, 32)
+    back = transform.on_original(np.eye(2), (128, 128))
+    seen = np.argwhere(~np.isnan(back))
+    assert seen.min(axis=0).tolist() == [32, 32]
+    assert seen.max(axis=0).tolist() == [95, 95]
+    assert back[40, 40] == back[90, 90] == 1
+    assert back[40, 90] == 0
+
+
 @pytest.mark.parametrize("size", [0, -1, 2.0, "256", True, None, (0, 5), (5,), (1, 2, 3), (5, 2.5)])
 def test_wrong_image_size(size: Any) -> None:
     with pytest.raises(ParameterError, match="image_size must be"):

@@ -244,7 +244,7 @@ def test_headers_of_another_version_or_detector_are_refused(
         ({"format": 99}, "format 99"),
         ({"detector": "crystal_ball"}, "crystal_ball"),
         ({"parameters": {"nonsense": 1}}, "damaged"),
-        ({"state": {}, "backbone": {}}, "damaged"),
+        ({"state": {}, "backbone": {}, "members": {}}, "damaged"),
     ):
         metadata = {"anomalist": json.dumps({**header, **change})}
         safetensors.torch.save_file(tensors, path, metadata)

@@ -30,7 +30,7 @@ def covering_radius(points: npt.NDArray[np.float32], coreset: npt.NDArray[np.flo
 def test_what_fits_is_the_exact_traversal(points: npt.NDArray[np.float32]) -> None:
     stream = StreamingCoreset(100, len(points), memory_limit_mb=100, seed=4)
     fill(stream, points, 777)
-    coreset, radius = stream.finish()
+    coreset, arrivals, radius = stream.finish()
     start = int(np.random.default_rng(4).integers(len(points)))
     picks, expected = greedy_coreset_with_radius(points, 100, start=start)
     assert np.array_equal(coreset, points[picks])
@@ -41,7 +41,7 @@ def test_what_fits_is_the_exact_traversal(points: npt.NDArray[np.float32]) -> No
 def test_beyond_the_ceiling_the_bound_holds(points: npt.NDArray[np.float32], chunk: int) -> None:
     stream = StreamingCoreset(300, len(points), memory_limit_mb=0.2, seed=1)
     fill(stream, points, chunk)
-    coreset, bound = stream.finish()
+    coreset, _, bound = stream.finish()
     assert stream._rows.nbytes <= 0.2 * 2**20
     assert coreset.shape == (300, 24)
     among = {row.tobytes() for row in points}
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_coreset(points: npt.NDArray[np.float32]) -
 def test_a_projection_keeps_whole_embeddings(points: npt.NDArray[np.float32]) -> None:
     stream = StreamingCoreset(50, len(points), projection_dim=4)
     fill(stream, points, 1000)
-    coreset, _ = stream.finish()
+    coreset, _, _ = stream.finish()
     assert coreset.shape == (50, 24)
 
 

@@ -6,11 +6,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from anomalist.metrics import METRIC_NAMES
+from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
 from anomalist.report import category_metrics, summary, to_latex, write_tables
+
+ALL_METRICS = (*METRIC_NAMES, *CALIBRATED_NAMES)
 
 
 def row(detector: str, category: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:
@@ -19,8 +22,9 @@ def row(detector: str, category: str, seed: int, value: float, **changes: Any) -
         "category": category,
         "seed": seed,
         "backbone": "resnet18",
-        **dict.fromkeys(METRIC_NAMES, value),
+        **dict.fromkeys(ALL_METRICS, value),
         "fit_seconds": 1.0,
+        "calibrate_seconds": 1.5,
         "predict_seconds": 2.0,
         "images_per_second": 3.0,
         "peak_memory_mb": 4.0,
@@ -48,7 +52,7 @@ def test_metrics_files_hold_mean_and_spread_at_full_precision(
 ) -> None:
     write_tables(results, tmp_path)
     values = json.loads((tmp_path / "patchcore" / "bottle_metrics.json").read_text())
-    assert list(values) == [n for m in METRIC_NAMES for n in (m, f"{m}_std")]
+    assert list(values) == [n for m in ALL_METRICS for n in (m, f"{m}_std")]
     assert values["image_AUROC"] == pytest.approx((0.8 + 1 / 3) / 2, abs=1e-15)
     assert values["image_AUROC_std"] == pytest.approx((0.8 - 1 / 3) / 2**0.5)
     table = pd.read_csv(tmp_path / "patchcore" / "bottle_metrics.csv", index_col="metric")
@@ -62,11 +66,61 @@ def test_undefined_metrics_stay_undefined(results: pd.DataFrame, tmp_path: Path)
     assert values["pixel_PRO"] is None
     lines = (tmp_path / "patchcore" / "screw_a_metrics.csv").read_text().splitlines()
     assert "pixel_PRO," in lines
-    assert "–" in summary(results).query("category == 'screw_a'")["pixel_PRO"].item()
+    shown = summary(results).set_index("category")["pixel_PRO"]
+    assert shown["screw_a"] == "–"
+    # The mean over some of the categories would look better or worse than it is.
+    assert shown["mean"] == "–"
+    assert shown["bottle"] != "–"
+
+
+def test_what_calibration_gives_stands_in_the_summary() -> None:
+    values = dict(zip(CALIBRATED_NAMES, (0.875, 0.5, 0.0625), strict=True))
+    table = summary(pd.DataFrame([row("patchcore", "bottle", 0, 0.8, **values)]))
+    assert table["F1 calibrated"].item() == "87.50"
+    assert table["false alarms"].item() == "6.25"
+    assert table.columns.tolist()[2:] == [
+        *METRIC_NAMES,
+        "F1 calibrated",
+        "false alarms",
+        "fit s",
+        "images/s",
+        "peak MB",
+    ]
+
+
+@pytest.mark.parametrize("missing", [True, False], ids=["no columns", "no values"])
+def test_results_without_calibration(missing: bool, tmp_path: Path) -> None:
+    results = pd.DataFrame(
+        [row("a", c, s, 0.5, **dict.fromkeys(CALIBRATED_NAMES)) for c in "xy" for s in (0, 1)]
+    )
+    if missing:
+        results = results.drop(columns=list(CALIBRATED_NAMES))
+    write_tables(results, tmp_path)
+    values = json.loads((tmp_path / "a" / "x_metrics.json").read_text())
+    assert values["image_AUROC"] == 0.5
+    for name in CALIBRATED_NAMES:
+        assert values[name] is None
+        assert values[f"{name}_std"] is None
+    table = summary(results)
+    assert set(table["F1 calibrated"]) == set(table["false alarms"]) == {"–"}
+    assert "–" not in table["image_AUROC"].tolist()
+
+
+def test_parquet_holds_what_the_csv_does(results: pd.DataFrame, tmp_path: Path) -> None:
+    results["image_F1_calibrated"] = None
+    write_tables(results, tmp_path)
+    again = pd.read_parquet(tmp_path / "results.parquet")
+    assert again.columns.tolist() == results.columns.tolist()
+    for name in again.columns:
+        values = [None if pd.isna(v) else v for v in results[name]]
+        assert [None if pd.isna(v) else v for v in again[name]] == values, name
+    # Files of several benchmarks can be read as one: types don't depend on what is missing.
+    assert {again[name].dtype for name in ALL_METRICS} == {np.dtype(float)}
+    assert again["seed"].dtype.kind == "i"
 
 
 def test_one_seed_has_no_spread(results: pd.DataFrame) -> None:
-    assert list(category_metrics(results[:1])) == list(METRIC_NAMES)
+    assert list(category_metrics(results[:1])) == list(ALL_METRICS)
     assert summary(results[:1])["image_AUROC"].item() == "80.00"
 
 
@@ -87,17 +141,42 @@ def test_results_csv_keeps_every_bit(results: pd.DataFrame, tmp_path: Path) -> N
     )
 
 
+def test_latex_groups_the_rows_of_a_detector_and_escapes_names() -> None:
+    rows = [
+        {"detector": d, "category": c, "image_AUROC": "99.10 ± 0.20", "fit s": "–"}
+        for d in ("patchcore+glass", "50%_{x}")
+        for c in ("metal_nut", "a&b")
+    ]
+    lines = to_latex(pd.DataFrame(rows)).splitlines()
+    assert lines[1] == r"\begin{tabular}{lrr}"
+    assert lines[3:5] == [r" & image & fit \\", r"category & AUROC & s \\"]
+    assert lines[6:9] == [
+        r"\multicolumn{3}{l}{\textit{patchcore+glass}} \\",
+        r"metal\_nut & 99.10{\scriptsize\,$\pm$\,0.20} & -- \\",
+        r"a\&b & 99.10{\scriptsize\,$\pm$\,0.20} & -- \\",
+    ]
+    assert lines[9:11] == [r"\midrule", r"\multicolumn{3}{l}{\textit{50\%\_\{x\}}} \\"]
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
-def test_the_latex_table_compiles(results: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_latex_tables_compile_and_fit_a_page(tmp_path: Path) -> None:
+    rows = [
+        row(detector, category, seed, value, pixel_PRO=None)
+        for detector in ("patchcore+glass", "efficient_ad", "~^\\#$&{}")
+        for category in ("bottle", "woven_fabric")
+        for seed, value in ((0, 1.0), (1, 1.0), (2, 0.7))
+    ]
+    write_tables(pd.DataFrame(rows), tmp_path / "out")
     document = (
-        r"\documentclass{article}\usepackage{booktabs}\begin{document}"
-        + to_latex(summary(results))
-        + r"\end{document}"
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}\noindent"
+        "\n" + (tmp_path / "out" / "results.tex").read_text(encoding="utf-8") + r"\end{document}"
     )
     (tmp_path / "table.tex").write_text(document, encoding="utf-8")
-    subprocess.run(
+    done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"],
         cwd=tmp_path,
-        check=True,
         capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0, done.stdout
+    assert "Overfull" not in done.stdout

@@ -15,7 +15,7 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import find_weights
 from anomalist.files import write_text
-from anomalist.metrics import METRIC_NAMES
+from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +30,29 @@ class RunRecord:
         What was run.
     metrics, intervals, notes
         Metrics as fractions (None where undefined, with the reason in the notes) and their 95 %
-        bootstrap intervals over images.
+        bootstrap intervals over images. Those of `CALIBRATED_NAMES` are at the thresholds that good
+        training images gave.
     train_images, test_images
         Counts.
-    fit_seconds, predict_seconds, images_per_second, peak_memory_mb
-        Cost. Images per second are those of predict.
+    fit_seconds, calibrate_seconds, predict_seconds, images_per_second, peak_memory_mb
+        Cost. Images per second are those of predict. An ensemble's fit counts its members' fit and
+        calibration at what they cost, also where another run of the benchmark had done them.
     config_hash, data_hash, version, environment
         SHA-256 of the settings and of the images' bytes, the version of anomalist, and the
         versions and the machine that it ran on.
+    calibration
+        Target false-alarm rate ``alpha``, thresholds (None where training images are too few), the
+        map values that pictures show as nothing and as the threshold, and the held-out scores.
+    curves
+        ``roc``, ``pr``, ``pixel_roc``, ``pixel_pr`` and ``pro`` as ``x`` and ``y``, thinned.
     images
-        Path relative to the data set, kind of defect, label and score of every test image.
+        Of every test image the path relative to the data set, kind of defect, label, score,
+        p-value, disagreement of an ensemble's members in its scores, the defect's share of the
+        picture, and the share of it that lies above the pixel threshold.
     epochs
         Of a training that was looked at on the test set: ``epoch`` and the metrics after it.
+    command
+        The command line that asked for it.
     """
 
     detector: str
@@ -57,6 +68,7 @@ class RunRecord:
     train_images: int
     test_images: int
     fit_seconds: float
+    calibrate_seconds: float
     predict_seconds: float
     images_per_second: float
     peak_memory_mb: float
@@ -64,8 +76,11 @@ class RunRecord:
     data_hash: str
     version: str
     environment: dict[str, Any]
+    calibration: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     images: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, float | None]] = field(default_factory=list)
+    command: str | None = None
 
     @property
     def oracle(self) -> dict[str, float | None]:
@@ -86,9 +101,10 @@ class RunRecord:
             "category": self.category,
             "seed": self.seed,
             "backbone": self.backbone,
-            **{name: self.metrics.get(name) for name in METRIC_NAMES},
+            **{name: self.metrics.get(name) for name in (*METRIC_NAMES, *CALIBRATED_NAMES)},
             **self.oracle,
             "fit_seconds": self.fit_seconds,
+            "calibrate_seconds": self.calibrate_seconds,
             "predict_seconds": self.predict_seconds,
             "images_per_second": self.images_per_second,
             "peak_memory_mb": self.peak_memory_mb,
@@ -166,11 +182,11 @@ def results_frame(records: list[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame([record.row() for record in records])
 
 
-def config_hash(detector: Detector, *, oracle: bool = False) -> str:
+def config_hash(detector: Detector, *, oracle: bool = False, **asked: Any) -> str:
     """Return the SHA-256 of all that decides a detector's results, apart from data and seed.
 
     The weights count by their content, not by where they lie; ``oracle`` for detectors that are
-    trained epoch by epoch.
+    trained epoch by epoch; what else was ``asked`` of a run counts as it is.
 
     Examples
     --------
@@ -180,11 +196,21 @@ def config_hash(detector: Detector, *, oracle: bool = False) -> str:
     >>> config_hash(PatchCore()) == config_hash(PatchCore(image_size=320))
     False
     """
+    values = _decisive(detector) | asked
+    if oracle and detector.trained:
+        values["oracle"] = True
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _decisive(detector: Detector) -> dict[str, Any]:
+    """The settings that decide a result; those of an ensemble with its members'."""
     values = detector.parameters()
     for name in ("seed", "weights", *detector.cost_only):
         values.pop(name, None)
     values["detector"] = detector.name
-    if oracle and detector.trained:
-        values["oracle"] = True
     values["weights_sha256"] = find_weights(detector.backbone, detector.weights).sha256
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    if detector.parts() != [detector]:
+        values["members"] = [
+            {**_decisive(part), "seed": part.seed - detector.seed} for part in detector.parts()
+        ]
+    return values

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import anomalist
+from anomalist.benchmark.measurement import (
+    calibrated_metrics,
+    calibration_summary,
+    curves,
+    image_rows,
+)
+from anomalist.benchmark.pictures import write_maps, write_photographs
 from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
 from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
+from anomalist.calibration import Calibration, fewest_images
 from anomalist.data import Category, Dataset
-from anomalist.detectors import Detector
+from anomalist.detectors import Detector, Ensemble
 from anomalist.detectors.base import Training, pick_device
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress
@@ -31,7 +41,7 @@ class Watcher(Protocol):
         """Before the first run: how many there are, and how many records serve again."""
 
     def stage(self, run: Run, name: str, done: int, total: int) -> None:
-        """Within a run: ``fit`` or ``predict``, and the images done."""
+        """Within a run: ``fit``, ``calibrate`` or ``predict``, and the images done."""
 
     def trained(self, run: Run, step: int, values: Mapping[str, float]) -> None:
         """After a step of a training: what was measured there, by name."""
@@ -51,17 +61,22 @@ class Run:
 def plan(
     detectors: Sequence[Detector], categories: Sequence[str], seeds: Sequence[int]
 ) -> Iterator[Run]:
-    """Yield the runs of a benchmark: category by category, detector by detector, seed by seed.
+    """Yield the runs of a benchmark: category by category, seed by seed, detector by detector.
+
+    Ensembles come after the others, so that they take over members that are fitted already.
 
     Examples
     --------
-    >>> from anomalist import PatchCore
-    >>> [(r.category, r.detector.seed) for r in plan([PatchCore()], ["bottle"], [0, 1])]
-    [('bottle', 0), ('bottle', 1)]
+    >>> from anomalist import Ensemble, PatchCore
+    >>> runs = plan([Ensemble(), PatchCore()], ["bottle"], [0, 1])
+    >>> [(r.category, r.detector.name, r.detector.seed) for r in runs]
+    [('bottle', 'patchcore', 0), ('bottle', 'ensemble', 0),
+     ('bottle', 'patchcore', 1), ('bottle', 'ensemble', 1)]
     """
+    ordered = sorted(detectors, key=lambda d: isinstance(d, Ensemble))
     for category in categories:
-        for detector in detectors:
-            for seed in seeds:
+        for seed in seeds:
+            for detector in ordered:
                 yield Run(dataclasses.replace(detector, seed=seed), category)
 
 
@@ -72,9 +87,12 @@ def benchmark(
     *,
     categories: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
+    alpha: float = 0.05,
+    calibrate: bool = True,
     oracle: bool = False,
     store: FeatureStore | None = None,
     watcher: Watcher | None = None,
+    command: str | None = None,
 ) -> list[RunRecord]:
     """Run every detector on every category with every seed, and write tables and pictures.
 
@@ -87,13 +105,19 @@ def benchmark(
     dataset : Dataset
         Such as :class:`~anomalist.data.MVTecAD`.
     detectors : sequence of Detector
-        Unfitted, each of another class.
+        Unfitted, each of another label.
     out : str or Path
         The results folder.
     categories : sequence of str, optional
         All of the data set's where not given.
     seeds : sequence of int
         Each detector is run once a seed.
+    alpha : float
+        The false-alarm rate that thresholds are to have.
+    calibrate : bool
+        Whether to get thresholds and p-values from the training images, see
+        :meth:`~anomalist.detectors.Detector.calibrate`. It costs about another fit, or a few of
+        those methods that don't train. Members of ensembles are always calibrated.
     oracle : bool
         Measure detectors that are trained after every epoch on the test set too, and report beside
         the result, as ``oracle_...``, what the best epoch would have given: the published numbers
@@ -103,6 +127,8 @@ def benchmark(
         one in memory by default. Times count what a run took from it at what it cost to make.
     watcher : Watcher, optional
         Is told of progress.
+    command : str, optional
+        The command line that asked for it, for the records.
 
     Returns
     -------
@@ -114,10 +140,12 @@ def benchmark(
     DataError
         If a category has no test image, or an image can't be read.
     ParameterError
-        If the plan is empty or names a detector, a category or a seed twice.
+        If the plan is empty or names a detector, a category or a seed twice, or ``alpha`` isn't
+        between 0 and 1.
     """
+    fewest_images(alpha)  # refuses one that makes no sense before any work is done
     categories = list(dataset.categories if categories is None else categories)
-    _check_plan([d.name for d in detectors], categories, list(seeds))
+    _check_plan([d.label for d in detectors], categories, list(seeds))
     run_store = RunStore(out)
     sets = {name: dataset.category(name) for name in categories}
     for name, category in sets.items():
@@ -126,15 +154,16 @@ def benchmark(
     data = {
         n: f"{c.train.content_hash()[:32]}{c.test.content_hash()[:32]}" for n, c in sets.items()
     }
-    configs = {d.name: config_hash(d, oracle=oracle) for d in detectors}
+    asked = {"alpha": alpha, "calibrate": calibrate}
+    configs = {d.label: config_hash(d, oracle=oracle, **asked) for d in detectors}
     version = anomalist.__version__
     runs = list(plan(detectors, categories, seeds))
     known = {
         id(run): run_store.find(
-            run.detector.name,
+            run.detector.label,
             run.category,
             run.detector.seed,
-            configs[run.detector.name],
+            configs[run.detector.label],
             data[run.category],
             version,
         )
@@ -143,32 +172,28 @@ def benchmark(
     if watcher is not None:
         watcher.begin(len(runs), sum(record is not None for record in known.values()))
     store = FeatureStore() if store is None else store
-    to_do = [run.detector for run in runs if known[id(run)] is None]
-    for backbone in shared_backbones(to_do):
+    to_do = [run for run in runs if known[id(run)] is None]
+    for backbone in shared_backbones([part for run in to_do for part in run.detector.parts()]):
         store.adopt(backbone)
+    workshop = _Workshop(to_do, store, oracle, calibrate, watcher)
     records = []
     for run in runs:
         record = known[id(run)]
         if record is None:
-            kept = run_store.path(run.detector.name, run.category, run.detector.seed)
-            record, predictions = _execute(
-                run,
-                sets[run.category],
-                configs[run.detector.name],
-                data[run.category],
-                kept,
-                oracle,
-                store,
-                watcher,
+            label, seed, category = run.detector.label, run.detector.seed, sets[run.category]
+            base = run_store.path(label, run.category, seed).with_suffix("")
+            done = workshop.run(run, category, base)
+            record = dataclasses.replace(
+                _record(done, run, category, alpha, command),
+                config_hash=configs[label],
+                data_hash=data[run.category],
             )
-            if run.detector.seed == seeds[0]:
-                sheet = heatmap_sheet(predictions, run.detector.transform)
-                picture = Path(out) / run.detector.name / f"{run.category}_heatmaps.png"
-                with atomic_path(picture) as temporary:
-                    sheet.save(temporary)
+            if seed == seeds[0]:
+                _draw(done, run, category, alpha, Path(out))
             run_store.write(record)
-            for suffix in (".training", ".epochs"):
-                kept.with_suffix(suffix).unlink(missing_ok=True)
+            for leftover in base.parent.glob(f"{glob.escape(base.name)}.*"):
+                if leftover.suffix != ".json":
+                    leftover.unlink()
             if watcher is not None:
                 watcher.end(record)
         records.append(record)
@@ -210,65 +235,191 @@ def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -
                 raise ParameterError(f"{what} {value} is named twice")
 
 
-def _execute(
-    run: Run,
-    category: Category,
-    config: str,
-    data: str,
-    kept: Path,
-    oracle: bool,
-    store: FeatureStore,
-    watcher: Watcher | None,
-) -> tuple[RunRecord, Predictions]:
-    def stage(name: str) -> Progress | None:
-        if watcher is None:
+@dataclass
+class _Fitted:
+    """A fitted detector, how it scores good images that it hadn't seen, and what that cost."""
+
+    detector: Detector
+    held_out: Predictions | None
+    fit_seconds: float
+    calibrate_seconds: float
+    peak_memory_mb: float
+    epochs: list[dict[str, float | None]]
+
+
+@dataclass
+class _Done:
+    """A run that is done."""
+
+    fitted: _Fitted
+    predictions: Predictions
+    predict_seconds: float
+    peak_memory_mb: float
+
+
+class _Workshop:
+    """Fits detectors, and keeps those that ensembles of the same category and seed take over."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        store: FeatureStore,
+        oracle: bool,
+        calibrate: bool,
+        watcher: Watcher | None,
+    ) -> None:
+        self._store, self._oracle, self._calibrate = store, oracle, calibrate
+        self._watcher = watcher
+        self._uses = Counter(
+            _identity(part, run.category) for run in runs for part in run.detector.parts()
+        )
+        self._kept: dict[tuple[str, str, int], _Fitted] = {}
+
+    def run(self, run: Run, category: Category, base: Path) -> _Done:
+        """Fit or take over, calibrate, and predict the test images."""
+        if isinstance(run.detector, Ensemble):
+            fitted = self._assembled(run.detector, run, category, base)
+        else:
+            fitted = self._fitted(run.detector, run, category, base, self._calibrate)
+        reset_peak_memory()
+        clock = _Clock(self._store)
+        predictions = fitted.detector.predict(
+            category.test, store=self._store, progress=self._stage(run, "predict")
+        )
+        seconds = clock.seconds()
+        return _Done(fitted, predictions, seconds, max(peak_memory_mb(), fitted.peak_memory_mb))
+
+    def _assembled(self, detector: Ensemble, run: Run, category: Category, base: Path) -> _Fitted:
+        members = [
+            self._fitted(part, run, category, Path(f"{base}.member{i}"), calibrate=True)
+            for i, part in enumerate(detector.parts())
+        ]
+        reset_peak_memory()
+        clock = _Clock(self._store)
+        held_out = [
+            m.held_out or m.detector.predict(category.train, store=self._store) for m in members
+        ]
+        detector.assemble([m.detector for m in members], held_out)
+        fit_seconds = sum(m.fit_seconds + m.calibrate_seconds for m in members)
+        peak = max(peak_memory_mb(), *(m.peak_memory_mb for m in members))
+        return _Fitted(detector, None, fit_seconds, clock.seconds(), peak, [])
+
+    def _fitted(
+        self, detector: Detector, run: Run, category: Category, base: Path, calibrate: bool
+    ) -> _Fitted:
+        """Fit and calibrate, or take over what was; keep it where it will be asked for again."""
+        key = _identity(detector, run.category)
+        self._uses[key] -= 1
+        fitted = self._kept.pop(key, None) or self._fit(detector, run, category, base)
+        if calibrate and fitted.held_out is None and len(category.train) > 1:
+            reset_peak_memory()
+            clock = _Clock(self._store)
+            fitted.held_out = fitted.detector.score_held_out(
+                category.train,
+                store=self._store,
+                progress=self._stage(run, "calibrate"),
+                training=Training(checkpoint=f"{base}.training"),
+            )
+            method = fitted.detector.held_out_method
+            fitted.detector.calibration_ = Calibration.of(fitted.held_out, method=method)
+            fitted.calibrate_seconds = clock.seconds()
+            fitted.peak_memory_mb = max(fitted.peak_memory_mb, peak_memory_mb())
+        if self._uses[key]:
+            self._kept[key] = fitted
+        return fitted
+
+    def _fit(self, detector: Detector, run: Run, category: Category, base: Path) -> _Fitted:
+        reset_peak_memory()
+        training = Training(checkpoint=f"{base}.training")
+        curve = _TestCurve(detector, category, self._store, training, Path(f"{base}.epochs"))
+        if (watcher := self._watcher) is not None:
+            training.log = lambda step, values: watcher.trained(run, step, values)
+        if self._oracle and detector.trained:
+            training.after_epoch = curve
+        clock = _Clock(self._store)
+        detector.fit(
+            category.train,
+            store=self._store,
+            progress=self._stage(run, "fit"),
+            training=training,
+        )
+        seconds = clock.seconds() - curve.seconds + training.resumed_seconds
+        return _Fitted(detector, None, seconds, 0.0, peak_memory_mb(), curve.epochs)
+
+    def _stage(self, run: Run, name: str) -> Progress | None:
+        if (watcher := self._watcher) is None:
             return None
         return lambda done, total: watcher.stage(run, name, done, total)
 
-    reset_peak_memory()
-    detector = run.detector
-    training = Training(checkpoint=kept.with_suffix(".training"))
-    curve = _TestCurve(detector, category, store, training, kept.with_suffix(".epochs"))
-    if watcher is not None:
-        training.log = lambda step, values: watcher.trained(run, step, values)
-    if oracle and detector.trained:
-        training.after_epoch = curve
 
-    def clock() -> float:
-        return time.perf_counter() + store.saved_seconds - curve.seconds
+class _Clock:
+    """Time since it was made, with what the store saved counted at what it cost to make."""
 
-    start = clock()
-    detector.fit(category.train, store=store, progress=stage("fit"), training=training)
-    fit_seconds = clock() - start + training.resumed_seconds
-    began = clock()
-    predictions = detector.predict(category.test, store=store, progress=stage("predict"))
-    predict_seconds = clock() - began
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._start = time.perf_counter() + store.saved_seconds
+
+    def seconds(self) -> float:
+        return time.perf_counter() + self._store.saved_seconds - self._start
+
+
+def _identity(part: Detector, category: str) -> tuple[str, str, int]:
+    """What makes a fitted detector the same as another one."""
+    return category, config_hash(part), part.seed
+
+
+def _record(
+    done: _Done, run: Run, category: Category, alpha: float, command: str | None
+) -> RunRecord:
+    detector, predictions = done.fitted.detector, done.predictions
     metrics = evaluate(predictions, intervals=True)
-    record = RunRecord(
-        detector=detector.name,
+    calibrated, notes = calibrated_metrics(predictions, detector.calibration_, alpha)
+    parts = getattr(detector, "members_", [detector])
+    return RunRecord(
+        detector=detector.label,
         category=run.category,
         seed=detector.seed,
-        backbone=detector.backbone,
-        weights_sha256=detector.backbone_.weights_sha256,
+        backbone="+".join(dict.fromkeys(part.backbone for part in parts)),
+        weights_sha256="+".join(dict.fromkeys(part.backbone_.weights_sha256 for part in parts)),
         parameters=detector.parameters(),
         transform=detector.transform.as_dict(),
-        metrics=metrics.as_dict(),
+        metrics={**metrics.as_dict(), **calibrated},
         intervals=metrics.intervals,
-        notes=metrics.notes,
+        notes=metrics.notes + notes,
         train_images=len(category.train),
         test_images=len(category.test),
-        fit_seconds=fit_seconds,
-        predict_seconds=predict_seconds,
-        images_per_second=len(category.test) / predict_seconds,
-        peak_memory_mb=peak_memory_mb(),
-        config_hash=config,
-        data_hash=data,
+        fit_seconds=done.fitted.fit_seconds,
+        calibrate_seconds=done.fitted.calibrate_seconds,
+        predict_seconds=done.predict_seconds,
+        images_per_second=len(category.test) / done.predict_seconds,
+        peak_memory_mb=done.peak_memory_mb,
+        config_hash="",
+        data_hash="",
         version=anomalist.__version__,
         environment=environment(),
-        images=_image_rows(predictions, category),
-        epochs=curve.epochs,
+        calibration=calibration_summary(detector.calibration_, alpha),
+        curves=curves(predictions),
+        images=image_rows(predictions, category, detector.calibration_, alpha),
+        epochs=done.fitted.epochs,
+        command=command,
     )
-    return record, predictions
+
+
+def _draw(done: _Done, run: Run, category: Category, alpha: float, out: Path) -> None:
+    """Write the pictures of a run: a sheet of heatmaps, and what the report shows."""
+    detector, predictions = done.fitted.detector, done.predictions
+    low = high = threshold = None
+    pictures = out / "pictures"
+    write_photographs(category.test, pictures, run.category)
+    if (calibration := detector.calibration_) is not None:
+        low, high = calibration.pixel_range(alpha)
+        threshold = calibration.pixel_threshold(alpha)
+        write_maps(
+            predictions, detector.transform, low, high, pictures / detector.label, run.category
+        )
+    sheet = heatmap_sheet(predictions, detector.transform, low=low, high=high, threshold=threshold)
+    with atomic_path(out / detector.label / f"{run.category}_heatmaps.png") as temporary:
+        sheet.save(temporary)
 
 
 class _TestCurve:
@@ -301,17 +452,3 @@ class _TestCurve:
         self._epochs.append({"epoch": epoch, **evaluate(predictions).as_dict()})
         write_text(self._path, json.dumps(self._epochs))
         self.seconds += time.perf_counter() - start + self._store.saved_seconds - saved
-
-
-def _image_rows(predictions: Predictions, category: Category) -> list[dict[str, object]]:
-    """What the report needs of every test image, with paths that mean the same anywhere."""
-    paths = [Path(path) for path in predictions.paths]
-    return [
-        {
-            "path": f"{path.parent.name}/{path.name}",
-            "defect": sample.defect,
-            "label": sample.label,
-            "score": float(score),
-        }
-        for path, sample, score in zip(paths, category.test, predictions.scores, strict=True)
-    ]

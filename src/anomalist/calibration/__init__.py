@@ -1,5 +1,6 @@
 """Thresholds, p-values and uncertainty from normal images only."""
 
+from anomalist.calibration.calibration import Calibration
 from anomalist.calibration.conformal import (
     cross_p_values,
     false_alarm_interval,
@@ -16,6 +17,7 @@ from anomalist.calibration.crossfit import (
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
 __all__ = [
+    "Calibration",
     "assign_folds",
     "cross_conformal_p_values",
     "cross_p_values",

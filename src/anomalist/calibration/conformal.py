@@ -307,7 +307,8 @@ def pixel_threshold(
     if n < fewest_images(alpha):
         return math.inf
     # The new image counts as if all of it were above: (exceeding / pixels + 1) / (n + 1) <= alpha.
-    exceeding = max(math.floor((alpha * (n + 1) - 1) * maps[0].size), 0)
+    # A rounding error far below a pixel must not cost one.
+    exceeding = max(math.floor((alpha * (n + 1) - 1) * maps[0].size + 1e-6), 0)
     return float(np.partition(maps, -exceeding - 1, axis=None)[-exceeding - 1])
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration.conformal import cross_p_values
-from anomalist.data import ImageSet, Transform, load_masks
+from anomalist.data import ImageSet, Transform
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.predictions import Predictions
@@ -26,7 +26,9 @@ class Fittable(Protocol):
         """How images are brought to its input."""
         ...
 
-    def fit(self, images: ImageSet, *, store: FeatureStore | None = None) -> Self:
+    def fit(
+        self, images: ImageSet, *, store: FeatureStore | None = None, training: Any = None
+    ) -> Self:
         """Learn what good looks like."""
         ...
 
@@ -90,6 +92,7 @@ def held_out_scores(
     seed: int = 0,
     store: FeatureStore | None = None,
     progress: Progress | None = None,
+    training: Callable[[int], Any] | None = None,
 ) -> Predictions:
     """Score good images, each by a copy of the detector that was fitted on the other folds.
 
@@ -119,6 +122,8 @@ def held_out_scores(
         the backbone once.
     progress : callable, optional
         Called with the number of images scored and N.
+    training : callable, optional
+        Gives what the fit of a fold, which it is called with, takes as its ``training``.
 
     Returns
     -------
@@ -155,19 +160,34 @@ def held_out_scores(
     >>> alarms = predictions.scores > alarm_above
     """
     store = FeatureStore() if store is None else store
-    scores: npt.NDArray[np.float32] = np.empty(len(images), np.float32)
-    maps: npt.NDArray[np.float32] = np.empty(
-        (len(images), *detector.transform.output_size), np.float32
-    )
     scored = 0
-    for held_out, fitted in _fits(detector, images, folds, seed, store):
-        predictions = fitted.predict(
-            images[held_out], store=store, progress=_shifted(progress, scored, len(images))
-        )
-        scores[held_out], maps[held_out] = predictions.scores, predictions.maps
+    parts = []
+    for held_out, fitted in _fits(detector, images, folds, seed, store, training):
+        watch = _shifted(progress, scored, len(images))
+        parts.append((held_out, fitted.predict(images[held_out], store=store, progress=watch)))
         scored += len(held_out)
-    masks = load_masks(images, detector.transform)
-    return Predictions(images.paths, scores, maps, images.labels, masks, images.defects)
+    return in_order(parts)
+
+
+def in_order(parts: Sequence[tuple[npt.NDArray[np.intp], Predictions]]) -> Predictions:
+    """Put together predictions of parts of an image set, each with the places of its images."""
+    places = np.concatenate([chosen for chosen, _ in parts])
+    order = np.argsort(places)
+    made = [predictions for _, predictions in parts]
+
+    def joined(values: list[Any]) -> Any:
+        return None if values[0] is None else np.concatenate(values)[order]
+
+    paths = [path for part in made for path in part.paths]
+    defects = [kind for part in made for kind in part.defects or ()]
+    return Predictions(
+        [paths[i] for i in order],
+        joined([part.scores for part in made]),
+        joined([part.maps for part in made]),
+        joined([part.labels for part in made]),
+        joined([part.masks for part in made]),
+        [defects[i] for i in order] if defects else None,
+    )
 
 
 def cross_conformal_p_values(
@@ -242,16 +262,20 @@ def cross_conformal_p_values(
 
 
 def _fits(
-    detector: D, images: ImageSet, folds: int, seed: int, store: FeatureStore
+    detector: D,
+    images: ImageSet,
+    folds: int,
+    seed: int,
+    store: FeatureStore,
+    training: Callable[[int], Any] | None = None,
 ) -> Iterator[tuple[npt.NDArray[np.intp], D]]:
     """Fold by fold: which images it holds, and a copy of the detector fitted to all others."""
     dealt = assign_folds(len(images), folds, seed=seed)
     for fold in range(int(dealt.max()) + 1):
         copy = dataclasses.replace(detector)
-        yield (
-            np.flatnonzero(dealt == fold),
-            copy.fit(images[np.flatnonzero(dealt != fold)], store=store),
-        )
+        others = images[np.flatnonzero(dealt != fold)]
+        watched = None if training is None else training(fold)
+        yield np.flatnonzero(dealt == fold), copy.fit(others, store=store, training=watched)
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:

@@ -33,6 +33,15 @@ def parser() -> ArgumentParser:
     )
     arguments.add_argument("--out", type=str, default="results", help="the results folder")
     arguments.add_argument(
+        "--alpha", type=float, default=0.05, help="false-alarm rate that thresholds are to have"
+    )
+    arguments.add_argument(
+        "--calibrate",
+        type=bool,
+        default=True,
+        help="get thresholds and p-values from the training images, at the cost of more fits",
+    )
+    arguments.add_argument(
         "--oracle",
         action="store_true",
         help="report beside the result what the best epoch on the test set would have given",
@@ -60,8 +69,11 @@ def run(arguments: Namespace) -> None:
             out,
             categories=arguments.categories,
             seeds=arguments.seeds,
+            alpha=arguments.alpha,
+            calibrate=arguments.calibrate,
             oracle=arguments.oracle,
             store=FeatureStore(**arguments.store),
             watcher=progress,
+            command=arguments.command_line,
         )
     print_summary(RunStore(out).records(), out)

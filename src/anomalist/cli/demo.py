@@ -40,5 +40,12 @@ def run(arguments: Namespace) -> None:
     data = make_sample_set(out / "sample_data", seed=arguments.seed)
     detectors = [quick(detector, arguments.seed) for detector in DETECTORS.values()]
     with BenchmarkProgress() as progress:
-        benchmark(MVTecAD(data), detectors, out, seeds=(arguments.seed,), watcher=progress)
+        benchmark(
+            MVTecAD(data),
+            detectors,
+            out,
+            seeds=(arguments.seed,),
+            watcher=progress,
+            command=arguments.command_line,
+        )
     print_summary(RunStore(out).records(), out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from anomalist.errors import AnomalistError
 COMMANDS = {
     "demo": "make the sample set, run every detector on it, print the table",
     "benchmark": "run detectors x categories x seeds on a data set, resumably",
+    "reproduce": "hold published numbers of MVTec AD against runs of our own",
     "report": "write the tables of a results folder again",
     "list": "list detectors, backbones, presets and known data sets",
     "synthesize": "draw synthetic defects on good images, to look at them",
@@ -53,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = command.parser()
         parser.prog = f"anomalist {name}"
-        command.run(parser.parse_args(arguments))
+        parsed = parser.parse_args(arguments)
+        parsed["command_line"] = shlex.join(["anomalist", name, *arguments])
+        command.run(parsed)
     except ArgumentError as error:
         if debug:
             traceback.print_exc()

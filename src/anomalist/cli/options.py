@@ -7,6 +7,7 @@ import dataclasses
 import re
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -66,7 +67,8 @@ def add_detector_options(parser: ArgumentParser) -> None:
         "--detectors",
         type=CommaList(),
         default=tuple(DETECTORS),
-        help=f"which detectors, separated by commas: {', '.join(DETECTORS)}",
+        help=f"which detectors, separated by commas: {', '.join(DETECTORS)}; patchcore+glass"
+        " is an ensemble of the two",
     )
     parser.add_argument(
         "--preset", type=str, default=None, help="shipped settings; anomalist list names them"
@@ -120,6 +122,8 @@ class _TupleOr:
         options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         (of_tuple,) = (option for option in options if typing.get_origin(option) is tuple)
         self._element = typing.get_args(of_tuple)[0]
+        if isinstance(self._element, types.UnionType):
+            self._element = _as_given
         self._alone = self._element in options
         self._hint = hint
 
@@ -131,6 +135,11 @@ class _TupleOr:
             return None
         values = CommaList(self._element)(value)
         return values[0] if self._alone and len(values) == 1 else values
+
+
+def _as_given(value: Any) -> Any:
+    """An entry that may be of several types, as the parser read it."""
+    return value
 
 
 def _argument_type(hint: Any) -> Any:
@@ -155,21 +164,38 @@ def build_detectors(arguments: Namespace) -> list[Detector]:
         for field in dataclasses.fields(Detector)
         if field.name in arguments and field.name not in _PLANNED
     }
-    for name in arguments.detectors:
+    named = [part for name in arguments.detectors for part in name.split("+")]
+    for name in named:
         if name not in DETECTORS:
             raise ParameterError(f"no detector {name!r}; there are {', '.join(DETECTORS)}")
-    if arguments.preset and not any(arguments.preset in presets(n) for n in arguments.detectors):
-        known = sorted({p for n in arguments.detectors for p in presets(n)})
+    if arguments.preset and not any(arguments.preset in presets(n) for n in named):
+        known = sorted({p for n in named for p in presets(n)})
         raise ParameterError(
-            f"no preset {arguments.preset!r} for {', '.join(arguments.detectors)}"
+            f"no preset {arguments.preset!r} for {', '.join(named)}"
             f"; there are {', '.join(known) or 'none'}"
         )
-    detectors = []
-    for name in arguments.detectors:
+
+    def make(name: str, **values: Any) -> Detector:
         own = arguments.get(name)
         preset = presets(name).get(arguments.preset, {})
-        values = {**preset, **shared, **(vars(own) if own is not None else {})}
-        detectors.append(DETECTORS[name](**values))
+        given = {**preset, **shared, **(vars(own) if own is not None else {})}
+        return DETECTORS[name](**{**given, **values})
+
+    detectors = []
+    for name in arguments.detectors:
+        parts = name.split("+")
+        if len(parts) == 1:
+            detectors.append(make(name))
+            continue
+        times: Counter[str] = Counter()
+        members = []
+        for part in parts:
+            # A detector that is named twice is another one by its seed.
+            members.append(make(part, seed=times[part]))
+            times[part] += 1
+        first = members[0]
+        view = {f: getattr(first, f) for f in ("image_size", "crop_size")} | shared
+        detectors.append(make("ensemble", members=tuple(members), **view))
     return detectors
 
 

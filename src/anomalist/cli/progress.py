@@ -84,7 +84,7 @@ class BenchmarkProgress:
 
     def stage(self, run: Run, name: str, done: int, total: int) -> None:
         """Move the bar of the images of one stage."""
-        text = f"{run.detector.name} {run.category} seed {run.detector.seed}: {name}"
+        text = f"{run.detector.label} {run.category} seed {run.detector.seed}: {name}"
         if text != self._stage:
             self._stage = text
             self._bar.reset(self._images, description=text, left="")
@@ -95,7 +95,7 @@ class BenchmarkProgress:
         text = " ".join(f"{name} {value:.3g}" for name, value in values.items())
         self._bar.update(self._images, left=text)
         if self._writer is not None:
-            tag = f"{run.detector.name}/{run.category}/seed{run.detector.seed}"
+            tag = f"{run.detector.label}/{run.category}/seed{run.detector.seed}"
             for name, value in values.items():
                 self._writer.add_scalar(f"{tag}/{name}", value, step)
 

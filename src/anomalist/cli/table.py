@@ -27,14 +27,14 @@ def print_summary(records: list[RunRecord], out: Path) -> None:
         table.add_row(*row)
     console = Console(highlight=False)
     # A pipe has no width; a table cut to 80 columns would lose digits.
-    console.width = max(console.width, 150) if not console.is_terminal else console.width
+    console.width = max(console.width, 240) if not console.is_terminal else console.width
     console.print(table)
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
     console.print(f"metrics in percent{several}")
     for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
         console.print(note, soft_wrap=True, markup=False)
     console.print(
-        f"results: {out.resolve()} (results.csv, .json, .md, .tex;"
+        f"results: {out.resolve()} (results.csv, .parquet, .json, .md, .tex;"
         " metrics and heatmaps in a folder a detector)",
         soft_wrap=True,
         markup=False,

@@ -126,15 +126,77 @@ class Transform:
         image = Image.fromarray(mask.astype(np.uint8))
         return np.asarray(self._apply(image, Image.Resampling.NEAREST)).astype(np.bool_)
 
+    def region(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Return the part of an image that comes out, in the image's own pixels.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of the image.
+
+        Returns
+        -------
+        (float, float, float, float)
+            Left, top, right and bottom, counted from the outer edge of the first pixel.
+
+        Examples
+        --------
+        >>> Transform(image_size=256, crop_size=224).region((512, 1024))
+        (64.0, 32.0, 960.0, 480.0)
+        """
+        height, width = self._resized
+        left, top, right, bottom = self._crop
+        across, down = size[1] / width, size[0] / height
+        return left * across, top * down, right * across, bottom * down
+
+    def on_original(
+        self, values: npt.NDArray[np.floating[Any]], size: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        """Bring what was found for a transformed image, such as an anomaly map, to the image.
+
+        Parameters
+        ----------
+        values : array of shape (h, w)
+            They cover all that comes out of the transform, at any resolution.
+        size : (int, int)
+            Height and width of the image.
+
+        Returns
+        -------
+        float32 array of shape (height, width)
+            Interpolated bilinearly; NaN where the crop cut the image off.
+
+        Examples
+        --------
+        >>> Transform(image_size=4, crop_size=2).on_original(np.ones((2, 2)), (4, 8))
+        array([[nan, nan, nan, nan, nan, nan, nan, nan],
+               [nan, nan,  1.,  1.,  1.,  1., nan, nan],
+               [nan, nan,  1.,  1.,  1.,  1., nan, nan],
+               [nan, nan, nan, nan, nan, nan, nan, nan]], dtype=float32)
+        """
+        left, top, right, bottom = self.region(size)
+        across, down = values.shape[1] / (right - left), values.shape[0] / (bottom - top)
+        placed = Image.fromarray(values.astype(np.float32)).transform(
+            (size[1], size[0]),
+            Image.Transform.AFFINE,
+            (across, 0, -left * across, 0, down, -top * down),
+            Image.Resampling.BILINEAR,
+            fillcolor=float("nan"),
+        )
+        return np.array(placed)
+
     def _apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
         height, width = self._resized
         resized = image.resize((width, height), resampling)
-        if self.crop_size is None:
-            return resized
+        return resized if self.crop_size is None else resized.crop(self._crop)
+
+    @property
+    def _crop(self) -> tuple[int, int, int, int]:
+        """What is cut out of the resized image: left, top, right, bottom."""
+        height, width = self.output_size
         # As torchvision, round() takes halves to the even neighbour.
-        top = round((height - self.crop_size) / 2)
-        left = round((width - self.crop_size) / 2)
-        return resized.crop((left, top, left + self.crop_size, top + self.crop_size))
+        top, left = (round((self._resized[i] - self.output_size[i]) / 2) for i in range(2))
+        return left, top, left + width, top + height
 
     def as_dict(self) -> dict[str, Any]:
         """Return the parameters as plain JSON values, for records."""

@@ -13,6 +13,7 @@ from anomalist.errors import ModelFileError
 if TYPE_CHECKING:
     from anomalist.detectors.cfa import CFA
     from anomalist.detectors.dfm import DFM
+    from anomalist.detectors.ensemble import Ensemble
     from anomalist.detectors.glass import GLASS
     from anomalist.detectors.padim import PaDiM
     from anomalist.detectors.patchcore import PatchCore
@@ -64,6 +65,7 @@ __all__ = [
     "GLASS",
     "SPADE",
     "Detector",
+    "Ensemble",
     "FeatureBatches",
     "PaDiM",
     "PatchCore",

@@ -20,6 +20,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from anomalist.calibration import Calibration, held_out_scores
 from anomalist.data import ImageSet, Interpolation, Transform, load_masks
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress
@@ -133,6 +134,8 @@ class Detector(ABC):
     fitted: ClassVar[tuple[str, ...]]
     #: Whether it learns epoch by epoch.
     trained: ClassVar[bool] = False
+    #: Into how many parts the images are dealt to score each by a copy fitted on the others.
+    folds: ClassVar[int] = 5
     #: Hyperparameters that change how fast a result comes, not which.
     cost_only: ClassVar[tuple[str, ...]] = ("batch_size", "device", "memory_limit_mb")
     #: Layers where none are given; None leaves the choice to the backbone.
@@ -219,14 +222,104 @@ class Detector(ABC):
         WeightsError
             If the backbone's weights can't be had.
         """
-        if len(images) == 0:
-            raise DataError(f"{images.name or 'the training set'} has no image to learn from")
-        for sample in images:
-            if sample.label:
-                raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
+        check_good(images)
         self.backbone_ = self.make_backbone()
         self._fit(self._features(images, store, progress, training))
+        self.calibration_: Calibration | None = None
         return self
+
+    def score_held_out(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+        training: Training | None = None,
+    ) -> Predictions:
+        """Score the images that it was fitted to, each as if it hadn't been seen.
+
+        Copies fitted on the other folds do it, see
+        :func:`~anomalist.calibration.held_out_scores`, unless the method has a cheaper way. Where
+        ``training`` names a checkpoint, those of the folds lie beside it.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than 2 images.
+        """
+
+        def of_fold(fold: int) -> Training:
+            kept = None if training is None else training.checkpoint
+            return Training(checkpoint=None if kept is None else f"{kept}.fold{fold}")
+
+        return held_out_scores(
+            self,
+            images,
+            folds=self.folds,
+            seed=self.seed,
+            store=store,
+            progress=progress,
+            training=of_fold,
+        )
+
+    @property
+    def held_out_method(self) -> str:
+        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
+        return f"{self.folds} folds, each scored by a copy fitted on the others"
+
+    def calibrate(
+        self,
+        images: ImageSet,
+        *,
+        seen: bool = True,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn how good images score, which gives thresholds and p-values.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images.
+        seen : bool
+            Whether they are those that it was fitted to. Each is then scored as if it hadn't been
+            seen, which costs more and promises false alarms only nearly as often as asked for;
+            other images keep the promise for certain.
+        store : FeatureStore, optional
+            Keeps feature maps for other detectors, seeds and settings.
+        progress : callable, optional
+            Called with the number of images done and the total.
+
+        Returns
+        -------
+        Detector
+            Itself, with ``calibration_`` set, a :class:`~anomalist.calibration.Calibration`.
+
+        Raises
+        ------
+        DataError
+            If there is no image, or only one that was seen, or one is labelled anomalous.
+        ParameterError
+            If the detector isn't fitted.
+        """
+        self._check_fitted()
+        check_good(images)
+        if seen:
+            good = self.score_held_out(images, store=store, progress=progress)
+            self.calibration_ = Calibration.of(good, method=self.held_out_method)
+        else:
+            good = self.predict(images, store=store, progress=progress)
+            self.calibration_ = Calibration.of(good, method="images that it wasn't fitted to")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables and folders."""
+        return self.name
+
+    def parts(self) -> list[Detector]:
+        """Return the detectors that must be fitted for this one: itself."""
+        return [self]
 
     def make_backbone(self) -> Backbone:
         """Make the frozen network that the hyperparameters name."""
@@ -335,6 +428,13 @@ class Detector(ABC):
             If the file can't be written.
         """
         self._check_fitted()
+        header, tensors = self._state()
+        with atomic_path(path) as temporary:
+            metadata = {"anomalist": json.dumps({"format": FORMAT, **header})}
+            safetensors.torch.save_file(tensors, temporary, metadata)
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What a file keeps: a header of JSON values, and tensors."""
         state: dict[str, Any] = {}
         for name in self.fitted:
             value = getattr(self, name)
@@ -342,14 +442,14 @@ class Detector(ABC):
                 state |= {f"{name}.{key}": entry for key, entry in value.items()}
             else:
                 state[name] = value
-        tensors = {
+        header, tensors = self._calibration_state()
+        tensors |= {
             f"state.{name}": torch.as_tensor(value).cpu().contiguous()
             for name, value in state.items()
             if isinstance(value, np.ndarray | Tensor)
         }
         tensors |= {f"backbone.{name}": t for name, t in self.backbone_.state().items()}
-        header = {
-            "format": FORMAT,
+        header |= {
             "detector": self.name,
             "parameters": self.parameters(),
             "backbone": {
@@ -358,8 +458,15 @@ class Detector(ABC):
             },
             "state": {name: v for name, v in state.items() if f"state.{name}" not in tensors},
         }
-        with atomic_path(path) as temporary:
-            safetensors.torch.save_file(tensors, temporary, {"anomalist": json.dumps(header)})
+        return header, tensors
+
+    def _calibration_state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        if self.calibration_ is None:
+            return {}, {}
+        state = self.calibration_.state()
+        arrays = {n: torch.from_numpy(v) for n, v in state.items() if isinstance(v, np.ndarray)}
+        header = {"calibration": {n: v for n, v in state.items() if n not in arrays}}
+        return header, {f"calibration.{name}": tensor for name, tensor in arrays.items()}
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | None = None) -> Self:
@@ -381,33 +488,60 @@ class Detector(ABC):
         if header.get("detector") != cls.name:
             raise ModelFileError(f"{path} holds a {header.get('detector')}, not a {cls.name}")
         try:
-            parameters = header["parameters"]
-            for key, value in parameters.items():
-                if isinstance(value, list):
-                    parameters[key] = tuple(value)
-            if device is not None:
-                parameters["device"] = device
-            self = cls(**parameters)
-            self.backbone_ = Backbone.from_state(
-                self.backbone,
-                header["backbone"]["layers"],
-                below("backbone.", tensors),
-                header["backbone"]["weights_sha256"],
-                device=pick_device(self.device),
-            )
-            state = {**header["state"], **below("state.", tensors)}
-            state = {n: v.numpy() if isinstance(v, Tensor) else v for n, v in state.items()}
-            for name in cls.fitted:
-                setattr(self, name, below(f"{name}.", state) or state[name])
+            return cls._from_state(header, tensors, device)
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(
                 f"{path} is damaged: its header lacks or garbles {error}"
             ) from error
-        self._restore()
+
+    @classmethod
+    def _from_state(
+        cls, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
+    ) -> Self:
+        """Make it again from what `_state` returned."""
+        parameters: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in header["parameters"].items()
+        }
+        if device is not None:
+            parameters["device"] = device
+        self = cls(**parameters)
+        self._load_state(header, tensors, device)
+        if "calibration" in header:
+            arrays = {n: t.numpy() for n, t in below("calibration.", tensors).items()}
+            self.calibration_ = Calibration.from_state({**header["calibration"], **arrays})
+        else:
+            self.calibration_ = None
         return self
+
+    def _load_state(
+        self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
+    ) -> None:
+        """Take over the fitted state of `_state`."""
+        self.backbone_ = Backbone.from_state(
+            self.backbone,
+            header["backbone"]["layers"],
+            below("backbone.", tensors),
+            header["backbone"]["weights_sha256"],
+            device=pick_device(self.device),
+        )
+        state = {**header["state"], **below("state.", tensors)}
+        state = {n: v.numpy() if isinstance(v, Tensor) else v for n, v in state.items()}
+        for name in self.fitted:
+            setattr(self, name, below(f"{name}.", state) or state[name])
+        self._restore()
 
     def _restore(self) -> None:  # noqa: B027 - most detectors have nothing to rebuild
         """Rebuild after loading what follows from the fitted arrays."""
+
+
+def check_good(images: ImageSet) -> None:
+    """Refuse to learn from no image, or from one that is labelled anomalous."""
+    if len(images) == 0:
+        raise DataError(f"{images.name or 'the training set'} has no image to learn from")
+    for sample in images:
+        if sample.label:
+            raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -94,6 +94,8 @@ class CFA(Detector):
 
     name: ClassVar[str] = "cfa"
     trained: ClassVar[bool] = True
+    # Each fold is a training: two, on half of the images, cost as much as one on all.
+    folds: ClassVar[int] = 2
     fitted: ClassVar[tuple[str, ...]] = ("descriptor_", "centroids_", "radius_", "losses_")
     default_layers: ClassVar[tuple[str, ...]] = ("stride4", "stride8", "stride16")
 

@@ -131,6 +131,8 @@ class GLASS(Detector):
 
     name: ClassVar[str] = "glass"
     trained: ClassVar[bool] = True
+    # Each fold is a training: two, on half of the images, cost as much as one on all.
+    folds: ClassVar[int] = 2
     cost_only: ClassVar[tuple[str, ...]] = ("device", "memory_limit_mb")
     fitted: ClassVar[tuple[str, ...]] = ("network_", "hypersphere_", "epoch_", "losses_")
 

@@ -10,10 +10,11 @@ from anomalist.metrics.classification import (
     pr_curve,
     roc_curve,
 )
-from anomalist.metrics.evaluation import METRIC_NAMES, Metrics, evaluate
+from anomalist.metrics.evaluation import CALIBRATED_NAMES, METRIC_NAMES, Metrics, evaluate
 from anomalist.metrics.pro import pro, pro_curve
 
 __all__ = [
+    "CALIBRATED_NAMES",
     "METRIC_NAMES",
     "Metrics",
     "auroc",

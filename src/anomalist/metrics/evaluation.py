@@ -23,6 +23,8 @@ METRIC_NAMES = (
     "pixel_PRO",
 )
 
+CALIBRATED_NAMES = ("image_F1_calibrated", "pixel_F1_calibrated", "image_false_alarm_rate")
+
 
 @dataclass(frozen=True)
 class Metrics:

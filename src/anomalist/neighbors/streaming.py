@@ -54,9 +54,9 @@ class StreamingCoreset:
     >>> stream = StreamingCoreset(2, total=6)
     >>> stream.add(np.array([[0.0], [1.0], [9.0]], np.float32))
     >>> stream.add(np.array([[8.0], [0.5], [5.0]], np.float32))
-    >>> coreset, radius = stream.finish()
-    >>> coreset.shape, radius <= 5.0
-    ((2, 1), True)
+    >>> coreset, arrival, radius = stream.finish()
+    >>> coreset.shape, arrival.shape, radius <= 5.0
+    ((2, 1), (2,), True)
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class StreamingCoreset:
         self._seed = seed
         self._rng = np.random.default_rng(seed)
         self._rows = np.empty((0, 0), np.float32)
+        self._arrivals = np.empty(0, np.int64)  # of each row, as which embedding it arrived
         self._filled = 0  # rows in use: summaries first, then what arrived since
         self._summarised = 0
         self._arrived = 0
@@ -89,19 +90,25 @@ class StreamingCoreset:
         if not self._rows.size:
             width = embeddings.shape[1]
             self._rows = np.empty((self._capacity(width), width), np.float32)
+            self._arrivals = np.empty(len(self._rows), np.int64)
         while len(embeddings):
             if self._filled == len(self._rows):
                 self._summarise()
             part = embeddings[: len(self._rows) - self._filled]
-            self._rows[self._filled : self._filled + len(part)] = part
+            rows = slice(self._filled, self._filled + len(part))
+            self._rows[rows] = part
+            self._arrivals[rows] = np.arange(self._arrived, self._arrived + len(part))
             self._filled += len(part)
             self._arrived += len(part)
             embeddings = embeddings[len(part) :]
 
-    def finish(self) -> tuple[npt.NDArray[np.float32], float]:
-        """Return the coreset (size, d) and a bound of every embedding's distance to it."""
+    def finish(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], float]:
+        """Return the coreset (size, d), as which embeddings it arrived (size,), and a bound.
+
+        The bound is of every embedding's distance to the coreset.
+        """
         picks, radius = self._pick(0, self._size)
-        return self._rows[picks], radius + self._bound
+        return self._rows[picks], self._arrivals[picks], radius + self._bound
 
     def _capacity(self, width: int) -> int:
         if self._limit_mb is None:
@@ -133,6 +140,7 @@ class StreamingCoreset:
         """Reduce the rows from ``first`` on to ``size`` of them; return the covering radius."""
         picks, radius = self._pick(first, size)
         self._rows[first : first + size] = self._rows[first + picks]
+        self._arrivals[first : first + size] = self._arrivals[first + picks]
         self._filled = first + size
         return radius
 

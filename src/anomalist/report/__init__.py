@@ -1,6 +1,13 @@
 """Tables and pictures of results."""
 
-from anomalist.report.figures import colour_map, heatmap_sheet, synthesis_sheet
+from anomalist.report.figures import (
+    colour_map,
+    contact_sheet,
+    heatmap_sheet,
+    overlay,
+    synthesis_sheet,
+    write_heatmaps,
+)
 from anomalist.report.tables import (
     category_metrics,
     summary,
@@ -12,10 +19,13 @@ from anomalist.report.tables import (
 __all__ = [
     "category_metrics",
     "colour_map",
+    "contact_sheet",
     "heatmap_sheet",
+    "overlay",
     "summary",
     "synthesis_sheet",
     "to_latex",
     "to_markdown",
+    "write_heatmaps",
     "write_tables",
 ]

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os.path
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from anomalist.data import Transform, read_image
 from anomalist.errors import DataError, ParameterError
+from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
 
-# Dark violet to pale yellow, even in lightness, and told apart by colour-blind readers.
+Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Map = npt.NDArray[np.floating[Any]]
+
+# Deep blue to pale yellow. The lightness rises all the way, for colour-blind readers too.
 _COLOURS = np.array(
-    [(0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)],
+    [
+        (13, 8, 135),
+        (83, 2, 163),
+        (139, 10, 165),
+        (184, 50, 137),
+        (219, 92, 104),
+        (244, 136, 73),
+        (254, 189, 42),
+        (240, 249, 33),
+    ],
     float,
 )
-_OUTLINE = (0, 220, 255)
+# On the display scale 0 is a typical good pixel, 1 the threshold; what lies higher is cut.
+_TOP = 2.0
+_CONTOUR = (0, 220, 255)
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _GAP = 6
 _CAPTION = 18
 _MOST_COLUMNS = 8
+_BAR = (260, 14)
 
 
-def colour_map(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Colour values from 0 (dark) to 1 (bright); what lies outside is cut.
+def colour_map(values: Map) -> Pixels:
+    """Colour values from 0 (dark blue) to 1 (bright yellow); what lies outside is cut.
 
     Parameters
     ----------
@@ -37,7 +61,7 @@ def colour_map(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     Examples
     --------
     >>> colour_map(np.array([0.0, 1.0])).tolist()
-    [[0, 0, 4], [252, 255, 164]]
+    [[13, 8, 135], [240, 249, 33]]
     """
     position = np.clip(values, 0, 1) * (len(_COLOURS) - 1)
     knots = np.arange(len(_COLOURS))
@@ -45,12 +69,113 @@ def colour_map(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
-def heatmap_sheet(predictions: Predictions, transform: Transform) -> Image.Image:
+def overlay(
+    photograph: Pixels,
+    anomaly_map: Map,
+    *,
+    low: float,
+    high: float,
+    threshold: float | None = None,
+    truth: Mask | None = None,
+    opacity: float = 0.6,
+) -> Pixels:
+    """Lay the colours of an anomaly map over a photograph.
+
+    The scale doesn't depend on the image, so that equal colours mean the same in all pictures:
+    ``low`` and below leave the photograph as it is, ``high`` has the colour in the middle, and all
+    that is twice as far from ``low`` or farther has the last one. A solid line, cyan with a black
+    edge, runs around what is above the threshold; dashes of black and white around the truth. Both
+    are told apart without colour as well.
+
+    Parameters
+    ----------
+    photograph : uint8 array of shape (H, W, 3)
+    anomaly_map : array of shape (h, w)
+        Of all that the photograph shows; brought to its size, bilinearly. NaN where the detector
+        saw nothing, as `Transform.on_original` gives it: there the photograph is left as it is,
+        and a thin line in black and white runs around the rest.
+    low, high : float
+        Map values of a typical good pixel and of the threshold.
+    threshold : float, optional
+        Map value above which a pixel is anomalous, for the line.
+    truth : bool array of shape (H, W), optional
+        True where the photograph is known to be anomalous.
+    opacity : float
+        How much the colours cover at ``high`` and above, from 0 to 1.
+
+    Returns
+    -------
+    uint8 array of shape (H, W, 3)
+
+    Raises
+    ------
+    DataError
+        If photograph or truth has another shape.
+    ParameterError
+        If ``high`` is below ``low``, one of them isn't finite, or the opacity isn't from 0 to 1.
+
+    Examples
+    --------
+    >>> photograph = np.full((4, 6, 3), 100, np.uint8)
+    >>> good = overlay(photograph, np.zeros((2, 3)), low=0.0, high=1.0, threshold=1.0)
+    >>> bool((good == photograph).all())
+    True
+    """
+    _check_scale(low, high)
+    if not 0 <= opacity <= 1:
+        raise ParameterError(f"opacity must be from 0 to 1, not {opacity}")
+    if photograph.ndim != 3 or photograph.shape[2] != 3 or photograph.dtype != np.uint8:
+        raise DataError(
+            f"a photograph is a uint8 array of shape (H, W, 3), not {photograph.dtype} of shape "
+            f"{photograph.shape}"
+        )
+    height, width = photograph.shape[:2]
+    if truth is not None and truth.shape != (height, width):
+        raise DataError(f"the truth has shape {truth.shape}, the photograph ({height}, {width}, 3)")
+    values = anomaly_map.astype(np.float32)
+    if values.shape != (height, width):
+        bilinear = Image.Resampling.BILINEAR
+        values = np.asarray(Image.fromarray(values).resize((width, height), bilinear))
+
+    # 256 levels, looked up: a photograph of many megapixels needs no copy in floating point.
+    scale = np.linspace(0, _TOP, 256)
+    unit = max(high - low, float(np.finfo(np.float32).tiny))
+    with np.errstate(over="ignore"):
+        shown = np.clip((values - np.float32(low)) / np.float32(unit), 0, _TOP)
+    level = np.nan_to_num(shown * np.float32(255 / _TOP)).round().astype(np.uint8)
+    # The more anomalous, the less of the photograph shines through.
+    cover = (255 * opacity * np.minimum(scale, 1) ** 2).round().astype(np.uint8)
+    picture = Image.composite(
+        Image.fromarray(colour_map(scale / _TOP)[level]),
+        Image.fromarray(photograph),
+        Image.fromarray(cover[level]),
+    )
+    line = _line_width(height, width)
+    if threshold is not None:
+        above = values > threshold
+        picture.paste(_BLACK, mask=_paint(_outline(above, line + 1)))
+        picture.paste(_CONTOUR, mask=_paint(_outline(above, line)))
+    if truth is not None:
+        _draw_dashes(picture, truth, line)
+    unseen = np.isnan(values)
+    if unseen.any():
+        picture.paste(_BLACK, mask=_paint(_outline(~unseen, 2)))
+        picture.paste(_WHITE, mask=_paint(_outline(~unseen, 1)))
+    return np.array(picture)
+
+
+def heatmap_sheet(
+    predictions: Predictions,
+    transform: Transform,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    threshold: float | None = None,
+) -> Image.Image:
     """Draw a typical image of each kind of defect: photograph, truth outlined, heatmap.
 
     Typical is the image of the median score, so the sheet shows neither the best nor the worst.
-    One colour scale serves the whole sheet, from the median to the maximum of all maps; it is for
-    the eye alone and changes no score.
+    A legend says what colours and lines mean.
 
     Parameters
     ----------
@@ -58,6 +183,11 @@ def heatmap_sheet(predictions: Predictions, transform: Transform) -> Image.Image
         With the kinds of defect known.
     transform : Transform
         The one that the images passed through.
+    low, high : float, optional
+        Map values of a typical good pixel and of the threshold, as `overlay` takes them. Where
+        they aren't given, one scale from the median to the maximum of all maps serves the sheet.
+    threshold : float, optional
+        Map value above which a pixel is anomalous.
 
     Returns
     -------
@@ -68,22 +198,214 @@ def heatmap_sheet(predictions: Predictions, transform: Transform) -> Image.Image
     ------
     DataError
         If the kinds of defect are unknown.
+    ParameterError
+        If ``high`` is below ``low``, or only one of them is given.
     """
     if predictions.defects is None:
         raise DataError("a sheet of heatmaps needs the kind of defect of each image")
+    if (low is None) != (high is None):
+        raise ParameterError("low and high make a scale together: give both or none")
+    marks = None
+    if low is None or high is None:
+        low, top = float(np.median(predictions.maps)), float(predictions.maps.max())
+        high = low + (top - low) / _TOP
+        marks = [(0.0, f"median {low:.3g}"), (_TOP, f"maximum {top:.3g}")]
     kinds = sorted(set(predictions.defects), key=lambda kind: (kind != "good", kind))
-    low, high = float(np.median(predictions.maps)), float(predictions.maps.max())
-    columns = [_column(predictions, kind, transform, low, high) for kind in kinds[:_MOST_COLUMNS]]
-    width = sum(c.width + _GAP for c in columns) - _GAP
-    sheet = Image.new("RGB", (width, columns[0].height), "white")
-    for i, column in enumerate(columns):
-        sheet.paste(column, (i * (column.width + _GAP), 0))
-    return sheet
+    columns = []
+    for kind in kinds[:_MOST_COLUMNS]:
+        chosen = _typical(predictions, kind)
+        photograph = transform(read_image(predictions.paths[chosen]))
+        truth = None if predictions.masks is None else predictions.masks[chosen]
+        outlined = Image.fromarray(photograph)
+        if truth is not None:
+            _draw_dashes(outlined, truth, _line_width(*truth.shape))
+        heatmap = overlay(
+            photograph,
+            predictions.maps[chosen],
+            low=low,
+            high=high,
+            threshold=threshold,
+            truth=truth,
+        )
+        caption = f"{kind}  {predictions.scores[chosen]:.3g}"
+        pictures = [Image.fromarray(photograph), outlined, Image.fromarray(heatmap)]
+        columns.append(_stack([*pictures, _captions([caption], photograph.shape[1])]))
+    body = _beside(columns)
+    truth_known = predictions.masks is not None
+    legend = _legend(body.width, marks or _marks(low, high, threshold), threshold, truth_known)
+    return _stack([body, legend])
 
 
-def synthesis_sheet(
-    pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]], columns: int = 6
+def contact_sheet(
+    predictions: Predictions,
+    transform: Transform,
+    *,
+    low: float,
+    high: float,
+    threshold: float | None = None,
+    image_threshold: float | None = None,
+    columns: int = 6,
+    side: int = 224,
+    max_pixels: int = 20_000_000,
 ) -> Image.Image:
+    """Lay the heatmaps of many images out in rows, the highest score first.
+
+    Below each stand its name, its score and the decision. Images beyond the limit of pixels are
+    left out, those of the lowest scores, and the sheet says how many.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        N images.
+    transform : Transform
+        The one that the images passed through.
+    low, high, threshold
+        As `overlay` takes them.
+    image_threshold : float, optional
+        Score above which an image is anomalous; without it there is no decision.
+    columns : int
+        Images a row.
+    side : int
+        Longer side of an image on the sheet, in pixels.
+    max_pixels : int
+        Largest width x height of the sheet.
+
+    Returns
+    -------
+    PIL image
+
+    Raises
+    ------
+    DataError
+        If there is no image, or one can't be read.
+    ParameterError
+        If a number isn't positive, the limit holds not even one row, or ``high`` is below ``low``.
+    """
+    _check_scale(low, high)
+    for name, number in (("columns", columns), ("side", side), ("max_pixels", max_pixels)):
+        if number < 1:
+            raise ParameterError(f"{name} must be at least 1, not {number}")
+    if len(predictions) == 0:
+        raise DataError("a contact sheet needs at least one image")
+    columns = min(columns, len(predictions))
+    shape = transform.output_size
+    size = max(1, shape[1] * side // max(shape)), max(1, shape[0] * side // max(shape))
+    width = columns * (size[0] + _GAP) - _GAP
+    known = predictions.masks is not None
+    legend = _legend(width, _marks(low, high, threshold), threshold, known)
+    row = size[1] + 2 * _CAPTION + 2 * _GAP
+    taken_up = legend.height + _GAP + _CAPTION
+    rows = (max_pixels // max(width, legend.width) - taken_up) // row
+    if rows < 1:
+        raise ParameterError(
+            f"max_pixels {max_pixels} doesn't hold a row of {columns} images of {side} pixels: "
+            "raise it, or take fewer columns or a smaller side"
+        )
+    ranked = np.argsort(-predictions.scores, kind="stable")
+    shown = ranked[: rows * columns]
+    tiles = []
+    for i in shown.tolist():
+        photograph = np.asarray(
+            Image.fromarray(transform(read_image(predictions.paths[i]))).resize(size)
+        )
+        truth = None
+        if predictions.masks is not None:
+            mask = _paint(predictions.masks[i])
+            truth = np.asarray(mask.resize(size, Image.Resampling.BILINEAR)) > 127
+        heatmap = overlay(
+            photograph, predictions.maps[i], low=low, high=high, threshold=threshold, truth=truth
+        )
+        path, score = Path(predictions.paths[i]), float(predictions.scores[i])
+        decision = ""
+        if image_threshold is not None:
+            decision = "anomalous" if score > image_threshold else "normal"
+        lines = [f"{path.parent.name}/{path.name}", f"{score:.4g}  {decision}"]
+        tiles.append(_stack([Image.fromarray(heatmap), _captions(lines, size[0])]))
+    parts = [legend]
+    parts += [_beside(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    if len(ranked) > len(shown):
+        parts.append(_captions([f"and {len(ranked) - len(shown)} more of lower scores"], width))
+    return _stack(parts)
+
+
+def write_heatmaps(
+    predictions: Predictions | Iterable[Predictions],
+    out: str | Path,
+    *,
+    transform: Transform,
+    low: float,
+    high: float,
+    threshold: float | None = None,
+    arrays: bool = False,
+    original: bool = True,
+) -> list[Path]:
+    """Write the heatmap of each image as a PNG file, on one scale.
+
+    A picture has the name of its image, in a folder of the name of the image's folder:
+    ``crack/003.png`` for ``bottle/test/crack/003.jpg``. Where that is taken already, a number
+    follows, as in ``003_2.png``. Images are read and written one at a time, so memory doesn't grow
+    with their number, and each file is written whole or not at all.
+
+    Parameters
+    ----------
+    predictions : Predictions or iterable of Predictions
+        All at once, or part by part as they are made.
+    out : str or Path
+        The folder to write to, made where missing.
+    transform : Transform
+        The one that the images passed through.
+    low, high, threshold
+        As `overlay` takes them.
+    arrays : bool
+        Whether to write the raw map beside each picture, as a float32 array ``.npy`` of the
+        detector's resolution.
+    original : bool
+        Whether a picture has the size of its image, with a line around what the detector saw where
+        a crop cut some off; otherwise it shows the detector's input.
+
+    Returns
+    -------
+    list of Path
+        The pictures, in the order of the images.
+
+    Raises
+    ------
+    DataError
+        If an image can't be read.
+    ParameterError
+        If ``high`` is below ``low``.
+    OSError
+        If a file can't be written.
+    """
+    _check_scale(low, high)
+    written: list[Path] = []
+    taken: set[str] = set()
+    for part in [predictions] if isinstance(predictions, Predictions) else predictions:
+        for i, path in enumerate(part.paths):
+            target = Path(out) / f"{_free_name(path, taken)}.png"
+            image = read_image(path)
+            values, truth = part.maps[i], None if part.masks is None else part.masks[i]
+            if original:
+                size = image.height, image.width
+                photograph = np.asarray(image)
+                values = transform.on_original(values, size)
+                if truth is not None:
+                    truth = transform.on_original(truth.astype(np.float32), size) > 0.5
+            else:
+                photograph = transform(image)
+            picture = overlay(
+                photograph, values, low=low, high=high, threshold=threshold, truth=truth
+            )
+            with atomic_path(target) as temporary:
+                Image.fromarray(picture).save(temporary)
+            if arrays:
+                with atomic_path(target.with_suffix(".npy")) as temporary:
+                    np.save(temporary, part.maps[i].astype(np.float32))
+            written.append(target)
+    return written
+
+
+def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> Image.Image:
     """Lay images out in rows, each with a thin line around what its mask covers.
 
     Parameters
@@ -115,50 +437,204 @@ def synthesis_sheet(
     sizes = {image.shape[:2] for image, _ in pairs}
     if len(sizes) != 1:
         raise DataError(f"a sheet takes images of one size, not of {sorted(sizes) or 'none'}")
-    ((height, width),) = sizes
-    columns = min(columns, len(pairs))
-    rows = -(-len(pairs) // columns)
-    across, down = width + _GAP, height + _GAP
-    sheet = Image.new("RGB", (columns * across - _GAP, rows * down - _GAP), "white")
-    for i, (image, mask) in enumerate(pairs):
+    pictures = []
+    for image, mask in pairs:
         outlined = image.copy()
-        outlined[_outline(mask, 1)] = _OUTLINE
-        sheet.paste(Image.fromarray(outlined), (i % columns * across, i // columns * down))
+        outlined[_outline(mask, 1)] = _CONTOUR
+        pictures.append(Image.fromarray(outlined))
+    rows = [_beside(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+    return _stack(rows)
+
+
+def _check_scale(low: float, high: float) -> None:
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ParameterError(
+            f"low and high must be finite and high not below low, not {low}, {high}"
+        )
+
+
+def _typical(predictions: Predictions, kind: str) -> int:
+    """The image of the median score among those of a kind."""
+    of_kind = [i for i, defect in enumerate(predictions.defects or ()) if defect == kind]
+    ranked = sorted(of_kind, key=lambda i: float(predictions.scores[i]))
+    return ranked[len(ranked) // 2]
+
+
+def _free_name(path: str | Path, taken: set[str]) -> str:
+    """A name for an image's files that no other has, whatever the case of letters means."""
+    # Not resolved: what a link is called is what its owner calls it.
+    image = Path(os.path.abspath(path))  # noqa: PTH100
+    wanted = name = f"{image.parent.name}/{image.stem}".lstrip("/")
+    number = 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name.casefold())
+    return name
+
+
+def _line_width(height: int, width: int) -> int:
+    return max(2, round(max(height, width) / 350))
+
+
+def _outline(mask: Mask, thickness: int) -> Mask:
+    """The pixels just around a mask."""
+    around: Mask = ndimage.maximum_filter(mask, 2 * thickness + 1, mode="constant") & ~mask
+    return around
+
+
+def _paint(mask: Mask) -> Image.Image:
+    return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+def _draw_dashes(picture: Image.Image, mask: Mask, width: int) -> None:
+    """Draw dashes of black and white just around a mask."""
+    white = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.bool_)
+    for path in _loops(mask):
+        corners = np.array(path[:-1])
+        # A whole number of dashes, so that the last meets the first. Widening lengthens the white.
+        period = len(corners) / max(1, round(len(corners) / (8 * width)))
+        x, y = corners[np.arange(len(corners)) % period <= period / 4].T
+        white[y, x] = True
+    wide = ndimage.maximum_filter(white, 2 * width, mode="constant")[1:, 1:]
+    around = _outline(mask, width)
+    picture.paste(_BLACK, mask=_paint(around))
+    picture.paste(_WHITE, mask=_paint(around & wide))
+
+
+def _loops(mask: Mask) -> list[list[tuple[int, int]]]:
+    """Closed paths of corners (x, y) around the parts of a mask and their holes."""
+    inside = np.pad(mask, 1)
+    following = defaultdict(list)
+    # Of each side of a pixel: the neighbour, and where it starts and ends, clockwise.
+    for (down, right), start, end in (
+        ((-1, 0), (0, 0), (1, 0)),
+        ((0, 1), (1, 0), (1, 1)),
+        ((1, 0), (1, 1), (0, 1)),
+        ((0, -1), (0, 1), (0, 0)),
+    ):
+        border = inside & ~np.roll(inside, (-down, -right), (0, 1))
+        for y, x in (np.argwhere(border) - 1).tolist():
+            following[x + start[0], y + start[1]].append((x + end[0], y + end[1]))
+    loops = []
+    while following:
+        path = [next(iter(following))]
+        while path[-1] in following:
+            ends = following[path[-1]]
+            here, there = path[-1], ends.pop()
+            if not ends:
+                del following[here]
+            path.append(there)
+        loops.append(path)
+    return loops
+
+
+def _marks(low: float, high: float, threshold: float | None) -> list[tuple[float, str]]:
+    """What stands below the colour bar: places on the display scale and texts."""
+    good = (0.0, f"typical good {low:.3g}")
+    if threshold is None:
+        return [good, (1.0, f"highest good {high:.3g}")]
+    place = (threshold - low) / (high - low or 1.0)
+    return [good, (min(max(place, 0.0), _TOP), f"threshold {threshold:.3g}")]
+
+
+def _legend(
+    width: int, marks: list[tuple[float, str]], threshold: float | None, truth: bool
+) -> Image.Image:
+    """A colour bar and a sample of each line, in as many rows as the width asks for."""
+    items = [_bar(marks)]
+    if threshold is not None:
+        items.append(_sample("above the threshold", threshold=0.5))
+    if truth:
+        items.append(_sample("true defect", truth=True))
+    rows: list[list[Image.Image]] = [[]]
+    for item in items:
+        row = rows[-1]
+        if row and sum(i.width + 2 * _GAP for i in [*row, item]) > width:
+            rows.append(row := [])
+        row.append(item)
+    body = _stack([_beside(row, 2 * _GAP) for row in rows])
+    framed = Image.new("RGB", (body.width + 2 * _GAP, body.height + 2 * _GAP), "white")
+    framed.paste(body, (_GAP, _GAP))
+    return framed
+
+
+def _bar(marks: list[tuple[float, str]]) -> Image.Image:
+    width, height = _BAR
+    ramp = np.linspace(0, _TOP, width)[None].repeat(height, 0)
+    grey = np.full((height, width, 3), 200, np.uint8)
+    bar = Image.fromarray(overlay(grey, ramp, low=0.0, high=1.0))
+    font = _font()
+    texts = []
+    for place, text in marks:
+        at, length = place / _TOP * (width - 1), math.ceil(font.getlength(text))
+        texts.append((at, max(0, round(at - length / 2)), length, text))
+    # Texts keep a distance from each other, to the right if need be.
+    end = 0
+    picture = Image.new("RGB", (2 * width, height + 4 + _CAPTION), "white")
+    picture.paste(bar)
+    draw = ImageDraw.Draw(picture)
+    for at, left, length, text in texts:
+        left = max(left, end)
+        draw.line([(at, height), (at, height + 4)], fill=_BLACK)
+        draw.text((left, height + 4), text, fill=_BLACK, font=font)
+        end = left + length + _GAP
+    return picture.crop((0, 0, max(width, end), picture.height))
+
+
+def _sample(text: str, *, threshold: float | None = None, truth: bool = False) -> Image.Image:
+    """What a line looks like, and what it means."""
+    size = 40
+    patch = np.zeros((_BAR[1] + _GAP, size), np.float32)
+    patch[5:-5, 6:-6] = 1
+    grey = np.full((*patch.shape, 3), 200, np.uint8)
+    drawn = overlay(
+        grey,
+        patch,
+        low=0.0,
+        high=1.0,
+        threshold=threshold,
+        truth=patch > 0 if truth else None,
+        opacity=0.0,
+    )
+    return _beside([Image.fromarray(drawn), _captions([text], round(_font().getlength(text)) + 4)])
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(13)
+
+
+def _captions(lines: Sequence[str], width: int) -> Image.Image:
+    """Lines of text, each cut in its middle to fit the width."""
+    font = _font()
+    picture = Image.new("RGB", (width, _CAPTION * len(lines)), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, text in enumerate(lines):
+        cut, kept = text, len(text)
+        while kept and font.getlength(cut) > width - 4:
+            kept -= 1
+            cut = f"{text[: (kept + 1) // 2]}...{text[len(text) - kept // 2 :]}"
+        draw.text((2, row * _CAPTION + 1), cut, fill=_BLACK, font=font)
+    return picture
+
+
+def _stack(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures below each other."""
+    height = sum(p.height + _GAP for p in pictures) - _GAP
+    sheet = Image.new("RGB", (max(p.width for p in pictures), height), "white")
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height + _GAP
     return sheet
 
 
-def _column(
-    predictions: Predictions, kind: str, transform: Transform, low: float, high: float
-) -> Image.Image:
-    of_kind = [i for i, defect in enumerate(predictions.defects or ()) if defect == kind]
-    ranked = sorted(of_kind, key=lambda i: float(predictions.scores[i]))
-    chosen = ranked[len(ranked) // 2]
-    photograph = transform(read_image(predictions.paths[chosen]))
-    values = (predictions.maps[chosen] - low) / (high - low or 1.0)
-    # The more anomalous, the less of the photograph shines through.
-    weight = np.clip(0.35 + values, 0.35, 0.8)[..., None]
-    overlay = photograph * (1 - weight) + colour_map(values) * weight
-    outlined = photograph.copy()
-    if predictions.masks is not None:
-        outlined[_outline(predictions.masks[chosen])] = _OUTLINE
-    height, width = photograph.shape[:2]
-    column = Image.new("RGB", (width, 3 * height + 2 * _GAP + _CAPTION), "white")
-    for row, pixels in enumerate((photograph, outlined, overlay)):
-        picture = Image.fromarray(pixels.round().astype(np.uint8))
-        column.paste(picture, (0, row * (height + _GAP)))
-    text = f"{kind}  {predictions.scores[chosen]:.3g}"
-    font = ImageFont.load_default(13)
-    place = (2, 3 * height + 2 * _GAP + 1)
-    ImageDraw.Draw(column).text(place, text, fill="black", font=font)
-    return column
-
-
-def _outline(mask: npt.NDArray[np.bool_], thickness: int = 2) -> npt.NDArray[np.bool_]:
-    """The pixels just around a mask."""
-    grown = np.zeros_like(mask)
-    padded = np.pad(mask, thickness)
-    height, width = mask.shape
-    for dy in range(2 * thickness + 1):
-        for dx in range(2 * thickness + 1):
-            grown |= padded[dy : dy + height, dx : dx + width]
-    return grown & ~mask
+def _beside(pictures: Sequence[Image.Image], gap: int = _GAP) -> Image.Image:
+    """Pictures in a row."""
+    width = sum(p.width + gap for p in pictures) - gap
+    sheet = Image.new("RGB", (width, max(p.height for p in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + gap
+    return sheet

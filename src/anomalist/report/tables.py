@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from anomalist.files import write_text
-from anomalist.metrics import METRIC_NAMES
+from anomalist.files import atomic_path, write_text
+from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
 
+_METRICS = (*METRIC_NAMES, *CALIBRATED_NAMES)
 _COSTS = ("fit_seconds", "images_per_second", "peak_memory_mb")
+_SECONDS = ("fit_seconds", "calibrate_seconds", "predict_seconds")
+_CALIBRATED = {"image_F1_calibrated": "F1 calibrated", "image_false_alarm_rate": "false alarms"}
 _MEAN = "mean"
 
 
 def write_tables(results: pd.DataFrame, out: str | Path) -> None:
     """Write all tables of a benchmark's results.
 
-    ``results.csv`` and ``results.json`` hold a row a run; ``results.md`` and ``results.tex`` the
-    means over seeds with their standard deviation; ``<detector>/<category>_metrics.json`` and
-    ``.csv`` the metrics of one category.
+    ``results.csv``, ``results.parquet`` and ``results.json`` hold a row a run; ``results.md`` and
+    ``results.tex`` the means over seeds with their standard deviation;
+    ``<detector>/<category>_metrics.json`` and ``.csv`` the metrics of one category.
 
     Parameters
     ----------
@@ -31,6 +35,11 @@ def write_tables(results: pd.DataFrame, out: str | Path) -> None:
     """
     out = Path(out)
     write_text(out / "results.csv", results.to_csv(index=False))
+    numbers = (*_METRICS, *_COSTS, *_SECONDS)
+    numeric = [n for n in results.columns if n in numbers or n.startswith("oracle_")]
+    with atomic_path(out / "results.parquet") as temporary:
+        # A column whose values are all missing has a type too.
+        results.astype(dict.fromkeys(numeric, float)).to_parquet(temporary, index=False)
     rows = json.loads(results.to_json(orient="records", double_precision=15))
     write_text(out / "results.json", json.dumps(rows, indent=1) + "\n")
     for (detector, category), runs in results.groupby(["detector", "category"]):
@@ -42,15 +51,15 @@ def write_tables(results: pd.DataFrame, out: str | Path) -> None:
         write_text(folder / f"{category}_metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
     table = summary(results)
     write_text(out / "results.md", to_markdown(table))
-    write_text(out / "results.tex", to_latex(table))
+    write_text(out / "results.tex", _tables_for_a_paper(table))
 
 
 def category_metrics(runs: pd.DataFrame) -> dict[str, float | None]:
     """Return the mean of each metric over the seeds of one detector and category.
 
-    With several seeds, the sample standard deviation stands beside it as ``<metric>_std``. What the
-    best epoch on the test set would have given stands there too, as ``oracle_...``, where it was
-    measured.
+    Metrics that a run doesn't have are None. With several seeds, the sample standard deviation
+    stands beside it as ``<metric>_std``. What the best epoch on the test set would have given
+    stands there too, as ``oracle_...``, where it was measured.
 
     Examples
     --------
@@ -60,8 +69,8 @@ def category_metrics(runs: pd.DataFrame) -> dict[str, float | None]:
     """
     values: dict[str, float | None] = {}
     oracle = [name for name in runs.columns if name.startswith("oracle_")]
-    for name in (*METRIC_NAMES, *(n for n in oracle if runs[n].notna().any())):
-        column = pd.to_numeric(runs[name])
+    for name in (*_METRICS, *(n for n in oracle if runs[n].notna().any())):
+        column = _numbers(runs, name)
         known = bool(column.notna().all())
         values[name] = float(column.mean()) if known else None
         if len(runs) > 1:
@@ -73,7 +82,9 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     """Return the table that people read: detector and category, metrics in percent, cost.
 
     Metrics are means over seeds, followed by ± their sample standard deviation where there are
-    several. With several categories, a row a detector holds the mean over categories.
+    several. With several categories, a row a detector holds the mean over categories. ``F1
+    calibrated`` and ``false alarms`` are those of images at the threshold that good training images
+    gave. A dash stands for what is undefined, or was in one of the runs.
 
     Parameters
     ----------
@@ -89,31 +100,38 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         for category, runs in of_detector.groupby("category", sort=True):
             rows.append({"detector": detector, "category": category, **_cells(runs)})
         if of_detector["category"].nunique() > 1:
-            numeric = [*METRIC_NAMES, *_COSTS]
-            values = of_detector[numeric].apply(pd.to_numeric)
+            values = pd.DataFrame({n: _numbers(of_detector, n) for n in (*_METRICS, *_COSTS)})
             # Seeds first, so that a category with more of them doesn't weigh more.
-            by_seed = values.groupby(of_detector["seed"]).mean()
+            by_seed = values.groupby(of_detector["seed"]).mean(skipna=False)
             rows.append({"detector": detector, "category": _MEAN, **_cells(by_seed)})
     return pd.DataFrame(rows)
 
 
 def _cells(runs: pd.DataFrame) -> dict[str, str]:
     cells = {}
-    for name in METRIC_NAMES:
-        column = pd.to_numeric(runs[name])
+    for name in (*METRIC_NAMES, *_CALIBRATED):
+        column = _numbers(runs, name)
+        title = _CALIBRATED.get(name, name)
         if column.isna().any():
-            cells[name] = "–"
+            cells[title] = "–"
         elif len(column) > 1:
-            cells[name] = f"{100 * column.mean():.2f} ± {100 * column.std():.2f}"
+            cells[title] = f"{100 * column.mean():.2f} ± {100 * column.std():.2f}"
         else:
-            cells[name] = f"{100 * column.mean():.2f}"
-    fit, speed, memory = (pd.to_numeric(runs[name]).mean() for name in _COSTS)
+            cells[title] = f"{100 * column.mean():.2f}"
+    fit, speed, memory = (_numbers(runs, name).mean() for name in _COSTS)
     return {
         **cells,
         "fit s": f"{fit:.1f}",
         "images/s": f"{speed:.1f}",
         "peak MB": f"{memory:.0f}",
     }
+
+
+def _numbers(runs: pd.DataFrame, name: str) -> pd.Series[float]:
+    """A column as numbers, NaN where undefined or missing."""
+    if name not in runs:
+        return pd.Series(float("nan"), index=runs.index)
+    return runs[name].astype(float)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -137,30 +155,58 @@ def _pipe(cells: Any) -> str:
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    r"""Return a table as LaTeX for the booktabs package.
+    r"""Return a table as LaTeX for the booktabs package, each detector's rows below its name.
 
     Examples
     --------
-    >>> print(to_latex(pd.DataFrame({"image_AUROC": ["99.1 ± 0.2"]})))
-    \begin{tabular}{l}
+    >>> row = {"detector": "patchcore", "category": "bottle", "image_AUROC": "99.1 ± 0.2"}
+    >>> print(to_latex(pd.DataFrame([row])))
+    \begingroup\small\setlength{\tabcolsep}{3pt}
+    \begin{tabular}{lr}
     \toprule
-    image AUROC \\
+     & image \\
+    category & AUROC \\
     \midrule
-    99.1 $\pm$ 0.2 \\
+    \multicolumn{2}{l}{\textit{patchcore}} \\
+    bottle & 99.1{\scriptsize\,$\pm$\,0.2} \\
     \bottomrule
-    \end{tabular}
+    \end{tabular}\endgroup
     <BLANKLINE>
     """
-    columns = "ll"[: len(table.columns)] + "r" * (len(table.columns) - 2)
-    lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
-    lines += [_ampersand([str(c).replace("_", " ") for c in table.columns]), "\\midrule"]
+    columns = [name for name in table.columns if name != "detector"]
+    kinds = "".join("l" if name == "category" else "r" for name in columns)
+    lines = [
+        r"\begingroup\small\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{{kinds}}}",
+        r"\toprule",
+        *_head(columns),
+        r"\midrule",
+    ]
     previous = None
-    for row in table.itertuples(index=False):
-        if previous is not None and row[0] != previous:
-            lines.append("\\midrule")
-        previous = row[0]
-        lines.append(_ampersand(row))
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+    for row in table.to_dict("records"):
+        detector = row.get("detector")
+        if detector != previous:
+            lines += [r"\midrule"] if previous is not None else []
+            name = str(detector).translate(_LATEX)
+            lines.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\textit{{{name}}}}} \\")
+            previous = detector
+        lines.append(_ampersand(_latex_cell(row[name]) for name in columns))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}\endgroup"]) + "\n"
+
+
+def _tables_for_a_paper(table: pd.DataFrame) -> str:
+    """Metrics of images, metrics of pixels, and costs: all of them side by side are too wide."""
+    rows = ["detector", "category"]
+    calibrated = list(_CALIBRATED.values())
+    image = [name for name in table.columns if name.startswith("image_")] + calibrated
+    pixel = [name for name in table.columns if name.startswith("pixel_")]
+    cost = [name for name in table.columns if name not in (*rows, *image, *pixel)]
+    parts = [
+        "% Needs the package booktabs. Metrics are in percent, with their standard deviation over\n"
+        "% seeds where there are several.\n"
+    ]
+    parts += [to_latex(table[rows + columns]) for columns in (image, pixel, cost)]
+    return "\n".join(parts)
 
 
 _LATEX = str.maketrans(
@@ -181,5 +227,18 @@ _LATEX = str.maketrans(
 )
 
 
-def _ampersand(cells: Any) -> str:
-    return " & ".join(str(cell).translate(_LATEX) for cell in cells) + r" \\"
+def _head(names: list[str]) -> list[str]:
+    """The heads of the columns, in two lines where one of them has two words or more."""
+    heads = [name.replace("_", " ").translate(_LATEX).partition(" ") for name in names]
+    upper = [first if rest else "" for first, _, rest in heads]
+    lower = [rest or first for first, _, rest in heads]
+    return [_ampersand(line) for line in (upper, lower) if any(line)]
+
+
+def _latex_cell(cell: str) -> str:
+    mean, plus_minus, deviation = (part.translate(_LATEX) for part in cell.partition(" ± "))
+    return rf"{mean}{{\scriptsize\,$\pm$\,{deviation}}}" if plus_minus else mean
+
+
+def _ampersand(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"

@@ -40,8 +40,7 @@ class Flaw:
 class Scene:
     """What to paint: how large, from which stream, with which flaw.
 
-    ``phase``, from 0 to 1, steps evenly through whatever a category wants covered evenly by any
-    number of images, such as all angles.
+    ``phase`` is drawn at random from 0 to 1, for what can lie at any angle.
     """
 
     size: int

@@ -73,9 +73,12 @@ def photograph(
     camera = Camera.draw(np.random.default_rng(optics))
     grain = camera.grain(np.random.default_rng(sensor), image_size)
 
+    # Drawn for each image alone: turned by even steps, good images would cover all angles better
+    # than a random draw does, and thresholds that come from them would be too high for new ones.
+    phase = float(np.random.default_rng((seed, key, index, 4)).random())
     # Golden-ratio steps cover [0, 1] evenly, however many images follow.
-    starts = np.random.default_rng((seed, key, 0, 4)).random(2).tolist()
-    phase, severity = ((start + index * _GOLDEN) % 1.0 for start in starts)
+    start = float(np.random.default_rng((seed, key, 0, 4)).random(2)[1])
+    severity = (start + index * _GOLDEN) % 1.0
 
     def expose(flaw: Flaw | None) -> Picture:
         rng = np.random.default_rng(scene)

@@ -1,0 +1,379 @@
+"""Ensemble: several detectors on one scale, which good images alone have set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import logsumexp  # type: ignore[import-untyped]
+from torch import Tensor
+
+import anomalist.detectors as registry
+from anomalist.calibration import Calibration
+from anomalist.data import ImageSet, load_masks
+from anomalist.detectors.base import Detector, FeatureBatches, Training, below, check_good
+from anomalist.errors import DataError, ModelFileError, ParameterError
+from anomalist.features import FeatureStore, Progress
+from anomalist.predictions import Predictions
+
+Combination = Literal["mean", "max", "fisher", "cauchy"]
+Array = npt.NDArray[Any]
+
+# Beyond this surprise, the tangent of Cauchy's combination is 1 / (pi p) to the last digit.
+_CERTAIN = 18.0
+
+
+@dataclass(kw_only=True, eq=False)
+class Ensemble(Detector):
+    """Several detectors, brought to one scale by good images alone, and combined.
+
+    Every member is fitted to the good images and scores each of them as if it hadn't seen it
+    (:meth:`Detector.score_held_out`). Mean and spread of those scores, and of the map values, are
+    the member's scale; no test image and no defect has a part in it. Where members disagree, the
+    ensemble is unsure: predictions carry the members' standard deviation.
+
+    Parameters
+    ----------
+    members : tuple of str, Detector or dict
+        What to combine: names of detectors, which get the ensemble's own backbone, input size and
+        device; detectors, as they are; or dictionaries with the key ``detector`` and
+        hyperparameters. A name that comes twice gets another seed each time.
+    combine : str
+        ``mean`` or ``max`` of the members' scores in standard deviations above the mean good one;
+        ``fisher`` (the mean surprise) or ``cauchy`` (led by the most surprised) of the p-values
+        that :meth:`~anomalist.calibration.Calibration.surprise` extrapolates.
+    member_weights : tuple of float, optional
+        Weight of each member, positive, in the order of members; all alike by default. A maximum
+        multiplies by them.
+
+    Attributes
+    ----------
+    members_ : list of Detector
+        The fitted members, each with its ``calibration_``.
+
+    References
+    ----------
+    Fisher, "Statistical Methods for Research Workers", 4th edition (1932), section 21.1; Liu and
+    Xie, "Cauchy combination test", JASA 115 (2020), equation 3.
+
+    Examples
+    --------
+    >>> [part.name for part in Ensemble(members=("patchcore", "spade")).parts()]
+    ['patchcore', 'spade']
+    """
+
+    name: ClassVar[str] = "ensemble"
+    fitted: ClassVar[tuple[str, ...]] = ()
+
+    members: tuple[str | Detector | dict[str, Any], ...] = ("patchcore", "padim")
+    combine: Combination = "mean"
+    member_weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.combine not in get_args(Combination):
+            raise ParameterError(
+                f"combine must be {', '.join(get_args(Combination))}, not {self.combine!r}"
+            )
+        if not self.members:
+            raise ParameterError("members must name at least one detector")
+        if self.member_weights is not None:
+            weights = np.asarray(self.member_weights)
+            if weights.shape != (len(self.members),) or not (weights > 0).all():
+                raise ParameterError(
+                    f"member_weights must be {len(self.members)} positive numbers, one a member,"
+                    f" not {self.member_weights}"
+                )
+        for part in self.parts():
+            if not np.allclose(_visible(part), _visible(self)):
+                raise ParameterError(
+                    f"all members must see the same part of an image: {part.label} crops"
+                    f" {part.image_size} to {part.crop_size}, the ensemble {self.image_size} to"
+                    f" {self.crop_size}"
+                )
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables: its members, unless they are the default ones."""
+        if self.members == Ensemble.members:
+            return self.name
+        return "+".join(part.label for part in self.parts())
+
+    def parameters(self) -> dict[str, Any]:
+        """Return all hyperparameters by name, as plain JSON values, those of members included."""
+        own = replace(self, members=("patchcore",), member_weights=None)
+        values = super(Ensemble, own).parameters()
+        values["members"] = [
+            {"detector": m.name, **m.parameters()} if isinstance(m, Detector) else m
+            for m in self.members
+        ]
+        weights = self.member_weights
+        values["member_weights"] = None if weights is None else list(weights)
+        return values
+
+    def parts(self) -> list[Detector]:
+        """Return the members, unfitted. Their seeds go up with the ensemble's.
+
+        Raises
+        ------
+        ParameterError
+            If a member isn't known, or is an ensemble.
+        """
+        shared = {f.name: getattr(self, f.name) for f in fields(Detector) if f.name != "seed"}
+        times: Counter[str] = Counter()
+        made = []
+        for member in self.members:
+            if isinstance(member, Detector):
+                made.append(replace(member, seed=member.seed + self.seed))
+                continue
+            values: dict[str, Any] = (
+                {"detector": member} if isinstance(member, str) else dict(member)
+            )
+            name = values.pop("detector", None)
+            known = registry.DETECTORS
+            if name not in known:
+                raise ParameterError(f"no detector {name!r}; there are {', '.join(known)}")
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            seed = values.pop("seed", times[name]) + self.seed
+            times[name] += 1
+            try:
+                made.append(known[name](**{**shared, **values, "seed": seed}))
+            except TypeError as error:
+                raise ParameterError(f"member {name}: {error}") from error
+        for part in made:
+            if isinstance(part, Ensemble):
+                raise ParameterError("an ensemble can't be a member: name its members instead")
+        return made
+
+    def fit(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+        training: Training | None = None,
+    ) -> Self:
+        """Fit and calibrate every member; see :meth:`Detector.fit`.
+
+        A single image leaves none to hold out: then members are scaled by the image they saw.
+        """
+        check_good(images)
+        store = FeatureStore() if store is None else store
+        fitted, held_out = [], []
+        for i, part in enumerate(self.parts()):
+            kept = None if training is None else training.checkpoint
+            own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
+            fitted.append(part.fit(images, store=store, progress=progress, training=own))
+            held_out.append(
+                part.score_held_out(images, store=store, progress=progress, training=own)
+                if len(images) > 1
+                else part.predict(images, store=store)
+            )
+        return self.assemble(fitted, held_out)
+
+    def assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> Self:
+        """Make it of members that are fitted already.
+
+        Parameters
+        ----------
+        fitted : sequence of Detector
+            The `parts`, fitted.
+        held_out : sequence of Predictions
+            What the :meth:`Detector.score_held_out` of each gave.
+
+        Returns
+        -------
+        Ensemble
+            Itself, fitted and calibrated.
+        """
+        self.members_ = list(fitted)
+        for member, good in zip(self.members_, held_out, strict=True):
+            if member.calibration_ is None:
+                alone = "the one image that it was fitted to"
+                method = member.held_out_method if len(good) > 1 else alone
+                member.calibration_ = Calibration.of(good, method=method)
+        self.backbone_ = self.members_[0].backbone_
+        self._held_out: Predictions | None = self._combined(held_out)
+        self.calibration_ = None
+        if len(self._held_out) > 1:
+            self.calibration_ = Calibration.of(self._held_out, method=self.held_out_method)
+        return self
+
+    def score_held_out(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+        training: Training | None = None,
+    ) -> Predictions:
+        """Score the images that it was fitted to, each by members that hadn't seen it."""
+        self._check_fitted()
+        kept = self._held_out
+        if kept is not None and list(kept.paths) == list(images.paths):
+            return kept
+        return self._combined(
+            [m.score_held_out(images, store=store, progress=progress) for m in self.members_]
+        )
+
+    @property
+    def held_out_method(self) -> str:
+        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
+        methods = {part.held_out_method: None for part in self.parts()}
+        return "its members', combined: " + "; ".join(methods)
+
+    def predict(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """Score images by all members; see :meth:`Detector.predict`.
+
+        Predictions carry the members' disagreement, on the scale on which they are combined.
+        """
+        self._check_fitted()
+        if len(images) == 0:
+            raise DataError(f"{images.name or 'the image set'} has no image to score")
+        store = FeatureStore() if store is None else store
+        made = [m.predict(images, store=store, progress=progress) for m in self.members_]
+        return self._combined(made, load_masks(images, self.transform))
+
+    def _combined(
+        self, made: Sequence[Predictions], masks: npt.NDArray[np.bool_] | None = None
+    ) -> Predictions:
+        """One prediction of the members', each brought to its own scale."""
+        size = self.transform.output_size
+        first = made[0]
+        weights = np.asarray(self.member_weights or np.ones(len(made)), np.float64)
+        weights = weights / weights.sum()
+        pairs = list(zip(self.members_, made, strict=True))
+        scores = np.stack([self._scaled(member, given.scores) for member, given in pairs])
+        maps = np.empty((len(first), *size), np.float32)
+        spread = np.empty_like(maps)
+        for i in range(len(first)):
+            stacked = np.stack(
+                [_resized(self._scaled(member, given.maps[i]), size) for member, given in pairs]
+            )
+            maps[i] = combined(stacked, weights, self.combine)
+            spread[i] = stacked.std(axis=0)
+        return Predictions(
+            first.paths,
+            combined(scores, weights, self.combine).astype(np.float32),
+            maps,
+            first.labels,
+            masks,
+            first.defects,
+            disagreement=scores.std(axis=0).astype(np.float32),
+            disagreement_maps=spread,
+        )
+
+    def _scaled(self, member: Detector, values: Array) -> Array:
+        scale = member.calibration_
+        assert scale is not None
+        of_maps = values.ndim == 2
+        if self.combine in ("mean", "max"):
+            return scale.standardised_maps(values) if of_maps else scale.standardised(values)
+        return scale.surprise_maps(values) if of_maps else scale.surprise(values)
+
+    def _fit(self, features: FeatureBatches) -> None:
+        raise NotImplementedError("members fit to feature maps of their own")
+
+    def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError("members score feature maps of their own")
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        header, tensors = self._calibration_state()
+        parts = []
+        for i, member in enumerate(self.members_):
+            part, of_part = member._state()
+            parts.append(part)
+            tensors |= {f"member{i}.{name}": tensor for name, tensor in of_part.items()}
+        return {
+            "detector": self.name,
+            "parameters": self.parameters(),
+            "members": parts,
+            **header,
+        }, tensors
+
+    def _load_state(
+        self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
+    ) -> None:
+        self.members_ = []
+        if len(header["members"]) != len(self.members):
+            raise KeyError("members")
+        for i, part in enumerate(header["members"]):
+            kind = registry.DETECTORS[part["detector"]]
+            member = kind._from_state(part, below(f"member{i}.", tensors), device)
+            if member.calibration_ is None:
+                raise ModelFileError(f"member {i} of the ensemble has no calibration")
+            self.members_.append(member)
+        self.backbone_ = self.members_[0].backbone_
+        self._held_out = None
+
+
+def combined(values: Array, weights: Array, how: Combination) -> Array:
+    """Combine what M members give to the same images or pixels.
+
+    Parameters
+    ----------
+    values : array of shape (M, ...)
+        In standard deviations for ``mean`` and ``max``; minus logarithms of p-values for ``fisher``
+        and ``cauchy``.
+    weights : array of shape (M,)
+        Positive, of sum 1.
+    how : str
+        Which combination.
+
+    Returns
+    -------
+    array of shape (...)
+        Higher where more anomalous: a mean, a maximum, or minus the logarithm of Cauchy's p-value.
+
+    Examples
+    --------
+    >>> values, weights = np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([0.5, 0.5])
+    >>> combined(values, weights, "mean").tolist(), combined(values, weights, "max").tolist()
+    ([2.0, 2.0], [3.0, 2.0])
+    >>> combined(values, weights, "cauchy").round(3).tolist()
+    [2.394, 2.0]
+    """
+    shaped = weights.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+    result: Array
+    if how == "max":
+        result = (values * shaped * len(weights)).max(axis=0)
+    elif how == "cauchy":
+        values = values.astype(np.float64)
+        # A p-value of 1 has a tangent of minus infinity, against which no other would count.
+        known = np.clip(values, 0.01, _CERTAIN)
+        statistic = (np.tan((0.5 - np.exp(-known)) * np.pi) * shaped).sum(axis=0)
+        body = -np.log(0.5 - np.arctan(statistic) / np.pi)
+        far = logsumexp(values, axis=0, b=np.broadcast_to(shaped, values.shape))
+        result = np.where(values.max(axis=0) < _CERTAIN, body, far)
+    else:
+        result = (values * shaped).sum(axis=0)
+    return result
+
+
+def _visible(detector: Detector) -> tuple[float, float]:
+    """Which share of an image's height and width passes the transform."""
+    size, crop = detector.image_size, detector.crop_size
+    height, width = size if isinstance(size, tuple) else (size, size)
+    return (1.0, 1.0) if crop is None else (crop / height, crop / width)
+
+
+def _resized(values: Array, size: tuple[int, int]) -> Array:
+    """A map at another resolution, where members work at several."""
+    if values.shape == size:
+        return values
+    tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
+    enlarged: Array = torch.nn.functional.interpolate(
+        tensor, size=size, mode="bilinear", antialias=True
+    )[0, 0].numpy()
+    return enlarged
