@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,13 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import anomalist
 from anomalist.benchmark import Run, RunRecord, RunStore, benchmark
 from anomalist.data import Folder, MVTecAD
 from anomalist.detectors import CFA, DFM, GLASS, Detector, Ensemble, PaDiM, PatchCore
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore
 
-TIMES = ["fit_seconds", "calibrate_seconds", "predict_seconds", "images_per_second", "peak_memory_mb"]
+TIMES = [
+    "fit_seconds",
+    "calibrate_seconds",
+    "predict_seconds",
+    "images_per_second",
+    "peak_memory_mb",
+]
 
 
 def small() -> PatchCore:
@@ -122,9 +130,7 @@ def test_an_ensemble_takes_over_members_that_are_fitted(dots: Path, tmp_path: Pa
     alone = Ensemble(members=(small(), cfa), image_size=64, device="cpu").fit(category.train)
     scores = alone.predict(category.test).scores.tolist()
     assert [image["score"] for image in records[2].images] == scores
-    assert records[2].fit_seconds >= sum(
-        r.fit_seconds + r.calibrate_seconds for r in records[:2]
-    )
+    assert records[2].fit_seconds >= sum(r.fit_seconds + r.calibrate_seconds for r in records[:2])
     assert all(image["disagreement"] >= 0 for image in records[2].images)
     with np.load(tmp_path / "pictures" / "patchcore+cfa" / "dot.npz") as pictures:
         assert pictures["maps"].shape == pictures["disagreement"].shape == (6, 64, 64)
@@ -134,6 +140,29 @@ def test_an_ensemble_takes_over_members_that_are_fitted(dots: Path, tmp_path: Pa
     again = Counter()
     benchmark(MVTecAD(dots), [ensemble, small(), cfa], tmp_path, watcher=again)
     assert again.begun == (3, 3)
+
+
+def test_ensembles_that_come_later_take_over_kept_models(dots: Path, tmp_path: Path) -> None:
+    members = (small(), PaDiM(image_size=64, device="cpu"))
+    ensemble = Ensemble(members=members, image_size=64, device="cpu")
+    (once,) = benchmark(MVTecAD(dots), [ensemble], tmp_path / "once")
+    benchmark(MVTecAD(dots), members, tmp_path / "later", keep_models=True)
+    later = Counter()
+    (taken,) = benchmark(
+        MVTecAD(dots), [ensemble], tmp_path / "later", keep_models=True, watcher=later
+    )
+    assert later.fits == set()
+    assert taken.metrics == once.metrics
+    assert taken.images == once.images
+    model = anomalist.load(tmp_path / "later" / "models" / "padim" / "dot_seed0.anomalist")
+    assert model.calibration_ is not None
+    other = Counter()
+    changed = dataclasses.replace(
+        ensemble, members=(members[0], PaDiM(image_size=64, dimensions=9))
+    )
+    benchmark(MVTecAD(dots), [changed], tmp_path / "later", keep_models=True, watcher=other)
+    assert other.done == [("dot", 0)]
+    assert other.begun == (1, 0)
 
 
 def test_one_training_image_gives_no_threshold(dots: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Plans of detectors x categories x seeds, run resumably, with a record of every run."""
 
+from anomalist.benchmark.published import Published, published
 from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
 from anomalist.benchmark.runner import Run, Watcher, benchmark, plan
 
 __all__ = [
+    "Published",
     "Run",
     "RunRecord",
     "RunStore",
@@ -11,5 +13,6 @@ __all__ = [
     "benchmark",
     "config_hash",
     "plan",
+    "published",
     "results_frame",
 ]

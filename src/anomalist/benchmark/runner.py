@@ -19,6 +19,7 @@ from anomalist.benchmark.measurement import (
     curves,
     image_rows,
 )
+from anomalist.benchmark.models import Fitted, ModelStore
 from anomalist.benchmark.pictures import write_maps, write_photographs
 from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
 from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
@@ -90,6 +91,7 @@ def benchmark(
     alpha: float = 0.05,
     calibrate: bool = True,
     oracle: bool = False,
+    keep_models: bool = False,
     store: FeatureStore | None = None,
     watcher: Watcher | None = None,
     command: str | None = None,
@@ -122,6 +124,9 @@ def benchmark(
         Measure detectors that are trained after every epoch on the test set too, and report beside
         the result, as ``oracle_...``, what the best epoch would have given: the published numbers
         of some methods are such.
+    keep_models : bool
+        Whether to keep fitted detectors in ``out/models``, with what they gave to good images that
+        they hadn't seen. Ensembles that a later call adds take them over instead of fitting again.
     store : FeatureStore, optional
         Keeps feature maps, so that each image passes a backbone once for all detectors and seeds;
         one in memory by default. Times count what a run took from it at what it cost to make.
@@ -175,7 +180,8 @@ def benchmark(
     to_do = [run for run in runs if known[id(run)] is None]
     for backbone in shared_backbones([part for run in to_do for part in run.detector.parts()]):
         store.adopt(backbone)
-    workshop = _Workshop(to_do, store, oracle, calibrate, watcher)
+    models = ModelStore(out, data) if keep_models else None
+    workshop = _Workshop(to_do, store, models, oracle, calibrate, watcher)
     records = []
     for run in runs:
         record = known[id(run)]
@@ -236,22 +242,10 @@ def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -
 
 
 @dataclass
-class _Fitted:
-    """A fitted detector, how it scores good images that it hadn't seen, and what that cost."""
-
-    detector: Detector
-    held_out: Predictions | None
-    fit_seconds: float
-    calibrate_seconds: float
-    peak_memory_mb: float
-    epochs: list[dict[str, float | None]]
-
-
-@dataclass
 class _Done:
     """A run that is done."""
 
-    fitted: _Fitted
+    fitted: Fitted
     predictions: Predictions
     predict_seconds: float
     peak_memory_mb: float
@@ -264,16 +258,18 @@ class _Workshop:
         self,
         runs: Sequence[Run],
         store: FeatureStore,
+        models: ModelStore | None,
         oracle: bool,
         calibrate: bool,
         watcher: Watcher | None,
     ) -> None:
+        self._models = models
         self._store, self._oracle, self._calibrate = store, oracle, calibrate
         self._watcher = watcher
         self._uses = Counter(
             _identity(part, run.category) for run in runs for part in run.detector.parts()
         )
-        self._kept: dict[tuple[str, str, int], _Fitted] = {}
+        self._kept: dict[tuple[str, str, int], Fitted] = {}
 
     def run(self, run: Run, category: Category, base: Path) -> _Done:
         """Fit or take over, calibrate, and predict the test images."""
@@ -289,7 +285,7 @@ class _Workshop:
         seconds = clock.seconds()
         return _Done(fitted, predictions, seconds, max(peak_memory_mb(), fitted.peak_memory_mb))
 
-    def _assembled(self, detector: Ensemble, run: Run, category: Category, base: Path) -> _Fitted:
+    def _assembled(self, detector: Ensemble, run: Run, category: Category, base: Path) -> Fitted:
         members = [
             self._fitted(part, run, category, Path(f"{base}.member{i}"), calibrate=True)
             for i, part in enumerate(detector.parts())
@@ -302,15 +298,19 @@ class _Workshop:
         detector.assemble([m.detector for m in members], held_out)
         fit_seconds = sum(m.fit_seconds + m.calibrate_seconds for m in members)
         peak = max(peak_memory_mb(), *(m.peak_memory_mb for m in members))
-        return _Fitted(detector, None, fit_seconds, clock.seconds(), peak, [])
+        return Fitted(detector, None, fit_seconds, clock.seconds(), peak, [])
 
     def _fitted(
         self, detector: Detector, run: Run, category: Category, base: Path, calibrate: bool
-    ) -> _Fitted:
+    ) -> Fitted:
         """Fit and calibrate, or take over what was; keep it where it will be asked for again."""
         key = _identity(detector, run.category)
         self._uses[key] -= 1
-        fitted = self._kept.pop(key, None) or self._fit(detector, run, category, base)
+        fitted = self._kept.pop(key, None)
+        if fitted is None and self._models is not None:
+            fitted = self._models.find(detector, run.category, category.train)
+        if fitted is None:
+            fitted = self._fit(detector, run, category, base)
         if calibrate and fitted.held_out is None and len(category.train) > 1:
             reset_peak_memory()
             clock = _Clock(self._store)
@@ -324,11 +324,13 @@ class _Workshop:
             fitted.detector.calibration_ = Calibration.of(fitted.held_out, method=method)
             fitted.calibrate_seconds = clock.seconds()
             fitted.peak_memory_mb = max(fitted.peak_memory_mb, peak_memory_mb())
+            if self._models is not None:
+                self._models.keep(fitted, run.category)
         if self._uses[key]:
             self._kept[key] = fitted
         return fitted
 
-    def _fit(self, detector: Detector, run: Run, category: Category, base: Path) -> _Fitted:
+    def _fit(self, detector: Detector, run: Run, category: Category, base: Path) -> Fitted:
         reset_peak_memory()
         training = Training(checkpoint=f"{base}.training")
         curve = _TestCurve(detector, category, self._store, training, Path(f"{base}.epochs"))
@@ -344,7 +346,7 @@ class _Workshop:
             training=training,
         )
         seconds = clock.seconds() - curve.seconds + training.resumed_seconds
-        return _Fitted(detector, None, seconds, 0.0, peak_memory_mb(), curve.epochs)
+        return Fitted(detector, None, seconds, 0.0, peak_memory_mb(), curve.epochs)
 
     def _stage(self, run: Run, name: str) -> Progress | None:
         if (watcher := self._watcher) is None:

@@ -47,6 +47,11 @@ def parser() -> ArgumentParser:
         help="report beside the result what the best epoch on the test set would have given",
     )
     arguments.add_argument(
+        "--keep_models",
+        action="store_true",
+        help="keep fitted detectors in OUT/models, so that ensembles can be added later",
+    )
+    arguments.add_argument(
         "--tensorboard",
         type=str,
         default=None,
@@ -72,6 +77,7 @@ def run(arguments: Namespace) -> None:
             alpha=arguments.alpha,
             calibrate=arguments.calibrate,
             oracle=arguments.oracle,
+            keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
             watcher=progress,
             command=arguments.command_line,

@@ -75,12 +75,12 @@ def add_detector_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--config", action="config", help="YAML file whose keys are these flags")
     shared = {f.name for f in dataclasses.fields(Detector)}
-    _add_fields(parser, Detector, "")
+    add_fields(parser, Detector, "")
     for name, detector in DETECTORS.items():
-        _add_fields(parser, detector, f"{name}.", brief=shared)
+        add_fields(parser, detector, f"{name}.", brief=shared)
 
 
-def _add_fields(
+def add_fields(
     parser: ArgumentParser,
     detector: type[Any],
     prefix: str,

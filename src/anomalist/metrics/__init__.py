@@ -10,20 +10,30 @@ from anomalist.metrics.classification import (
     pr_curve,
     roc_curve,
 )
+from anomalist.metrics.comparison import (
+    Comparison,
+    delong_test,
+    mean_difference,
+    paired_bootstrap,
+)
 from anomalist.metrics.evaluation import CALIBRATED_NAMES, METRIC_NAMES, Metrics, evaluate
 from anomalist.metrics.pro import pro, pro_curve
 
 __all__ = [
     "CALIBRATED_NAMES",
     "METRIC_NAMES",
+    "Comparison",
     "Metrics",
     "auroc",
     "average_precision",
     "best_f1",
     "bootstrap_interval",
+    "delong_test",
     "evaluate",
     "f1_at",
     "false_alarm_rate",
+    "mean_difference",
+    "paired_bootstrap",
     "pr_curve",
     "pro",
     "pro_curve",

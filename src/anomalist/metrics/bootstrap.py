@@ -122,7 +122,7 @@ def bootstrap(
     n_negative = labels.shape[1] - n_positive
     # The first row is the data itself, which tells what the binning costs.
     itself = np.ones((1, len(scores)), np.int64)
-    draws = np.concatenate([itself, _draw(n_positive[:, 0] > 0, n_bootstrap, seed)])
+    draws = np.concatenate([itself, draw_resamples(n_positive[:, 0] > 0, n_bootstrap, seed)])
     batches = []
     for start in range(0, len(draws), BATCH):
         times = draws[start : start + BATCH].astype(np.float64)
@@ -148,7 +148,9 @@ def bootstrap(
     return ends
 
 
-def _draw(anomalous: npt.NDArray[np.bool_], n_bootstrap: int, seed: int) -> npt.NDArray[np.int64]:
+def draw_resamples(
+    anomalous: npt.NDArray[np.bool_], n_bootstrap: int, seed: int
+) -> npt.NDArray[np.int64]:
     """How often each resample holds each image, of shape (n_bootstrap, N)."""
     rng = np.random.default_rng(seed)
     draws = np.zeros((n_bootstrap, len(anomalous)), np.int64)

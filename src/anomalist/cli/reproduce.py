@@ -1,0 +1,168 @@
+"""``anomalist reproduce DATA``: published numbers of MVTec AD beside ours, run by run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.table import Table
+
+from anomalist.benchmark import benchmark
+from anomalist.benchmark.published import published
+from anomalist.benchmark.reproduction import (
+    ORIGINAL,
+    UNTRAINED,
+    Row,
+    Target,
+    compare,
+    plan_reproduction,
+    reproduction_table,
+    sources,
+    write_reproduction,
+)
+from anomalist.cli.options import CommaList, add_fields, command_parser, parameter_docs
+from anomalist.cli.progress import BenchmarkProgress, console
+from anomalist.data import open_dataset
+from anomalist.detectors import DETECTORS, Detector
+from anomalist.features import FeatureStore
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument("data", type=str, help="folder of MVTec AD, or of some categories of it")
+    arguments.add_argument(
+        "--categories",
+        type=CommaList(),
+        default=None,
+        help="which, by commas (default: those there; means are compared where all 15 are)",
+    )
+    arguments.add_argument(
+        "--detectors",
+        type=CommaList(),
+        default=UNTRAINED,
+        help=f"which, by commas (default: those that need no training, {', '.join(UNTRAINED)};"
+        " cfa and glass run when named, glass under its published settings for days without a GPU)",
+    )
+    arguments.add_argument(
+        "--backbone",
+        type=CommaList(),
+        default=None,
+        help="which, by commas (default: those published; a detector without the weights of any"
+        " runs with the one installed with anomalist, beside numbers of others)",
+    )
+    arguments.add_argument(
+        "--weights",
+        type=str,
+        default=None,
+        help="a local file of the weights of the one --backbone",
+    )
+    arguments.add_argument(
+        "--settings",
+        type=CommaList(),
+        default=None,
+        help="which published runs, by commas (default: all that the weights at hand allow)",
+    )
+    arguments.add_argument(
+        "--seeds", type=CommaList(int), default=(0,), help="seeds, separated by commas"
+    )
+    arguments.add_argument(
+        "--oracle",
+        action="store_true",
+        help="measure every epoch on the test set, for published numbers that are of the best one",
+    )
+    arguments.add_argument("--out", type=str, default="reproduction", help="the results folder")
+    texts = parameter_docs(Detector)
+    for name, kind in (("device", str), ("batch_size", int)):
+        arguments.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=texts[name])
+    arguments.add_class_arguments(FeatureStore, "store")
+    for name in dict.fromkeys(number.detector for number in published()):
+        add_fields(arguments, DETECTORS[name], f"{name}.")
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    dataset = open_dataset(arguments.data)
+    categories = arguments.categories or dataset.categories
+    for name in arguments.categories or ():
+        dataset.category(name)
+    shared = {n: arguments[n] for n in ("device", "batch_size") if n in arguments}
+    overrides = {}
+    for name in arguments.detectors:
+        own = arguments.get(name)
+        overrides[name] = {**shared, **(vars(own) if own is not None else {})}
+    console.print(
+        "looking for the weights of published backbones (without a network, HF_HUB_OFFLINE=1 in the"
+        " environment saves the wait)"
+    )
+    targets, left_out = plan_reproduction(
+        arguments.detectors,
+        categories,
+        backbones=arguments.backbone,
+        weights=arguments.weights,
+        settings=arguments.settings,
+        overrides=overrides,
+    )
+    out = Path(arguments.out)
+    store = FeatureStore(**arguments.store)
+    rows: list[Row] = []
+    for folder, together in _by_folder(targets).items():
+        with BenchmarkProgress() as progress:
+            records = benchmark(
+                dataset,
+                [target.detector for target in together],
+                out / folder,
+                categories=[name for name in categories if name in ORIGINAL],
+                seeds=arguments.seeds,
+                calibrate=False,
+                oracle=arguments.oracle,
+                store=store,
+                watcher=progress,
+                command=arguments.command_line,
+            )
+        for target in together:
+            rows += compare(target, records, dataset)
+    write_reproduction(rows, left_out, out)
+    _show(rows, left_out, out)
+
+
+def _by_folder(targets: list[Target]) -> dict[str, list[Target]]:
+    """Targets that share a results folder, and with it one pass through the backbone."""
+    folders: dict[str, list[Target]] = {}
+    for target in targets:
+        folders.setdefault(target.folder, []).append(target)
+    return folders
+
+
+def _show(rows: list[Row], left_out: list[str], out: Path) -> None:
+    screen = Console(highlight=False)
+    screen.width = max(screen.width, 170) if not screen.is_terminal else screen.width
+
+    def say(text: str) -> None:
+        screen.print(text, soft_wrap=True, markup=False)
+
+    if rows:
+        frame, notes = reproduction_table(rows)
+        table = Table()
+        for column in frame.columns:
+            named = column in ("published run", "backbone", "category", "metric")
+            table.add_column(column, justify="left" if named else "right")
+        previous = None
+        for values in frame.itertuples(index=False):
+            if previous not in (None, values[0]):
+                table.add_section()
+            previous = values[0]
+            table.add_row(*(value.replace("[", r"\[") for value in values))
+        screen.print(table)
+        say(
+            "percent; intervals are over test images, from the lowest to the highest of the seeds;"
+            " one without width, where ours makes no error, says nothing"
+        )
+        for text in (*notes, "published runs:", *(f"  {source}" for source in sources(rows))):
+            say(text)
+    for text in ("not compared:", *(f"  {reason}" for reason in left_out)) if left_out else ():
+        say(text)
+    say(f"results: {out.resolve()} (reproduction.md, .csv; the runs in a folder each)")
