@@ -34,6 +34,7 @@ def test_what_fits_is_the_exact_traversal(points: npt.NDArray[np.float32]) -> No
     start = int(np.random.default_rng(4).integers(len(points)))
     picks, expected = greedy_coreset_with_radius(points, 100, start=start)
     assert np.array_equal(coreset, points[picks])
+    assert np.array_equal(arrivals, picks)
     assert radius == expected == pytest.approx(covering_radius(points, coreset), rel=1e-6)
 
 
@@ -41,7 +42,8 @@ def test_what_fits_is_the_exact_traversal(points: npt.NDArray[np.float32]) -> No
 def test_beyond_the_ceiling_the_bound_holds(points: npt.NDArray[np.float32], chunk: int) -> None:
     stream = StreamingCoreset(300, len(points), memory_limit_mb=0.2, seed=1)
     fill(stream, points, chunk)
-    coreset, _, bound = stream.finish()
+    coreset, arrivals, bound = stream.finish()
+    assert np.array_equal(coreset, points[arrivals])
     assert stream._rows.nbytes <= 0.2 * 2**20
     assert coreset.shape == (300, 24)
     among = {row.tobytes() for row in points}

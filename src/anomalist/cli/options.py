@@ -86,6 +86,7 @@ def add_fields(
     prefix: str,
     brief: Collection[str] = (),
 ) -> None:
+    """Add a flag for every hyperparameter of a detector; ``brief`` ones refer to the shared."""
     hints = typing.get_type_hints(detector)
     texts = parameter_docs(detector)
     group = parser.add_argument_group(

@@ -21,7 +21,7 @@ from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.predictions import Predictions
 
-Combination = Literal["mean", "max", "fisher", "cauchy"]
+Combination = Literal["fisher", "cauchy", "mean", "max"]
 Array = npt.NDArray[Any]
 
 # Beyond this surprise, the tangent of Cauchy's combination is 1 / (pi p) to the last digit.
@@ -33,8 +33,8 @@ class Ensemble(Detector):
     """Several detectors, brought to one scale by good images alone, and combined.
 
     Every member is fitted to the good images and scores each of them as if it hadn't seen it
-    (:meth:`Detector.score_held_out`). Mean and spread of those scores, and of the map values, are
-    the member's scale; no test image and no defect has a part in it. Where members disagree, the
+    (:meth:`Detector.score_held_out`). How those scores, and the map values, are distributed is the
+    member's scale; no test image and no defect has a part in it. Where members disagree, the
     ensemble is unsure: predictions carry the members' standard deviation.
 
     Parameters
@@ -44,9 +44,9 @@ class Ensemble(Detector):
         device; detectors, as they are; or dictionaries with the key ``detector`` and
         hyperparameters. A name that comes twice gets another seed each time.
     combine : str
-        ``mean`` or ``max`` of the members' scores in standard deviations above the mean good one;
         ``fisher`` (the mean surprise) or ``cauchy`` (led by the most surprised) of the p-values
-        that :meth:`~anomalist.calibration.Calibration.surprise` extrapolates.
+        that :meth:`~anomalist.calibration.Calibration.surprise` extrapolates; ``mean`` or ``max``
+        of the members' scores in standard deviations above the mean good one.
     member_weights : tuple of float, optional
         Weight of each member, positive, in the order of members; all alike by default. A maximum
         multiplies by them.
@@ -71,7 +71,7 @@ class Ensemble(Detector):
     fitted: ClassVar[tuple[str, ...]] = ()
 
     members: tuple[str | Detector | dict[str, Any], ...] = ("patchcore", "padim")
-    combine: Combination = "mean"
+    combine: Combination = "fisher"
     member_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -198,7 +198,7 @@ class Ensemble(Detector):
                 method = member.held_out_method if len(good) > 1 else alone
                 member.calibration_ = Calibration.of(good, method=method)
         self.backbone_ = self.members_[0].backbone_
-        self._held_out: Predictions | None = self._combined(held_out)
+        self._held_out: Predictions | None = self.merge(held_out)
         self.calibration_ = None
         if len(self._held_out) > 1:
             self.calibration_ = Calibration.of(self._held_out, method=self.held_out_method)
@@ -217,7 +217,7 @@ class Ensemble(Detector):
         kept = self._held_out
         if kept is not None and list(kept.paths) == list(images.paths):
             return kept
-        return self._combined(
+        return self.merge(
             [m.score_held_out(images, store=store, progress=progress) for m in self.members_]
         )
 
@@ -243,12 +243,24 @@ class Ensemble(Detector):
             raise DataError(f"{images.name or 'the image set'} has no image to score")
         store = FeatureStore() if store is None else store
         made = [m.predict(images, store=store, progress=progress) for m in self.members_]
-        return self._combined(made, load_masks(images, self.transform))
+        return self.merge(made, load_masks(images, self.transform))
 
-    def _combined(
+    def merge(
         self, made: Sequence[Predictions], masks: npt.NDArray[np.bool_] | None = None
     ) -> Predictions:
-        """One prediction of the members', each brought to its own scale."""
+        """Combine what the members gave to the same images, each on its own scale.
+
+        Parameters
+        ----------
+        made : sequence of Predictions
+            Of the members, in their order.
+        masks : bool array of shape (N, H, W), optional
+            True masks at the ensemble's resolution, for the result to carry.
+
+        Returns
+        -------
+        Predictions
+        """
         size = self.transform.output_size
         first = made[0]
         weights = np.asarray(self.member_weights or np.ones(len(made)), np.float64)

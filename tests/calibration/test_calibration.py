@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import anomalist
+from anomalist.calibration import Calibration, pixel_threshold, threshold
+from anomalist.data import MVTecAD
+from anomalist.detectors import PatchCore
+from anomalist.errors import DataError, ModelFileError, ParameterError
+from anomalist.predictions import Predictions
+from tests.reference import ensemble as reference
+
+
+def predictions(scores: np.ndarray, maps: np.ndarray | None = None) -> Predictions:
+    maps = np.zeros((len(scores), 2, 2), np.float32) if maps is None else maps
+    return Predictions([f"{i}.png" for i in range(len(scores))], scores, maps)
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    rng = np.random.default_rng(0)
+    maps = rng.exponential(size=(50, 20, 20)).astype(np.float32)
+    return Calibration.of(predictions(rng.normal(size=50), maps), method="in a test")
+
+
+def test_thresholds_are_the_conformal_ones() -> None:
+    rng = np.random.default_rng(1)
+    scores, maps = rng.normal(size=40), rng.normal(size=(40, 5, 7))
+    made = Calibration.of(predictions(scores, maps), method="in a test")
+    assert made.threshold(0.1) == pytest.approx(threshold(scores, 0.1), rel=1e-6)
+    assert made.pixel_threshold(0.1) == pytest.approx(pixel_threshold(maps, 0.1), rel=1e-6)
+    low, high = made.pixel_range(0.1)
+    assert low == pytest.approx(np.median(maps), abs=0.02)
+    assert high == made.pixel_threshold(0.1)
+    few = Calibration.of(predictions(scores[:5], maps[:5]), method="in a test")
+    assert few.pixel_range(0.1)[1] == pytest.approx(maps[:5].max(), rel=1e-6)
+
+
+def test_a_scale_is_there_even_where_all_is_alike() -> None:
+    flat = Calibration.of(predictions(np.zeros(3)), method="in a test")
+    assert flat.pixel_range() == (0.0, 1.0)
+    assert flat.standardised([0.0, 2.0]).tolist() == [0.0, 2.0]
+    assert np.isfinite(flat.surprise([0.0, 2.0])).all()
+    assert np.isfinite(flat.surprise_maps(np.array([[0.0, 2.0]]))).all()
+
+
+good_scores = arrays.arrays(np.float64, st.integers(1, 40), elements=st.integers(-9, 9))
+
+
+@given(good_scores, st.floats(-30, 30))
+def test_surprise_is_that_of_the_definition(scores: np.ndarray, value: float) -> None:
+    made = Calibration.of(predictions(scores), method="in a test")
+    if len(set(scores.tolist())) == len(scores):
+        expected = reference.surprise(value, scores.tolist())
+        assert float(made.surprise(value)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert made.surprise(value + 1) >= made.surprise(value)
+    expected = reference.standardised(value, scores.tolist())
+    assert float(made.standardised(value)) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_surprise_of_pixels_is_the_logarithm_of_their_share(calibration: Calibration) -> None:
+    # Of exponential values it is the value itself, also beyond the highest seen.
+    values = np.array([[0.5, 1.0, 3.0, 6.0, 12.0]])
+    np.testing.assert_allclose(calibration.surprise_maps(values), values, rtol=0.25)
+    assert (np.diff(calibration.surprise_maps(np.linspace(0, 30, 200))) >= 0).all()
+
+
+def test_state_goes_round(calibration: Calibration) -> None:
+    again = Calibration.from_state(calibration.state())
+    assert again.method == "in a test"
+    assert again.threshold(0.1) == calibration.threshold(0.1)
+    x = np.linspace(-3, 9, 50)
+    assert np.array_equal(again.surprise(x), calibration.surprise(x))
+    assert np.array_equal(again.surprise_maps(x), calibration.surprise_maps(x))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scores": np.zeros((2, 2))},
+        {"scores": np.zeros(0)},
+        {"scores": np.full(50, np.nan)},
+        {"maxima": np.zeros(49)},
+        {"pixel_values": np.zeros(5)},
+        {"pixel_mean": float("inf")},
+        {"pixel_excess": "x"},
+    ],
+)
+def test_damaged_states_are_refused(calibration: Calibration, change: dict[str, object]) -> None:
+    with pytest.raises(ModelFileError, match="calibration is damaged"):
+        Calibration.from_state({**calibration.state(), **change})
+    state = calibration.state()
+    del state["maxima"]
+    with pytest.raises(ModelFileError, match="maxima"):
+        Calibration.from_state(state)
+
+
+def test_only_good_images_calibrate() -> None:
+    bad = Predictions(["a.png"], np.zeros(1), np.zeros((1, 2, 2)), labels=np.array([True]))
+    with pytest.raises(DataError, match=r"a\.png is labelled anomalous"):
+        Calibration.of(bad, method="in a test")
+    with pytest.raises(DataError, match="at least one"):
+        Calibration.of(predictions(np.zeros(0)), method="in a test")
+
+
+def test_a_detector_is_calibrated_by_images_that_it_saw_or_by_others(
+    dots: Path, tmp_path: Path
+) -> None:
+    category = MVTecAD(dots).category("dot")
+    detector = PatchCore(image_size=64, device="cpu")
+    with pytest.raises(ParameterError, match="isn't fitted"):
+        detector.calibrate(category.train)
+    detector.fit(category.train)
+    assert detector.calibration_ is None
+    held_out = detector.calibrate(category.train).calibration_
+    assert held_out is not None
+    assert (held_out.scores > detector.predict(category.train).scores).all()
+    others = category.test[:3]
+    split = detector.calibrate(others, seen=False).calibration_
+    assert split is not None
+    assert np.array_equal(split.scores, detector.predict(others).scores)
+    detector.save(tmp_path / "part.anomalist")
+    loaded = anomalist.load(tmp_path / "part.anomalist").calibration_
+    assert loaded is not None
+    assert loaded.state().keys() == split.state().keys()
+    assert loaded.threshold(0.3) == split.threshold(0.3)
+    with pytest.raises(DataError, match="labelled anomalous"):
+        detector.calibrate(category.test)
+    with pytest.raises(DataError, match="at least 2 good images"):
+        detector.fit(category.train[:1]).calibrate(category.train[:1])
+
+
+def test_patchcore_ignores_the_patches_of_an_images_own_group(dots: Path) -> None:
+    train = MVTecAD(dots).category("dot").train
+    detector = PatchCore(image_size=64, device="cpu", num_neighbors=1).fit(train)
+    patches = 8 * 8
+    assert sorted(set(detector.bank_images_.tolist())) == list(range(6))
+    assert len(detector.bank_) == int(6 * patches * 0.1)
+    got = detector.score_held_out(train)  # six images, a group each
+    for i in range(6):
+        alone = PatchCore(image_size=64, device="cpu", num_neighbors=1).fit(train)
+        alone.bank_ = detector.bank_[detector.bank_images_ != i]
+        alone._restore()
+        expected = alone.predict(train[i : i + 1])
+        np.testing.assert_allclose(got.scores[i], expected.scores[0], rtol=1e-5)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import anomalist
+from anomalist.data import Category, MVTecAD
+from anomalist.detectors import DFM, Ensemble, PaDiM, PatchCore
+from anomalist.detectors.ensemble import combined
+from anomalist.errors import ParameterError
+from tests.reference import ensemble as reference
+
+
+@pytest.fixture
+def category(dots: Path) -> Category:
+    return MVTecAD(dots).category("dot")
+
+
+def small(**changes: Any) -> Ensemble:
+    settings: dict[str, Any] = {"image_size": 64, "device": "cpu"}
+    return Ensemble(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "fisher", "cauchy"])
+def test_scores_are_the_members_on_the_scale_of_held_out_good_images(
+    how: str, category: Category
+) -> None:
+    members = [PatchCore(image_size=64, device="cpu"), PaDiM(image_size=64, device="cpu")]
+    got = small(members=("patchcore", "padim"), combine=how).fit(category.train)
+    predictions = got.predict(category.test)
+    held_out, scores = [], []
+    for member in members:
+        member.fit(category.train)
+        held_out.append(member.score_held_out(category.train).scores.tolist())
+        scores.append(member.predict(category.test).scores.tolist())
+    scale = reference.standardised if how in ("mean", "max") else reference.surprise
+    for i, score in enumerate(predictions.scores):
+        values = [scale(s[i], good) for s, good in zip(scores, held_out, strict=True)]
+        if how == "cauchy" and max(values) < 18:
+            expected = reference.cauchy(values, [0.5, 0.5])
+        elif how == "cauchy":
+            expected = np.logaddexp(*values) - math.log(2)
+        else:
+            expected = max(values) if how == "max" else sum(values) / 2
+        assert score == pytest.approx(expected, rel=1e-4)
+        assert predictions.disagreement is not None
+        assert predictions.disagreement[i] == pytest.approx(np.std(values), rel=1e-4, abs=1e-6)
+
+
+def test_a_single_member_ranks_as_it_does_alone(category: Category) -> None:
+    alone = PatchCore(image_size=64, device="cpu").fit(category.train).predict(category.test)
+    got = small(members=("patchcore",)).fit(category.train).predict(category.test)
+    above = alone.scores > np.median(alone.scores)
+    assert np.array_equal(np.argsort(alone.scores[above]), np.argsort(got.scores[above]))
+    assert got.disagreement_maps is not None
+    assert not got.disagreement_maps.any()
+
+
+def test_no_test_image_has_a_part_in_the_scale(category: Category) -> None:
+    detector = small().fit(category.train)
+    together = detector.predict(category.test)
+    alone = [detector.predict(category.test[i : i + 1]).scores[0] for i in range(6)]
+    np.testing.assert_allclose(alone, together.scores, rtol=1e-4)
+
+
+surprises = st.lists(st.floats(0, 17), min_size=1, max_size=5)
+
+
+@given(surprises)
+def test_cauchys_combination_is_that_of_the_paper(values: list[float]) -> None:
+    weights = np.full(len(values), 1 / len(values))
+    got = float(combined(np.array(values), weights, "cauchy"))
+    assert got == pytest.approx(reference.cauchy(values, weights), rel=1e-6, abs=1e-9)
+
+
+@given(surprises, st.floats(0.1, 900), st.sampled_from(["mean", "max", "fisher", "cauchy"]))
+def test_more_surprise_of_one_never_lowers_the_whole(
+    values: list[float], more: float, how: Any
+) -> None:
+    weights = np.full(len(values), 1 / len(values))
+    before = combined(np.array(values), weights, how)
+    values[0] += more
+    after = combined(np.array(values), weights, how)
+    assert np.isfinite(after)
+    assert after >= before - 1e-6
+
+
+def test_weights_count(category: Category) -> None:
+    even = small(combine="mean").fit(category.train)
+    held_out = [m.score_held_out(category.train) for m in even.members_]
+    made = [m.predict(category.test) for m in even.members_]
+    heavy = small(combine="mean", member_weights=(3.0, 1.0)).assemble(even.members_, held_out)
+    scaled = [
+        m.calibration_.standardised(p.scores) for m, p in zip(even.members_, made, strict=True)
+    ]
+    expected = 0.75 * scaled[0] + 0.25 * scaled[1]
+    np.testing.assert_allclose(heavy.predict(category.test).scores, expected, rtol=1e-4)
+
+
+def test_members_are_names_detectors_or_dictionaries() -> None:
+    instance = DFM(image_size=64, pca_level=0.9)
+    ensemble = small(
+        members=("patchcore", {"detector": "patchcore", "coreset_ratio": 0.5}, instance), seed=4
+    )
+    first, second, third = ensemble.parts()
+    assert isinstance(first, PatchCore)
+    assert (first.image_size, first.seed) == (64, 4)
+    assert isinstance(second, PatchCore)
+    assert (second.coreset_ratio, second.seed) == (0.5, 5)
+    assert isinstance(third, DFM)
+    assert (third.pca_level, third.seed) == (0.9, 4)
+    assert ensemble.label == "patchcore+patchcore+dfm"
+    assert small().label == "ensemble"
+    again = Ensemble(**ensemble.parameters())
+    assert [p.parameters() for p in again.parts()] == [p.parameters() for p in ensemble.parts()]
+
+
+def test_members_of_other_resolutions_and_layers_fit_together(
+    category: Category, tmp_path: Path
+) -> None:
+    members = (
+        PatchCore(image_size=96, device="cpu"),
+        PaDiM(image_size=64, layers=("stride8",), dimensions=None, device="cpu"),
+    )
+    detector = small(members=members).fit(category.train)
+    predictions = detector.predict(category.test)
+    assert predictions.maps.shape == (6, 64, 64)
+    detector.save(tmp_path / "both.anomalist")
+    loaded = anomalist.load(tmp_path / "both.anomalist", device="cpu").predict(category.test)
+    assert np.array_equal(loaded.maps, predictions.maps)
+    assert loaded.disagreement is not None
+
+
+def test_an_ensemble_is_calibrated_when_it_is_fitted(category: Category, tmp_path: Path) -> None:
+    detector = small().fit(category.train)
+    assert detector.calibration_ is not None
+    assert len(detector.calibration_.scores) == 6
+    again = detector.score_held_out(category.train)
+    assert np.array_equal(again.scores, detector.calibration_.scores)
+    detector.save(tmp_path / "both.anomalist")
+    loaded = Ensemble.load(tmp_path / "both.anomalist")
+    assert loaded.calibration_ is not None
+    assert np.array_equal(loaded.calibration_.scores, detector.calibration_.scores)
+    # What it gave to good images isn't in the file, and is made again.
+    np.testing.assert_allclose(
+        loaded.score_held_out(category.train).scores, again.scores, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"members": ()}, "at least one"),
+        ({"members": ("crystal_ball",)}, "no detector 'crystal_ball'"),
+        ({"members": ({"coreset_ratio": 0.1},)}, "no detector None"),
+        ({"members": ({"detector": "dfm", "nonsense": 1},)}, "member dfm: .*nonsense"),
+        ({"members": (Ensemble(),)}, "can't be a member"),
+        ({"combine": "vote"}, "combine must be"),
+        ({"member_weights": (1.0,)}, "2 positive numbers"),
+        ({"member_weights": (1.0, 0.0)}, "2 positive numbers"),
+        ({"members": (PatchCore(image_size=80, crop_size=64),)}, "same part of an image"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        small(**changes)
