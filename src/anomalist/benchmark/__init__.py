@@ -2,7 +2,7 @@
 
 from anomalist.benchmark.published import Published, published
 from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
-from anomalist.benchmark.runner import Run, Watcher, benchmark, plan
+from anomalist.benchmark.runner import Run, Watcher, benchmark, plan, write_results
 
 __all__ = [
     "Published",
@@ -15,4 +15,5 @@ __all__ = [
     "plan",
     "published",
     "results_frame",
+    "write_results",
 ]

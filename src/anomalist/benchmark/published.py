@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -99,6 +99,30 @@ def published(detector: str | None = None, category: str | None = None) -> list[
         for number in _read()
         if detector in (None, number.detector) and category in (None, number.category)
     ]
+
+
+def published_beside(detectors: Collection[str], categories: Collection[str]) -> list[Published]:
+    """Return the published numbers that results can be set beside.
+
+    Parameters
+    ----------
+    detectors : collection of str
+        Those of the results.
+    categories : collection of str
+        Those of the results. Means are over 15 categories, and come only with all of them.
+
+    Returns
+    -------
+    list of Published
+
+    Examples
+    --------
+    >>> {number.category for number in published_beside(["padim"], ["bottle", "my_part"])}
+    {'bottle'}
+    """
+    everything = {number.category for number in _read()} - {MEAN}
+    wanted = {*categories, *([MEAN] if everything <= set(categories) else [])}
+    return [n for n in _read() if n.detector in detectors and n.category in wanted]
 
 
 @lru_cache

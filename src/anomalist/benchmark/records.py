@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ class RunStore:
         return sorted(found, key=lambda r: (r.detector, r.category, r.seed))
 
 
-def results_frame(records: list[RunRecord]) -> pd.DataFrame:
+def results_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Return the table of ``results.csv``: one row a detector, category and seed."""
     return pd.DataFrame([record.row() for record in records])
 

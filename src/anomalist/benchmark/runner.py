@@ -21,6 +21,7 @@ from anomalist.benchmark.measurement import (
 )
 from anomalist.benchmark.models import Fitted, ModelStore
 from anomalist.benchmark.pictures import write_maps, write_photographs
+from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
 from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
 from anomalist.calibration import Calibration, fewest_images
@@ -32,7 +33,7 @@ from anomalist.features import Backbone, FeatureStore, Progress
 from anomalist.files import atomic_path, write_text
 from anomalist.metrics import evaluate
 from anomalist.predictions import Predictions
-from anomalist.report import heatmap_sheet, write_tables
+from anomalist.report import heatmap_sheet, write_report, write_tables
 
 
 class Watcher(Protocol):
@@ -194,7 +195,7 @@ def benchmark(
                 config_hash=configs[label],
                 data_hash=data[run.category],
             )
-            if seed == seeds[0]:
+            if seed == min(seeds):
                 _draw(done, run, category, alpha, Path(out))
             run_store.write(record)
             for leftover in base.parent.glob(f"{glob.escape(base.name)}.*"):
@@ -203,8 +204,31 @@ def benchmark(
             if watcher is not None:
                 watcher.end(record)
         records.append(record)
-    write_tables(results_frame(run_store.records()), out)
+    write_results(run_store.records(), out)
     return records
+
+
+def write_results(
+    records: Sequence[RunRecord], out: str | Path, *, max_megabytes: float = 25.0
+) -> None:
+    """Write all tables of a results folder, and ``report.html``.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        All that the folder holds.
+    out : str or Path
+        The results folder.
+    max_megabytes : float
+        Size that the report stays below, by showing fewer images.
+    """
+    write_tables(results_frame(records), out)
+    beside = published_beside({r.detector for r in records}, {r.category for r in records})
+    numbers = [
+        {**vars(n), "note": f"{n.protocol}; chosen with the test set: {n.selection}"}
+        for n in beside
+    ]
+    write_report(records, out, published=numbers, max_megabytes=max_megabytes)
 
 
 def shared_backbones(detectors: Sequence[Detector]) -> list[Backbone]:

@@ -15,10 +15,10 @@ from anomalist.cli.options import one_line
 from anomalist.errors import AnomalistError
 
 COMMANDS = {
-    "demo": "make the sample set, run every detector on it, print the table",
+    "demo": "make the sample set, run every detector and an ensemble on it, write the report",
     "benchmark": "run detectors x categories x seeds on a data set, resumably",
     "reproduce": "hold published numbers of MVTec AD against runs of our own",
-    "report": "write the tables of a results folder again",
+    "report": "write the tables and report.html of a results folder again",
     "list": "list detectors, backbones, presets and known data sets",
     "synthesize": "draw synthetic defects on good images, to look at them",
     "download": "fetch a public data set, verified and resumable",

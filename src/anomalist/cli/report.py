@@ -1,4 +1,4 @@
-"""``anomalist report OUT``: write the tables of a results folder again from its records."""
+"""``anomalist report OUT``: write the tables and the report of a results folder again."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.benchmark import RunStore, results_frame
+from anomalist.benchmark import RunStore, write_results
 from anomalist.cli.options import command_parser
 from anomalist.cli.table import print_summary
 from anomalist.errors import DataError
-from anomalist.report import write_tables
 
 
 def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
     arguments.add_argument("out", type=str, help="a results folder that benchmark wrote")
+    arguments.add_argument(
+        "--max_megabytes",
+        type=float,
+        default=25.0,
+        help="size that report.html stays below, by showing fewer images",
+    )
     return arguments
 
 
@@ -26,5 +31,5 @@ def run(arguments: Namespace) -> None:
     records = RunStore(out).records()
     if not records:
         raise DataError(f"{out} holds no run records (looked for {out / 'runs'}/*/*.json)")
-    write_tables(results_frame(records), out)
+    write_results(records, out, max_megabytes=arguments.max_megabytes)
     print_summary(records, out)

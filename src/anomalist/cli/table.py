@@ -34,8 +34,8 @@ def print_summary(records: list[RunRecord], out: Path) -> None:
     for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
         console.print(note, soft_wrap=True, markup=False)
     console.print(
-        f"results: {out.resolve()} (results.csv, .parquet, .json, .md, .tex;"
-        " metrics and heatmaps in a folder a detector)",
+        f"report: {out.resolve() / 'report.html'}\nresults: {out.resolve()} (results.csv, .parquet,"
+        " .json, .md, .tex; metrics and heatmaps in a folder a detector)",
         soft_wrap=True,
         markup=False,
     )

@@ -8,6 +8,7 @@ from anomalist.report.figures import (
     synthesis_sheet,
     write_heatmaps,
 )
+from anomalist.report.html import write_report
 from anomalist.report.tables import (
     category_metrics,
     summary,
@@ -27,5 +28,6 @@ __all__ = [
     "to_latex",
     "to_markdown",
     "write_heatmaps",
+    "write_report",
     "write_tables",
 ]
