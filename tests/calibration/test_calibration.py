@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 import anomalist
 from anomalist.calibration import Calibration, pixel_threshold, threshold
 from anomalist.data import MVTecAD
-from anomalist.detectors import PatchCore
+from anomalist.detectors import SPADE, Detector, PaDiM, PatchCore
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.predictions import Predictions
 from tests.reference import ensemble as reference
@@ -149,3 +150,27 @@ def test_patchcore_ignores_the_patches_of_an_images_own_group(dots: Path) -> Non
         alone._restore()
         expected = alone.predict(train[i : i + 1])
         np.testing.assert_allclose(got.scores[i], expected.scores[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("detector", "tolerance"),
+    [
+        (SPADE(image_size=64, device="cpu", k=3), 1e-5),
+        (SPADE(image_size=64, device="cpu", k=50, image_score="map"), 1e-5),
+        (PaDiM(image_size=64, device="cpu", dimensions=3), 1e-3),
+    ],
+    ids=["spade", "spade by map", "padim"],
+)
+def test_leaving_an_image_out_is_fitting_without_it(
+    detector: Detector, tolerance: float, dots: Path
+) -> None:
+    train = MVTecAD(dots).category("dot").train
+    got = detector.fit(train).score_held_out(train)
+    for i in range(len(train)):
+        others = train[[j for j in range(len(train)) if j != i]]
+        alone = dataclasses.replace(detector).fit(others).predict(train[i : i + 1])
+        np.testing.assert_allclose(got.scores[i], alone.scores[0], rtol=tolerance)
+        np.testing.assert_allclose(got.maps[i], alone.maps[0], rtol=tolerance)
+    two = detector.fit(train[:2]).score_held_out(train[:2])
+    alone = dataclasses.replace(detector).fit(train[1:2]).predict(train[:1])
+    np.testing.assert_allclose(two.scores[0], alone.scores[0], rtol=1e-4)

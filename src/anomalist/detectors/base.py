@@ -239,7 +239,8 @@ class Detector(ABC):
         """Score the images that it was fitted to, each as if it hadn't been seen.
 
         Copies fitted on the other folds do it, see
-        :func:`~anomalist.calibration.held_out_scores`, unless the method has a cheaper way. Where
+        :func:`~anomalist.calibration.held_out_scores`, unless the method has a cheaper way, for
+        which images must come in the order in which it was fitted to them. Where
         ``training`` names a checkpoint, those of the folds lie beside it.
 
         Raises
@@ -365,6 +366,16 @@ class Detector(ABC):
             If the detector isn't fitted.
         """
         self._check_fitted()
+        return self._predicted(images, self._score, store, progress)
+
+    def _predicted(
+        self,
+        images: ImageSet,
+        score: Callable[[list[Tensor]], tuple[Tensor, Tensor]],
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """Predictions that this way of scoring a batch of feature maps gives."""
         if len(images) == 0:
             raise DataError(f"{images.name or 'the image set'} has no image to score")
         size = self.transform.output_size
@@ -372,7 +383,7 @@ class Detector(ABC):
         maps = np.empty((len(images), *size), np.float32)
         done = 0
         for features in self._features(images, store, progress):
-            batch_scores, patch_scores = self._score(features)
+            batch_scores, patch_scores = score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
             maps[done:stop] = self._enlarge(patch_scores).cpu().numpy()

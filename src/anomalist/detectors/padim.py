@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +15,11 @@ from scipy.linalg import lapack  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
-from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.data import ImageSet
+from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
 from anomalist.errors import ParameterError
+from anomalist.features import FeatureStore, Progress
+from anomalist.predictions import Predictions
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -103,6 +106,49 @@ class PaDiM(Detector):
         self.means_, self.factors_ = gaussians.finish()
         self._restore()
 
+    def score_held_out(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+        training: Training | None = None,
+    ) -> Predictions:
+        """Score the images that it was fitted to, each by the Gaussians of all others.
+
+        One more fit serves all: taking an image out of a mean and a covariance changes its own
+        Mahalanobis distance in a way that has a closed form (the Sherman-Morrison formula). Where
+        images are fewer than dimensions, folds do it.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than 2 images.
+        """
+        self._check_fitted()
+        n = len(images)
+        if n - 2 < len(self.channels_):
+            # Others then span no space that holds the image: the form divides by next to nothing.
+            return super().score_held_out(images, store=store, progress=progress)
+        # A covariance of one image less is (n - 1) / (n - 2) times this one but for that image, and
+        # so must epsilon be, to be itself again.
+        scaled = replace(self, regularization=self.regularization * (n - 2) / (n - 1))
+        scaled.fit(images, store=store)
+
+        def left_out(features: list[Tensor]) -> tuple[Tensor, Tensor]:
+            squared = scaled._distances(features).square()
+            others = squared * (n - 2) / (n - 1)
+            # What is left of 1 can't be less than nothing but for rounding.
+            share = (1 - others * n / ((n - 1) * (n - 2))).clamp_min(torch.finfo(torch.float32).eps)
+            return self._scores((others / share).sqrt() * n / (n - 1), features)
+
+        return self._predicted(images, left_out, store, progress)
+
+    @property
+    def held_out_method(self) -> str:
+        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
+        return "each scored by the Gaussians of all others, or of other folds where images are few"
+
     def _restore(self) -> None:
         self._means = torch.from_numpy(self.means_).to(self.backbone_.device)
         self._factors = torch.from_numpy(self.factors_).to(self.backbone_.device)
@@ -123,8 +169,13 @@ class PaDiM(Detector):
         return torch.cat(chosen, dim=3).flatten(0, 1)
 
     def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        deviations = self._embed(features) - self._means[:, None]
-        distances = self._whiten(deviations)
+        return self._scores(self._distances(features), features)
+
+    def _distances(self, features: list[Tensor]) -> Tensor:
+        """Mahalanobis distance of each location of each image, (h * w, B)."""
+        return self._whiten(self._embed(features) - self._means[:, None])
+
+    def _scores(self, distances: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         patch_scores = distances.T.reshape(-1, *features[0].shape[-2:])
         return self._enlarge(patch_scores).amax(dim=(1, 2)), patch_scores
 

@@ -11,9 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.data import ImageSet
+from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
 from anomalist.errors import ParameterError
+from anomalist.features import FeatureStore, Progress
 from anomalist.neighbors import Index, nearest_neighbors
+from anomalist.predictions import Predictions
 
 ImageScore = Literal["knn", "map"]
 
@@ -103,9 +106,55 @@ class SPADE(Detector):
     def _restore(self) -> None:
         self._images = Index(torch.from_numpy(self.pooled_).to(self.backbone_.device))
 
+    def score_held_out(
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+        training: Training | None = None,
+    ) -> Predictions:
+        """Score the images that it was fitted to, each by the gallery without itself, in one pass.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than 2 images.
+        """
+        self._check_fitted()
+        if len(images) < 2:
+            return super().score_held_out(images)
+        done = 0
+
+        def left_out(features: list[Tensor]) -> tuple[Tensor, Tensor]:
+            nonlocal done
+            pooled = _pooled(features)
+            k = min(self.k, len(self.pooled_) - 1)
+            distances, nearest = self._images.query(pooled, k + 1)
+            own = torch.arange(done, done + len(pooled), device=nearest.device)
+            done += len(pooled)
+            # Of k + 1 neighbours itself goes, or the last where many are as near as itself.
+            is_own = nearest == own[:, None]
+            is_own[:, -1] |= ~is_own.any(dim=1)
+            others = (len(pooled), k)
+            return self._scored(
+                features, distances[~is_own].reshape(others), nearest[~is_own].reshape(others)
+            )
+
+        return self._predicted(images, left_out, store, progress)
+
+    @property
+    def held_out_method(self) -> str:
+        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
+        return "each scored by the gallery without itself"
+
     def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         k = min(self.k, len(self.pooled_))
-        distances, nearest = self._images.query(_pooled(features), k)
+        return self._scored(features, *self._images.query(_pooled(features), k))
+
+    def _scored(
+        self, features: list[Tensor], distances: Tensor, nearest: Tensor
+    ) -> tuple[Tensor, Tensor]:
         levels, stop = [], 0
         for level in features[:-1]:
             batch, _, height, width = level.shape
