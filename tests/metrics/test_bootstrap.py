@@ -150,3 +150,23 @@ def test_senseless_arguments_are_refused() -> None:
         bootstrap_interval("AUROC", scores.reshape(30, 2), labels.reshape(30, 2))
     with pytest.raises(DataError, match="all 60 labels are negative"):
         bootstrap_interval("AUROC", scores, np.zeros(60))
+
+
+def test_the_interval_of_decisions_covers_the_truth() -> None:
+    from anomalist.metrics import f1_interval
+
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) < 30
+    rate = np.where(truth, 0.8, 0.2)
+    f1_of_all = 2 * 0.8 * 30 / (30 + 0.8 * 30 + 0.2 * 30)
+    inside = 0
+    for repetition in range(200):
+        low, high = f1_interval(rng.random(60) < rate, truth, n_bootstrap=200, seed=repetition)
+        inside += low <= f1_of_all <= high
+    assert 0.9 <= inside / 200 <= 0.99
+    # An image's pixels stay together: as wide as for its one decision, however many they are.
+    alarms = rng.random(60) < rate
+    pixels = np.repeat(alarms[:, None, None], 3, axis=1), np.repeat(truth[:, None, None], 3, axis=1)
+    assert f1_interval(*pixels) == f1_interval(alarms, truth)
+    with pytest.raises(DataError, match="a defect"):
+        f1_interval([True, False], [False, False])

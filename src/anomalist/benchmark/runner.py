@@ -399,7 +399,7 @@ def _record(
 ) -> RunRecord:
     detector, predictions = done.fitted.detector, done.predictions
     metrics = evaluate(predictions, intervals=True)
-    calibrated, notes = calibrated_metrics(predictions, detector.calibration_, alpha)
+    decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
     parts = getattr(detector, "members_", [detector])
     return RunRecord(
         detector=detector.label,
@@ -409,9 +409,9 @@ def _record(
         weights_sha256="+".join(dict.fromkeys(part.backbone_.weights_sha256 for part in parts)),
         parameters=detector.parameters(),
         transform=detector.transform.as_dict(),
-        metrics={**metrics.as_dict(), **calibrated},
-        intervals=metrics.intervals,
-        notes=metrics.notes + notes,
+        metrics={**metrics.as_dict(), **decisions.values},
+        intervals={**metrics.intervals, **decisions.intervals},
+        notes=metrics.notes + decisions.notes,
         train_images=len(category.train),
         test_images=len(category.test),
         fit_seconds=done.fitted.fit_seconds,

@@ -1,6 +1,6 @@
 """Metrics as pure functions: AUROC, AP, F1, PRO, their curves and their intervals."""
 
-from anomalist.metrics.bootstrap import bootstrap_interval
+from anomalist.metrics.bootstrap import bootstrap_interval, f1_interval
 from anomalist.metrics.classification import (
     auroc,
     average_precision,
@@ -31,6 +31,7 @@ __all__ = [
     "delong_test",
     "evaluate",
     "f1_at",
+    "f1_interval",
     "false_alarm_rate",
     "mean_difference",
     "paired_bootstrap",

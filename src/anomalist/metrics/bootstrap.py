@@ -148,6 +148,61 @@ def bootstrap(
     return ends
 
 
+def f1_interval(
+    alarms: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of the F1 of decisions that are made already, at a threshold that stays.
+
+    Images are drawn with replacement, defective and good ones apart, as by `bootstrap_interval`;
+    the pixels of an image stay together.
+
+    Parameters
+    ----------
+    alarms : bool array of shape (N,) or (N, H, W)
+        True where an alarm is raised.
+    labels : bool array of the same shape
+        True where there is a defect.
+    n_bootstrap : int
+        Number of resamples.
+    level : float
+        Share of resamples inside the interval.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    DataError
+        If shapes differ or there is no defect.
+
+    Examples
+    --------
+    >>> low, high = f1_interval([True, False, True, True], [True, True, True, False])
+    >>> low < 2 / 3 < high
+    True
+    """
+    alarms, truth = np.asarray(alarms, bool), np.asarray(labels, bool)
+    if alarms.shape != truth.shape or not truth.any():
+        raise DataError(
+            f"alarms {alarms.shape} and labels {truth.shape} must have one shape and a defect"
+        )
+    alarms, truth = alarms.reshape(len(alarms), -1), truth.reshape(len(truth), -1)
+    defective = np.asarray(truth.any(axis=1))
+    times = draw_resamples(defective, n_bootstrap, seed)
+    hits = times @ (alarms & truth).sum(axis=1)
+    total = times @ (alarms.sum(axis=1) + truth.sum(axis=1))
+    low, high = np.quantile(2 * hits / total, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def draw_resamples(
     anomalous: npt.NDArray[np.bool_], n_bootstrap: int, seed: int
 ) -> npt.NDArray[np.int64]:
