@@ -55,6 +55,10 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(target)
+    except OSError as error:
+        if error.filename is None:  # a full disk says nothing of the file
+            error.filename = str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -19,6 +19,11 @@ COMMANDS = {
     "benchmark": "run detectors x categories x seeds on a data set, resumably",
     "reproduce": "hold published numbers of MVTec AD against runs of our own",
     "report": "write the tables and report.html of a results folder again",
+    "fit": "learn from good images, with a threshold of a stated false-alarm rate",
+    "predict": "score images: decisions, heatmaps, regions",
+    "evaluate": "measure a model on images that are known to be good or defective",
+    "export": "write a model as an ONNX or OpenVINO graph that does the same",
+    "info": "tell what is in a model file",
     "list": "list detectors, backbones, presets and known data sets",
     "synthesize": "draw synthetic defects on good images, to look at them",
     "download": "fetch a public data set, verified and resumable",
@@ -26,7 +31,9 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 1 failed, 2 misused, 130 stopped.
+    """Run the command line and return its exit code.
+
+    0 is done, 1 failed, 2 misused, 3 done but for some files, 130 stopped.
 
     Parameters
     ----------
@@ -57,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.prog = f"anomalist {name}"
         parsed = parser.parse_args(arguments)
         parsed["command_line"] = shlex.join(["anomalist", name, *arguments])
-        command.run(parsed)
+        code: int = command.run(parsed) or 0
     except ArgumentError as error:
         if debug:
             traceback.print_exc()
@@ -72,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         return _fail(f"{_describe(error)} - a bug; please report it with what --debug prints", 1)
-    return 0
+    return code
 
 
 def _describe(error: BaseException) -> str:

@@ -70,6 +70,11 @@ def add_detector_options(parser: ArgumentParser) -> None:
         help=f"which detectors, separated by commas: {', '.join(DETECTORS)}; patchcore+glass"
         " is an ensemble of the two",
     )
+    add_hyperparameters(parser)
+
+
+def add_hyperparameters(parser: ArgumentParser) -> None:
+    """Add ``--preset``, ``--config`` and a flag for every hyperparameter of every detector."""
     parser.add_argument(
         "--preset", type=str, default=None, help="shipped settings; anomalist list names them"
     )

@@ -24,6 +24,7 @@ from anomalist.errors import ParameterError
 
 # Progress goes to stderr, so that stdout holds results alone and can be piped.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+_BETWEEN_LINES = 30.0
 
 
 class BenchmarkProgress:
@@ -113,6 +114,56 @@ class BenchmarkProgress:
             + (f"; {left}" if left and not console.is_terminal else ""),
             markup=False,
         )
+
+
+class StageProgress:
+    """Shows stages that come one after the other: a bar on a terminal, seldom a line elsewhere.
+
+    Called with the name of a stage, the number of images done and the total, 0 if it isn't known.
+    """
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._stage = ""
+        self._start = self._told = time.monotonic()
+
+    def __enter__(self) -> StageProgress:
+        if console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if console.is_terminal:
+            self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._start, self._told = stage, now, now
+            self._bar.reset(self._task, description=stage)
+        self._bar.update(self._task, completed=done, total=total or None)
+        if console.is_terminal or not done > 0 or now - self._told < _BETWEEN_LINES:
+            return
+        self._told = now
+        text = f"{stage}: {done}"
+        if total > done:
+            left = duration((now - self._start) / done * (total - done))
+            text += f" of {total}, about {left} left"
+        console.print(text, markup=False)
 
 
 def _summary_writer(folder: str) -> Any:

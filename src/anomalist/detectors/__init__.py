@@ -52,7 +52,7 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     ModelFileError
         If it is no such file.
     """
-    name = read_model(path)[0].get("detector")
+    name = read_model(path, ())[0].get("detector")
     if name not in DETECTORS:
         raise ModelFileError(f"{path} holds a detector {name!r} that this anomalist doesn't know")
     return DETECTORS[name].load(path, device=device)

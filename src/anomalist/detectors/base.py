@@ -225,8 +225,15 @@ class Detector(ABC):
         check_good(images)
         self.backbone_ = self.make_backbone()
         self._fit(self._features(images, store, progress, training))
-        self.calibration_: Calibration | None = None
+        self._forget()
         return self
+
+    def _forget(self) -> None:
+        """Drop what was learnt beside the fit, of other images."""
+        self.calibration_: Calibration | None = None
+        #: What is known of the training, as JSON values, and JPEG files of some of its images.
+        self.summary_: dict[str, Any] = {}
+        self.thumbnails_: list[bytes] = []
 
     def score_held_out(
         self,
@@ -440,9 +447,16 @@ class Detector(ABC):
         """
         self._check_fitted()
         header, tensors = self._state()
+        tensors |= {
+            f"thumbnail.{i}": torch.from_numpy(np.frombuffer(jpeg, np.uint8).copy())
+            for i, jpeg in enumerate(self.thumbnails_)
+        }
+        header = {"format": FORMAT, **header, "summary": self.summary_}
         with atomic_path(path) as temporary:
-            metadata = {"anomalist": json.dumps({"format": FORMAT, **header})}
-            safetensors.torch.save_file(tensors, temporary, metadata)
+            try:
+                safetensors.torch.save_file(tensors, temporary, {"anomalist": json.dumps(header)})
+            except safetensors.SafetensorError as error:  # a full disk, for one
+                raise OSError(None, str(error), str(path)) from error
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What a file keeps: a header of JSON values, and tensors."""
@@ -518,11 +532,13 @@ class Detector(ABC):
             parameters["device"] = device
         self = cls(**parameters)
         self._load_state(header, tensors, device)
+        self._forget()
         if "calibration" in header:
             arrays = {n: t.numpy() for n, t in below("calibration.", tensors).items()}
             self.calibration_ = Calibration.from_state({**header["calibration"], **arrays})
-        else:
-            self.calibration_ = None
+        self.summary_ = {**header.get("summary", {})}
+        thumbnails = below("thumbnail.", tensors)
+        self.thumbnails_ = [thumbnails[str(i)].numpy().tobytes() for i in range(len(thumbnails))]
         return self
 
     def _load_state(
@@ -555,8 +571,10 @@ def check_good(images: ImageSet) -> None:
             raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
 
 
-def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the header and the tensors of a model file.
+def read_model(
+    path: str | Path, prefixes: tuple[str, ...] = ("",)
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the header of a model file, and the tensors whose names begin with a prefix.
 
     Raises
     ------
@@ -571,7 +589,8 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 raise ModelFileError(
                     f"{path} has format {version}, this anomalist reads {FORMAT}: update anomalist"
                 )
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = [name for name in file.keys() if name.startswith(prefixes)]  # noqa: SIM118
+            return header, {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise ModelFileError(f"no model file at {path}") from None
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -199,7 +199,7 @@ class Ensemble(Detector):
                 member.calibration_ = Calibration.of(good, method=method)
         self.backbone_ = self.members_[0].backbone_
         self._held_out: Predictions | None = self.merge(held_out)
-        self.calibration_ = None
+        self._forget()
         if len(self._held_out) > 1:
             self.calibration_ = Calibration.of(self._held_out, method=self.held_out_method)
         return self

@@ -299,7 +299,7 @@ class GLASS(Detector):
         embeddings = self.embed(features)
         with torch.inference_mode():
             scores = self._network(embeddings.flatten(0, 1))
-        scores = scores.reshape(len(embeddings), *self.grid)
+        scores = scores.reshape(-1, *self.grid)
         return scores.amax(dim=(1, 2)), scores
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:

@@ -338,6 +338,7 @@ def write_heatmaps(
     threshold: float | None = None,
     arrays: bool = False,
     original: bool = True,
+    taken: set[str] | None = None,
 ) -> list[Path]:
     """Write the heatmap of each image as a PNG file, on one scale.
 
@@ -362,6 +363,9 @@ def write_heatmaps(
     original : bool
         Whether a picture has the size of its image, with a line around what the detector saw where
         a crop cut some off; otherwise it shows the detector's input.
+    taken : set of str, optional
+        Names of pictures, casefolded and without suffix, that earlier calls have taken in this
+        folder; those of this call are added.
 
     Returns
     -------
@@ -379,7 +383,7 @@ def write_heatmaps(
     """
     _check_scale(low, high)
     written: list[Path] = []
-    taken: set[str] = set()
+    taken = set() if taken is None else taken
     for part in [predictions] if isinstance(predictions, Predictions) else predictions:
         for i, path in enumerate(part.paths):
             target = Path(out) / f"{_free_name(path, taken)}.png"

@@ -1,0 +1,49 @@
+"""``anomalist evaluate MODEL DATA``: measure a model on images known to be good or defective."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.cli.options import command_parser
+from anomalist.cli.progress import StageProgress
+from anomalist.inspection import evaluate_model, open_model
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument("model", type=str, help="a file that anomalist fit wrote")
+    arguments.add_argument(
+        "data", type=str, help="folder with good/ and kinds of defect, or of MVTec AD or VisA"
+    )
+    arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
+    arguments.add_argument(
+        "--alpha",
+        type=float,
+        default=None,
+        help="false-alarm rate of the threshold (default: that of the fit)",
+    )
+    arguments.add_argument(
+        "--out", type=str, default=None, help="folder for metrics.json and metrics.csv"
+    )
+    arguments.add_argument(
+        "--device", type=str, default=None, help="auto, cpu, cuda or mps (default: as in the fit)"
+    )
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    detector = open_model(arguments.model, device=arguments.device)
+    with StageProgress() as progress:
+        measured = evaluate_model(
+            detector,
+            arguments.data,
+            category=arguments.category,
+            alpha=arguments.alpha,
+            progress=lambda done, total: progress("predict", done, total),
+        )
+    print(measured)
+    if arguments.out is not None:
+        for path in measured.write(arguments.out):
+            print(path)

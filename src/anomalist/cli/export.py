@@ -1,0 +1,76 @@
+"""``anomalist export MODEL``: write a model as an ONNX or OpenVINO graph that does the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.cli.options import command_parser
+from anomalist.data import ImageSet, Sample, list_images
+from anomalist.data.folder import MASK_FOLDERS
+from anomalist.detectors import load
+from anomalist.errors import DataError
+from anomalist.export.exporter import Format, export
+
+_MOST_IMAGES = 32
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument("model", type=str, help="a file that fit wrote")
+    arguments.add_argument("--format", type=Format, default="onnx", help="what to write")
+    arguments.add_argument(
+        "--out", type=str, required=True, help="the file to write: .onnx, or .xml for openvino"
+    )
+    arguments.add_argument(
+        "--data",
+        type=str,
+        default=None,
+        help=f"folder of images, of which up to {_MOST_IMAGES} are scored by the model and by its"
+        " export; by default the thumbnails in the model, or drawn images",
+    )
+    arguments.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-4,
+        help="largest difference allowed, as a share of the largest score and of the maps' spread",
+    )
+    arguments.add_argument(
+        "--alpha", type=float, default=0.05, help="false-alarm rate of the thresholds it carries"
+    )
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    images = None if arguments.data is None else _spread(Path(arguments.data))
+    report = export(
+        load(arguments.model, device="cpu"),
+        arguments.out,
+        format=arguments.format,
+        images=images,
+        tolerance=arguments.tolerance,
+        alpha=arguments.alpha,
+    )
+    print(
+        f"{report.path}: {report.detector}, {report.format}, opset {report.opset}\n"
+        f"same as the model on {report.images} images ({report.images_from}):"
+        f" scores within {report.score_relative:.1e} of the largest,"
+        f" maps within {report.map_relative:.1e} of their spread"
+    )
+
+
+def _spread(folder: Path) -> ImageSet:
+    """Images from all over a folder, masks left out."""
+    files = [
+        file
+        for file in list_images(folder, recursive=True)
+        if not {part.lower() for part in file.relative_to(folder).parts} & set(MASK_FOLDERS)
+    ]
+    if not files:
+        raise DataError(f"{folder} holds no image to compare the export on")
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), _MOST_IMAGES)).astype(int))
+    return ImageSet((Sample(files[i]) for i in chosen), str(folder))

@@ -1,0 +1,94 @@
+"""``anomalist fit DETECTOR --data FOLDER --out FILE.anomalist``: learn from good images."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
+from anomalist.cli.progress import StageProgress, console, duration
+from anomalist.detectors import DETECTORS, Detector
+from anomalist.detectors.base import pick_device
+from anomalist.inspection import FitResult, fit_parts, open_parts
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument(
+        "detector",
+        type=str,
+        help=f"one of {', '.join(DETECTORS)}; patchcore+padim is an ensemble of the two",
+    )
+    arguments.add_argument(
+        "--data",
+        type=str,
+        required=True,
+        help="folder of good images; or with good/ and a folder for each kind of defect, which are"
+        " held out to test on; or in the layout of MVTec AD or VisA",
+    )
+    arguments.add_argument(
+        "--out", type=str, required=True, help="the model file to write, such as part.anomalist"
+    )
+    arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
+    arguments.add_argument(
+        "--exclude",
+        type=str,
+        nargs="+",
+        default=[],
+        help="images to leave out, such as mislabelled ones; @list.txt names a file with one a"
+        " line",
+    )
+    arguments.add_argument(
+        "--alpha", type=float, default=0.05, help="false-alarm rate that the threshold is to have"
+    )
+    arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    add_hyperparameters(arguments)
+    return arguments
+
+
+def run(arguments: Namespace) -> None:
+    """Run the command."""
+    arguments.detectors = (arguments.detector,)
+    (detector,) = build_detectors(arguments)
+    detector = dataclasses.replace(detector, seed=arguments.seed)
+    parts = open_parts(arguments.data, arguments.category, arguments.exclude)
+    for text in (parts.describe(), *parts.notes):
+        console.print(text, markup=False)
+
+    def estimate(seconds: float) -> None:
+        trains = any(part.trained for part in detector.parts())
+        more = ", and trainings, of which the bar tells the time left" if trains else ""
+        console.print(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
+
+    with StageProgress() as progress:
+        result = fit_parts(
+            detector,
+            parts,
+            arguments.out,
+            alpha=arguments.alpha,
+            progress=progress,
+            estimate=estimate,
+        )
+    _show(result)
+
+
+def _plan(detector: Detector) -> str:
+    height, width = detector.transform.output_size
+    backbones = ", ".join(dict.fromkeys(part.backbone for part in detector.parts()))
+    device = pick_device(detector.device)
+    return f"{detector.label} on {backbones} at {width} x {height} pixels, on {device}"
+
+
+def _show(result: FitResult) -> None:
+    if result.measured is not None:
+        print("on the images that were held out:")
+        print(result.measured)
+    if result.sheet is not None:
+        print("least normal of the images learnt from, by held-out score; often mislabelled ones:")
+        for path, score in result.least_normal:
+            print(f"  {score:10.5g}  {path}")
+        print(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
+    print(result.rule.describe())
+    print(f"model: {result.path} ({result.path.stat().st_size / 1e6:.1f} MB)")

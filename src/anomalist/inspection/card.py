@@ -1,0 +1,142 @@
+"""What a model file says of itself, read without making a network."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from anomalist.calibration import Calibration, false_alarm_interval, fewest_images
+from anomalist.data import ImageSet, Sample
+from anomalist.detectors import Detector, load
+from anomalist.detectors.base import below, read_model
+from anomalist.errors import ModelFileError, WeightsError
+
+_ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+def open_model(path: str | Path, *, device: str | None = None) -> Detector:
+    """Load a model and try it on a grey image, so that a damaged one is told before any work.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    device : str, optional
+        Where to run, instead of the device that it was fitted with.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model file, or a damaged one.
+    ParameterError
+        If there is no such device.
+    """
+    try:
+        detector = load(path, device=device)
+    except ModelFileError as error:
+        if str(path) in str(error):
+            raise
+        raise ModelFileError(f"{path}: {error}") from error
+    except WeightsError as error:
+        raise ModelFileError(f"{path} is damaged: {error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        grey = Path(folder) / "grey.png"
+        Image.new("RGB", (64, 64), (128, 128, 128)).save(grey)
+        try:
+            detector.predict(ImageSet([Sample(grey)]))
+        except (MemoryError, OSError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # arrays of wrong shapes meet operations of many kinds
+            raise ModelFileError(f"{path} is damaged: its parts don't fit ({error})") from error
+    return detector
+
+
+def model_card(path: str | Path) -> dict[str, Any]:
+    """Return what a model file holds, as JSON values.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Only its header and its calibration are read.
+
+    Returns
+    -------
+    dict
+        ``detector``, ``parameters``, ``backbones`` (name, layers and SHA-256 of the weights of
+        each), ``training`` (what was learnt from, empty if the file doesn't say), ``calibration``
+        (None without one; with thresholds and the false-alarm rates to expect for several alphas),
+        ``images_known`` (how many images it would recognise by their bytes), ``format`` and
+        ``bytes``.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model file, or a damaged one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from anomalist import PatchCore
+    >>> from anomalist.data import make_sample_set
+    >>> from anomalist.inspection import open_parts
+    >>> root = Path(tempfile.mkdtemp())
+    >>> data = make_sample_set(
+    ...     root / "data", image_size=64, train=2, good=1, per_defect=1, categories=["brass_key"]
+    ... )
+    >>> detector = PatchCore(image_size=64).fit(open_parts(data).train)
+    >>> detector.save(root / "key.anomalist")
+    >>> card = model_card(root / "key.anomalist")
+    >>> card["detector"], card["calibration"], card["backbones"][0]["layers"]
+    ('patchcore', None, ['blocks.2', 'blocks.4'])
+    """
+    path = Path(path)
+    header, tensors = read_model(path, ("calibration.",))
+    try:
+        parts = header.get("members", [header])
+        backbones = [{"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts]
+        summary = {**header.get("summary", {})}
+        alpha = summary.get("alpha")
+        calibration = None
+        if "calibration" in header:
+            arrays = {n: t.numpy() for n, t in below("calibration.", tensors).items()}
+            calibration = Calibration.from_state({**header["calibration"], **arrays})
+        detector, parameters = header["detector"], {**header["parameters"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(f"{path} is damaged: its header lacks or garbles {error}") from error
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    known = summary.pop("known_images", None)
+    return {
+        "detector": detector,
+        "parameters": parameters,
+        "backbones": backbones,
+        "training": summary,
+        "images_known": None if known is None else len(known),
+        "calibration": None if calibration is None else _thresholds(calibration, alpha),
+        "format": header["format"],
+        "bytes": path.stat().st_size,
+    }
+
+
+def _thresholds(calibration: Calibration, alpha: Any) -> dict[str, Any]:
+    n = len(calibration.scores)
+    rows = []
+    for rate in sorted({*_ALPHAS, *([float(alpha)] if alpha else [])}):
+        low, high = false_alarm_interval(n, rate)
+        values = calibration.threshold(rate), calibration.pixel_threshold(rate)
+        image, pixel = (value if math.isfinite(value) else None for value in values)
+        rows.append(
+            {
+                "alpha": rate,
+                "threshold": image,
+                "pixel_threshold": pixel,
+                "false_alarms_expected": None if image is None else [low, high],
+                "images_needed": fewest_images(rate),
+            }
+        )
+    return {"images": n, "method": calibration.method, "thresholds": rows}

@@ -1,0 +1,288 @@
+"""What is found on a photograph: a decision, how sure, and where."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from anomalist.calibration import false_alarm_interval, fewest_images
+from anomalist.data import Transform, image_size
+from anomalist.detectors import Detector
+from anomalist.errors import ParameterError
+from anomalist.metrics.regions import EIGHT_NEIGHBORS
+from anomalist.predictions import Predictions
+
+Decision = Literal["normal", "anomalous"]
+DEFAULT_ALPHA = 0.05
+#: The columns of ``predictions.csv``.
+COLUMNS = ("path", "score", "threshold", "p_value", "decision")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected part of a photograph whose map values lie above the threshold.
+
+    Parameters
+    ----------
+    box : (int, int, int, int)
+        Left, top, width and height in pixels of the photograph.
+    area : int
+        Pixels above the threshold.
+    peak : float
+        The highest map value.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    peak: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a detector and a rule say of one photograph.
+
+    Parameters
+    ----------
+    path : str
+        The file, as it was given.
+    score : float or None
+        None where the file can't be read.
+    threshold, p_value, decision
+        None where there is none, for want of calibrating images.
+    regions : tuple of Region or None
+        Where the photograph is anomalous, the highest peak first; None where the pixel threshold
+        isn't known.
+    disagreement : float or None
+        Standard deviation of the scores of an ensemble's members.
+    heatmap : str or None
+        The picture that was written, below the output folder.
+    error : str or None
+        Why the file couldn't be scored.
+    """
+
+    path: str
+    score: float | None = None
+    threshold: float | None = None
+    p_value: float | None = None
+    decision: Decision | None = None
+    regions: tuple[Region, ...] | None = None
+    disagreement: float | None = None
+    heatmap: str | None = None
+    error: str | None = None
+
+    def row(self) -> list[str]:
+        """Return the row of ``predictions.csv``, empty where something is None.
+
+        Examples
+        --------
+        >>> Finding(path="a.png", score=1.5, threshold=1.0, decision="anomalous").row()
+        ['a.png', '1.5', '1.0', '', 'anomalous']
+        """
+        values = [getattr(self, name) for name in COLUMNS]
+        return ["" if v is None else v if isinstance(v, str) else repr(v) for v in values]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the line of ``predictions.jsonl`` as JSON values.
+
+        Examples
+        --------
+        >>> Finding(path="a.png", error="a.png is empty").as_dict()
+        {'path': 'a.png', 'error': 'a.png is empty'}
+        """
+        if self.error is not None:
+            return {"path": self.path, "error": self.error}
+        values = dataclasses.asdict(self)
+        for name in ("disagreement", "heatmap", "error"):
+            if values[name] is None:
+                del values[name]
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """When a photograph is called anomalous, where, and on which scale it is drawn.
+
+    Parameters
+    ----------
+    alpha : float
+        The false-alarm rate that thresholds are for.
+    threshold, pixel_threshold : float or None
+        Score and map value above which an image or a pixel is anomalous; None where calibrating
+        images are too few.
+    low, high : float or None
+        Map values that pictures show as nothing and as the threshold; None without a calibration.
+    given : bool
+        Whether the threshold was given, instead of coming from the calibration.
+    images : int
+        Number of calibrating images.
+    """
+
+    alpha: float
+    threshold: float | None
+    pixel_threshold: float | None
+    low: float | None
+    high: float | None
+    given: bool
+    images: int
+
+    @classmethod
+    def of(
+        cls, detector: Detector, *, alpha: float | None = None, threshold: float | None = None
+    ) -> Self:
+        """Make the rule of a calibrated detector.
+
+        Parameters
+        ----------
+        detector : Detector
+            Fitted.
+        alpha : float, optional
+            False-alarm rate; by default that for which the detector was fitted, or 0.05.
+        threshold : float, optional
+            A score, instead of the threshold that the calibration gives.
+
+        Raises
+        ------
+        ParameterError
+            If ``alpha`` isn't between 0 and 1 or ``threshold`` isn't a finite number.
+        """
+        if alpha is None:
+            alpha = float(detector.summary_.get("alpha", DEFAULT_ALPHA))
+        fewest_images(alpha)
+        if threshold is not None and not math.isfinite(threshold):
+            raise ParameterError(f"threshold must be a finite number, not {threshold}")
+        calibration = detector.calibration_
+        low = high = pixel = None
+        if calibration is not None:
+            low, high = calibration.pixel_range(alpha)
+            pixel = _finite(calibration.pixel_threshold(alpha))
+        given = threshold is not None
+        if calibration is not None and threshold is None:
+            threshold = _finite(calibration.threshold(alpha))
+        return cls(
+            alpha=alpha,
+            threshold=threshold,
+            pixel_threshold=pixel,
+            low=low,
+            high=high,
+            given=given,
+            images=0 if calibration is None else len(calibration.scores),
+        )
+
+    @property
+    def missing(self) -> int:
+        """How many more good images a threshold takes; 0 where they are enough."""
+        return max(fewest_images(self.alpha) - self.images, 0)
+
+    def describe(self) -> str:
+        """Say in a sentence what the threshold promises, or why there is none."""
+        rate = f"{self.alpha:.2%}".replace(".00%", "%")
+        if self.given:
+            return f"threshold {self.threshold:.6g}, as given"
+        if self.threshold is None:
+            had = f"there {'is' if self.images == 1 else 'are'} {self.images}"
+            return (
+                f"no threshold: for a false-alarm rate of {rate}, {fewest_images(self.alpha)} good"
+                f" images must calibrate, {had}; {self.missing} more are needed"
+            )
+        low, high = false_alarm_interval(self.images, self.alpha)
+        return (
+            f"threshold {self.threshold:.6g}, for a false-alarm rate of {rate}; from"
+            f" {self.images} good images, expect {low:.1%} to {high:.1%}"
+        )
+
+    def judge(
+        self, detector: Detector, predictions: Predictions, heatmap: str | None = None
+    ) -> list[Finding]:
+        """Return what is to be said of each image.
+
+        Parameters
+        ----------
+        detector : Detector
+            The one that made the predictions.
+        predictions : Predictions
+            N images, which must still be there for regions to be found.
+        heatmap : str, optional
+            The picture that was written of a single image.
+
+        Returns
+        -------
+        list of Finding, length N
+
+        Raises
+        ------
+        DataError
+            If an image with regions can't be opened.
+        """
+        calibration = detector.calibration_
+        p_values = None if calibration is None else calibration.p_values(predictions.scores)
+        findings = []
+        for i, path in enumerate(predictions.paths):
+            score = float(predictions.scores[i])
+            spread = predictions.disagreement
+            findings.append(
+                Finding(
+                    path=str(path),
+                    score=score,
+                    threshold=self.threshold,
+                    p_value=None if p_values is None else float(p_values[i]),
+                    decision=self.decide(score),
+                    regions=self._regions(detector.transform, path, predictions.maps[i]),
+                    disagreement=None if spread is None else float(spread[i]),
+                    heatmap=heatmap,
+                )
+            )
+        return findings
+
+    def decide(self, score: float) -> Decision | None:
+        """Return the decision: anomalous above the threshold; None where there is none."""
+        if self.threshold is None:
+            return None
+        return "anomalous" if score > self.threshold else "normal"
+
+    def _regions(
+        self, transform: Transform, path: Any, values: npt.NDArray[np.floating[Any]]
+    ) -> tuple[Region, ...] | None:
+        if self.pixel_threshold is None:
+            return None
+        if values.max() <= self.pixel_threshold:
+            return ()
+        return find_regions(transform.on_original(values, image_size(path)), self.pixel_threshold)
+
+
+def find_regions(values: npt.NDArray[np.floating[Any]], threshold: float) -> tuple[Region, ...]:
+    """Find the 8-connected regions of a map above a threshold, the highest peak first.
+
+    Parameters
+    ----------
+    values : array of shape (H, W)
+        NaN where the detector saw nothing.
+    threshold : float
+        Values above it belong to a region.
+
+    Examples
+    --------
+    >>> values = np.array([[0.0, 2.0, 2.5, 0.0], [0.0, 0.0, 0.0, 3.0], [5.0, 0.0, 0.0, 0.0]])
+    >>> for region in find_regions(values, threshold=1.0):
+    ...     print(region)
+    Region(box=(0, 2, 1, 1), area=1, peak=5.0)
+    Region(box=(1, 0, 3, 2), area=3, peak=3.0)
+    """
+    labels, count = ndimage.label(values > threshold, structure=EIGHT_NEIGHBORS)
+    regions = []
+    for number, window in enumerate(ndimage.find_objects(labels, max_label=count), start=1):
+        inside = labels[window] == number
+        rows, columns = window
+        box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        peak = float(values[window][inside].max())
+        regions.append(Region(box, int(inside.sum()), peak))
+    return tuple(sorted(regions, key=lambda region: -region.peak))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,246 @@
+"""From a folder of photographs of good parts to a calibrated model in a file."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os.path
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import anomalist
+from anomalist.benchmark.runner import shared_backbones
+from anomalist.calibration import Calibration, fewest_images
+from anomalist.data import ImageSet, read_image
+from anomalist.detectors import Detector
+from anomalist.detectors.base import Training
+from anomalist.errors import ParameterError
+from anomalist.features import FeatureStore, Progress
+from anomalist.files import atomic_path
+from anomalist.inspection.findings import DEFAULT_ALPHA, Rule
+from anomalist.inspection.measuring import Measured, measure
+from anomalist.inspection.parts import Parts, known_images
+from anomalist.predictions import Predictions
+from anomalist.report import contact_sheet
+
+#: Called with the name of a stage, the number of images done and the total.
+StageProgress = Callable[[str, int, int], None]
+
+_SHOWN = 8
+_COLUMNS = 4
+_SIDE = 320
+_THUMBNAILS = 6
+_THUMBNAIL_SIDE = 96
+# What fitting, calibrating and drawing take beside the backbone, in shares of it.
+_BESIDE_BACKBONE = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A model in its file, and what a person should look at.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted and, with two images or more, calibrated.
+    path : Path
+        The model file.
+    rule : Rule
+        The threshold and what it promises.
+    sheet : Path or None
+        Picture of the least normal images that were learnt from.
+    least_normal : list of (Path, float)
+        These images and their held-out scores, the highest first.
+    measured : Measured or None
+        How it does on the images that were held out, where there are any.
+    """
+
+    detector: Detector
+    path: Path
+    rule: Rule
+    sheet: Path | None
+    least_normal: list[tuple[Path, float]]
+    measured: Measured | None
+
+
+def fit_parts(
+    detector: Detector,
+    parts: Parts,
+    out: str | Path,
+    *,
+    alpha: float = DEFAULT_ALPHA,
+    progress: StageProgress | None = None,
+    estimate: Callable[[float], None] | None = None,
+) -> FitResult:
+    """Fit and calibrate a detector, save it, and show what of the training looks least normal.
+
+    Beside the model, ``<its name>_least_normal.png`` shows the images with the highest held-out
+    scores, which are often mislabelled ones. A training that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    detector : Detector
+        Unfitted.
+    parts : Parts
+        What :func:`open_parts` found.
+    out : str or Path
+        The model file.
+    alpha : float
+        The false-alarm rate that the threshold is to have.
+    progress : callable, optional
+        Called with a stage, the number of images done and the total.
+    estimate : callable, optional
+        Called once, with roughly how many seconds it will take, trainings not counted.
+
+    Raises
+    ------
+    DataError
+        If an image can't be read.
+    ParameterError
+        If ``alpha`` isn't between 0 and 1, or ``out`` lies among the images.
+    OSError
+        If the file can't be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from anomalist import PatchCore
+    >>> from anomalist.data import make_sample_set
+    >>> from anomalist.inspection import open_parts
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> root = make_sample_set(
+    ...     folder / "data", image_size=64, train=4, good=2, per_defect=1,
+    ...     categories=["brass_key"],
+    ... )
+    >>> result = fit_parts(PatchCore(image_size=64), open_parts(root), folder / "key.anomalist")
+    >>> result.rule.missing, result.sheet.name
+    (15, 'key_least_normal.png')
+    """
+    fewest_images(alpha)
+    out = Path(out)
+    _check_writable(out, parts.root)
+    store = FeatureStore()
+    for backbone in shared_backbones(detector.parts()):
+        store.adopt(backbone)
+    if estimate is not None:
+        estimate(_seconds(detector, parts, store))
+    # A long training survives being stopped beside the model that it is for.
+    kept = out.with_name(f".{out.name}.training")
+    training = Training(checkpoint=kept)
+    detector.fit(parts.train, store=store, progress=_of_stage(progress, "fit"), training=training)
+    held_out = None
+    if len(parts.train) > 1:
+        held_out = detector.score_held_out(
+            parts.train,
+            store=store,
+            progress=_of_stage(progress, "calibrate"),
+            training=training,
+        )
+        detector.calibration_ = Calibration.of(held_out, method=detector.held_out_method)
+    detector.summary_ = _summary(parts, alpha)
+    detector.thumbnails_ = _thumbnails(parts.train)
+    detector.save(out)
+    for leftover in out.parent.glob(f"{glob.escape(kept.name)}*"):
+        leftover.unlink()
+    rule = Rule.of(detector, alpha=alpha)
+    sheet, least_normal = None, list[tuple[Path, float]]()
+    if held_out is not None:
+        order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
+        least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
+        sheet = out.with_name(f"{out.stem}_least_normal.png")
+        _draw(_taken(held_out, order), detector, rule, sheet)
+    measured = None
+    if len(parts.test):
+        predictions = detector.predict(
+            parts.test, store=store, progress=_of_stage(progress, "test")
+        )
+        measured = measure(predictions, detector, alpha)
+    return FitResult(detector, out, rule, sheet, least_normal, measured)
+
+
+def _check_writable(out: Path, root: Path) -> None:
+    """Tell before any work that the model can't be written, or would mix with the images."""
+    inside = Path(os.path.abspath(out.parent))  # noqa: PTH100
+    if inside.is_relative_to(os.path.abspath(root)):  # noqa: PTH100
+        raise ParameterError(
+            f"{out} lies in the folder of images {root}, where the pictures beside it would be"
+            " taken for parts: choose another place"
+        )
+    if out.is_dir():
+        raise ParameterError(f"{out} is a folder: name the file to write, such as part.anomalist")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=".partial-"):
+        pass
+
+
+def _seconds(detector: Detector, parts: Parts, store: FeatureStore) -> float:
+    """Roughly how long it will take, from the second batch, which no start-up slows."""
+    total = 0.0
+    for backbone in shared_backbones(detector.parts()):
+        step = detector.batch_size
+        for start in (0, step if len(parts.train) > step else 0):
+            batch = parts.train[start : start + step]
+            begin = time.perf_counter()
+            list(store.features(backbone, batch, detector.transform, step))
+            spent = (time.perf_counter() - begin) / len(batch)
+            total = max(total, spent) if start == 0 else spent
+    return total * (len(parts.train) + len(parts.test)) * (1 + _BESIDE_BACKBONE)
+
+
+def _of_stage(progress: StageProgress | None, stage: str) -> Progress | None:
+    return None if progress is None else lambda done, total: progress(stage, done, total)
+
+
+def _summary(parts: Parts, alpha: float) -> dict[str, Any]:
+    return {
+        "alpha": alpha,
+        "name": parts.name,
+        "images": len(parts.train),
+        "left_out": len(parts.excluded),
+        "sizes": [[width, height, count] for (height, width), count in parts.sizes.items()],
+        "data_hash": parts.train.content_hash(),
+        "known_images": known_images(parts),
+        "version": anomalist.__version__,
+    }
+
+
+def _thumbnails(images: ImageSet) -> list[bytes]:
+    """JPEG files of some images, spread evenly over all."""
+    places = np.unique(np.linspace(0, len(images) - 1, _THUMBNAILS).round().astype(int))
+    made = []
+    for i in places.tolist():
+        image = read_image(images[i].path)
+        image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=80)
+        made.append(stream.getvalue())
+    return made
+
+
+def _taken(predictions: Predictions, order: list[int]) -> Predictions:
+    return Predictions(
+        [predictions.paths[i] for i in order], predictions.scores[order], predictions.maps[order]
+    )
+
+
+def _draw(predictions: Predictions, detector: Detector, rule: Rule, target: Path) -> None:
+    assert rule.low is not None
+    assert rule.high is not None
+    sheet: Image.Image = contact_sheet(
+        predictions,
+        detector.transform,
+        low=rule.low,
+        high=rule.high,
+        threshold=rule.pixel_threshold,
+        columns=_COLUMNS,
+        side=_SIDE,
+    )
+    with atomic_path(target) as temporary:
+        sheet.save(temporary)

@@ -1,0 +1,192 @@
+"""Files to look at: from folders, globs, lists and a folder that is watched."""
+
+from __future__ import annotations
+
+import glob
+import os
+import os.path
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from anomalist.data import IMAGE_SUFFIXES, list_images
+from anomalist.errors import DataError, ParameterError
+
+STANDARD_INPUT = "-"
+HEATMAPS = "heatmaps"
+SHEET = "contact_sheet.png"
+#: What lies in a folder of results and must not be taken for photographs.
+OWN_PICTURES = (HEATMAPS, SHEET)
+
+
+def list_inputs(
+    inputs: Sequence[str], *, results: str | Path | None = None, stdin: BinaryIO | None = None
+) -> Iterator[Path]:
+    """Yield the image files that arguments of a command line mean, each once.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Folders, whose images at any depth are meant; files, whatever they are called; patterns
+        such as ``parts/**/*.jpg``; or ``-`` for paths from standard input, one a line.
+    results : str or Path, optional
+        The folder of results, whose pictures are left out of folders and patterns.
+    stdin : binary stream, optional
+        Where ``-`` reads, as lines come.
+
+    Raises
+    ------
+    DataError
+        If an argument means no file. That a path from standard input leads nowhere is left to the
+        one who opens it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for name in ("b/2.png", "b/notes.txt", "1.png"):
+    ...     (root / name).parent.mkdir(exist_ok=True)
+    ...     (root / name).touch()
+    >>> [path.name for path in list_inputs([str(root), str(root / "*.png")])]
+    ['1.png', '2.png']
+    """
+    given = list(inputs)
+    # Before the first is yielded, so that a slip is told before any work is done.
+    for entry in given:
+        if entry != STANDARD_INPUT and next(_meant(entry, results), None) is None:
+            raise DataError(_nothing(entry))
+    if STANDARD_INPUT in given and stdin is None:
+        raise ParameterError("there is no standard input to read paths from")
+    return _once(given, results, stdin)
+
+
+def watch_inputs(
+    inputs: Sequence[str],
+    seconds: float,
+    *,
+    results: str | Path | None = None,
+    sleep: Callable[[float], None] | None = None,
+) -> Iterator[list[Path]]:
+    """Yield again and again the image files that are new, for as long as it is asked.
+
+    A file is new when its size and time of change are others than when it was yielded, and
+    unchanged since the look before: one that is being written is waited for.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Folders or patterns; nothing need be there yet, but a folder must.
+    seconds : float
+        Time between two looks.
+    results : str or Path, optional
+        The folder of results, whose pictures are left out.
+    sleep : callable, optional
+        Waits so many seconds.
+
+    Yields
+    ------
+    list of Path
+        May be empty.
+
+    Raises
+    ------
+    ParameterError
+        If ``seconds`` isn't above 0, or an input can't be watched.
+    """
+    if not seconds > 0:
+        raise ParameterError(f"watch must be a number of seconds above 0, not {seconds}")
+    for entry in inputs:
+        if not (Path(entry).is_dir() or glob.has_magic(entry)):
+            raise ParameterError(f"{entry} can't be watched: give a folder or a pattern")
+    return _looks(inputs, seconds, results, sleep or pause)
+
+
+def pause(seconds: float) -> None:
+    """Wait so many seconds."""
+    time.sleep(seconds)
+
+
+def _looks(
+    inputs: Sequence[str],
+    seconds: float,
+    results: str | Path | None,
+    sleep: Callable[[float], None],
+) -> Iterator[list[Path]]:
+    before: dict[str, tuple[int, int]] = {}
+    yielded: dict[str, tuple[int, int]] = {}
+    while True:
+        now: dict[str, tuple[int, int]] = {}
+        new = []
+        for path in (path for entry in inputs for path in _meant(entry, results)):
+            name = str(path)
+            try:
+                stat = path.stat()
+            except OSError:  # gone since it was listed
+                continue
+            now[name] = mark = (stat.st_size, stat.st_mtime_ns)
+            if yielded.get(name) != mark and before.get(name) == mark:
+                yielded[name] = mark
+                new.append(path)
+        yielded = {name: mark for name, mark in yielded.items() if name in now}
+        before = now
+        yield new
+        sleep(seconds)
+
+
+def _once(inputs: list[str], results: str | Path | None, stdin: BinaryIO | None) -> Iterator[Path]:
+    seen = set()
+    for entry in inputs:
+        for path in _lines(stdin) if entry == STANDARD_INPUT else _meant(entry, results):
+            key = str(_absolute(path))
+            if key not in seen:
+                seen.add(key)
+                yield path
+
+
+def _lines(stdin: BinaryIO | None) -> Iterator[Path]:
+    for line in stdin or ():
+        name = os.fsdecode(line.rstrip(b"\r\n"))
+        if name:
+            path = Path(name)
+            yield from list_images(path, recursive=True) if path.is_dir() else [path]
+
+
+def _meant(entry: str, results: str | Path | None) -> Iterator[Path]:
+    """The files that one argument means."""
+    path = Path(entry)
+    if path.is_dir():
+        yield from _outside(list_images(path, recursive=True), results)
+    elif path.exists() or path.is_symlink():
+        yield path
+    elif glob.has_magic(entry):
+        for name in sorted(glob.glob(entry, recursive=True)):  # noqa: PTH207 - absolute ones, too
+            match = Path(name)
+            if match.is_dir():
+                yield from _outside(list_images(match, recursive=True), results)
+            elif match.suffix.lower() in IMAGE_SUFFIXES:
+                yield from _outside([match], results)
+
+
+def _outside(paths: Iterable[Path], results: str | Path | None) -> Iterator[Path]:
+    """Leave out the pictures that lie in a folder of results."""
+    own = None if results is None else _absolute(results)
+    for path in paths:
+        place = _absolute(path)
+        below = own is not None and place.is_relative_to(own)
+        if not below or place.relative_to(own or "").parts[0] not in OWN_PICTURES:
+            yield path
+
+
+def _absolute(path: str | Path) -> Path:
+    # Not resolved: links are what their owner calls them.
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _nothing(entry: str) -> str:
+    if Path(entry).is_dir():
+        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+        return f"{entry} holds no image ({kinds})"
+    if glob.has_magic(entry):
+        return f"no image matches {entry}"
+    return f"there is no file or folder {entry}"

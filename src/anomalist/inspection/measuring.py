@@ -1,0 +1,175 @@
+"""How well a model does on images that are known to be good or defective."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anomalist.benchmark.measurement import calibrated_metrics
+from anomalist.data import ImageSet, open_dataset
+from anomalist.detectors import Detector
+from anomalist.errors import DataError
+from anomalist.features import FeatureStore, Progress
+from anomalist.files import write_text
+from anomalist.inspection.findings import DEFAULT_ALPHA
+from anomalist.inspection.parts import find_category, plural, unseen
+from anomalist.metrics import Metrics, evaluate
+from anomalist.predictions import Predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was measured, over all thresholds and at the one that good images gave.
+
+    Parameters
+    ----------
+    metrics : Metrics
+        With intervals.
+    calibrated : dict of str to float or None
+        F1 and false-alarm rate at the calibrated thresholds.
+    intervals : dict of str to (float, float)
+        95 % bootstrap intervals over images, of all that has one.
+    alarms : dict of str to (int, int)
+        By kind of defect, ``good`` included: images above the threshold, and images. Empty without
+        a threshold.
+    alpha : float
+        The false-alarm rate that the thresholds are for.
+    notes : tuple of str
+        What a reader must know.
+    """
+
+    metrics: Metrics
+    calibrated: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]]
+    alarms: dict[str, tuple[int, int]]
+    alpha: float
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return all values by name: the metrics, and ``recall_<kind>`` of each kind of defect."""
+        recall = {f"recall_{k}": a / n for k, (a, n) in self.alarms.items() if k != "good"}
+        return {**self.metrics.as_dict(), **self.calibrated, **recall}
+
+    def write(self, out: str | Path) -> list[Path]:
+        """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
+        out = Path(out)
+        values = self.as_dict()
+        whole = {
+            **values,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
+            "alpha": self.alpha,
+            "notes": list(self.notes),
+        }
+        text = json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        write_text(out / "metrics.json", text)
+        lines = [f"{k},{'' if v is None else repr(v)}" for k, v in values.items()]
+        write_text(out / "metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
+        return [out / "metrics.json", out / "metrics.csv"]
+
+    def __str__(self) -> str:
+        lines = [f"{'metric':<22}   value  95 % interval"]
+        for name, value in (self.metrics.as_dict() | self.calibrated).items():
+            line = f"{name:<22}  {'-' if value is None else format(value, '.4f'):>6}"
+            if name in self.intervals:
+                low, high = self.intervals[name]
+                line += f"  {low:.4f} to {high:.4f}"
+            lines.append(line)
+        if self.alarms:
+            lines.append(f"at the threshold for a false-alarm rate of {self.alpha:g}:")
+            for kind, (above, images) in self.alarms.items():
+                word = "false alarms" if kind == "good" else "found"
+                lines.append(f"  {kind:<20}  {above} of {images} {word}")
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+
+def measure(
+    predictions: Predictions,
+    detector: Detector,
+    alpha: float | None = None,
+    notes: tuple[str, ...] = (),
+) -> Measured:
+    """Measure predictions of a detector on labelled images.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        With labels and kinds of defect.
+    detector : Detector
+        The one that made them.
+    alpha : float, optional
+        False-alarm rate of the thresholds; by default that for which the detector was fitted.
+    notes : tuple of str
+        What else a reader must know.
+    """
+    if alpha is None:
+        alpha = float(detector.summary_.get("alpha", DEFAULT_ALPHA))
+    decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
+    alarms: dict[str, tuple[int, int]] = {}
+    calibration = detector.calibration_
+    if calibration is not None and np.isfinite(calibration.threshold(alpha)):
+        above = predictions.scores > calibration.threshold(alpha)
+        kinds = np.array(predictions.defects or [""] * len(predictions))
+        for kind in sorted(set(kinds.tolist()), key=lambda k: (k != "good", k)):
+            alarms[kind] = int(above[kinds == kind].sum()), int((kinds == kind).sum())
+    metrics = evaluate(predictions, intervals=True)
+    return Measured(
+        metrics,
+        decisions.values,
+        {**metrics.intervals, **decisions.intervals},
+        alarms,
+        alpha,
+        (*metrics.notes, *decisions.notes, *notes),
+    )
+
+
+def evaluate_model(
+    detector: Detector,
+    data: str | Path,
+    *,
+    category: str | None = None,
+    alpha: float | None = None,
+    progress: Progress | None = None,
+) -> Measured:
+    """Measure a model on a folder of good and defective images.
+
+    Of a data set with a split, its test images are measured; of a plain folder all. Images that
+    the model knows by their bytes, from its training, are left out, and a note says how many.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted.
+    data : str or Path
+        A folder in a layout that `~anomalist.data.open_dataset` knows.
+    category : str, optional
+        Which, where there are several.
+    alpha : float, optional
+        False-alarm rate of the thresholds; by default that for which the detector was fitted.
+    progress : callable, optional
+        Called with the number of images done and the total.
+
+    Raises
+    ------
+    DataError
+        If there is no image to measure on, or one can't be read.
+    """
+    dataset = open_dataset(data)
+    found = find_category(dataset, category)
+    images, notes = found.test, list[str]()
+    known = detector.summary_.get("known_images")
+    if known is not None:
+        if dataset.name == "folder":
+            images = ImageSet([*found.train, *found.test], found.test.name)
+        new = unseen(images, known)
+        if len(new) < len(images):
+            left = plural(len(images) - len(new), "image")
+            notes.append(f"not measured: {left} that the model was fitted to or told to leave out")
+        images = new
+    if len(images) == 0:
+        raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
+    predictions = detector.predict(images, store=FeatureStore(), progress=progress)
+    return measure(predictions, detector, alpha, tuple(notes))
