@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from anomalist.errors import ParameterError
 from anomalist.neighbors.coreset import (
     LANES,
-    _traverse_on_device,
     greedy_coreset,
     greedy_coreset_with_radius,
     random_projection,
@@ -141,28 +140,6 @@ def test_other_types_and_layouts():
         torch.from_numpy(embeddings).half().requires_grad_(),
     ):
         np.testing.assert_array_equal(greedy_coreset(same, 80), expected)
-
-
-def test_device_traversal():
-    # Small integers have exact float32 distances: no rounding, but ties, whose order is free.
-    embeddings = np.random.default_rng(0).permutation(3000)[:, None].astype(np.float32) ** 1.5
-    indices, radius = _traverse_on_device(torch.from_numpy(embeddings), 60, start=7)
-    expected, expected_radius = slow_coreset(embeddings, 60, start=7)
-    np.testing.assert_array_equal(indices, expected)
-    assert radius == pytest.approx(expected_radius, rel=1e-6)
-
-
-def test_device_traversal_picks_duplicates_once():
-    indices, radius = _traverse_on_device(torch.ones(50, 3), 50, start=3)
-    assert sorted(indices) == list(range(50))
-    assert radius == 0
-
-
-def test_device_traversal_names_the_row_that_is_not_finite():
-    embeddings = torch.zeros(5, 2)
-    embeddings[3, 1] = torch.nan
-    with pytest.raises(ParameterError, match="embedding 3 "):
-        _traverse_on_device(embeddings, 2, 0)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,6 @@ class PatchCore(Detector):
                     total,
                     memory_limit_mb=self.memory_limit_mb,
                     projection_dim=self.projection_dim,
-                    device=patches.device,
                     seed=self.seed,
                 )
             stream.add(patches.flatten(0, 2).cpu().numpy())

@@ -35,8 +35,8 @@ def greedy_coreset(embeddings: Embeddings, size: int, *, start: int = 0) -> npt.
     the squared Euclidean distances of all float32 embeddings to each pick in float64. It doesn't
     depend on the number of threads (``torch.get_num_threads()``). Embeddings that repeat a pick
     come last, in their order. Beside the embeddings it needs about 150 bytes for each of them. A
-    tensor on an accelerator is traversed there in plain float32, whose rounding may order near ties
-    otherwise.
+    tensor on an accelerator is brought to the CPU: skipping most distances there beats computing
+    all of them on an accelerator, whose picks would hang on its rounding, too.
 
     Parameters
     ----------
@@ -108,9 +108,7 @@ def greedy_coreset_with_radius(
     if not 0 <= start < len(embeddings):
         raise ParameterError(f"start must be from 0 to {len(embeddings) - 1}, not {start}")
     if isinstance(embeddings, Tensor):
-        if embeddings.device.type != "cpu":
-            return _traverse_on_device(embeddings, size, start)
-        embeddings = embeddings.detach().float().numpy()
+        embeddings = embeddings.detach().cpu().float().numpy()
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(embeddings, dtype=np.float32).view()
     # Always read-only: kernels are compiled once, for the memory-mapped and the writable alike.
@@ -161,27 +159,6 @@ def random_projection(embeddings: Embeddings, dim: int, seed: int) -> npt.NDArra
     rows = np.asarray(embeddings, dtype=np.float32)
     matrix = np.random.default_rng(seed).standard_normal((rows.shape[1], dim), dtype=np.float32)
     return rows @ (matrix / np.float32(np.sqrt(dim)))
-
-
-def _traverse_on_device(
-    embeddings: Tensor, size: int, start: int
-) -> tuple[npt.NDArray[np.int64], float]:
-    """Traverse in float32 on the tensor's own device, without waiting for it between picks."""
-    rows = embeddings.detach().float()
-    bad = (~torch.isfinite(rows).all(dim=1)).nonzero()
-    if len(bad):
-        raise _not_finite(int(bad[0]))
-    picks = torch.full((size,), start, dtype=torch.int64, device=rows.device)
-    nearest = torch.full((len(rows),), torch.inf, device=rows.device)
-    for i in range(size):
-        if i:
-            picks[i] = nearest.argmax()
-        pick = rows.index_select(0, picks[i : i + 1])
-        # The matrix-product form of cdist would lose small distances to cancellation.
-        new = torch.cdist(rows, pick, compute_mode="donot_use_mm_for_euclid_dist")[:, 0]
-        torch.minimum(nearest, new, out=nearest)
-        nearest.index_fill_(0, picks[i : i + 1], PICKED)
-    return picks.cpu().numpy(), max(float(nearest.max()), 0.0)
 
 
 def _not_finite(row: int) -> ParameterError:

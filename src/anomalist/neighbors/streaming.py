@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from anomalist.errors import ParameterError
 from anomalist.neighbors.coreset import greedy_coreset_with_radius, random_projection
@@ -39,8 +38,6 @@ class StreamingCoreset:
     projection_dim : int, optional
         Pick in a random projection to so many dimensions. It is faster for long embeddings, and
         radii are then those of the projection, which distorts distances a little.
-    device : torch.device, optional
-        Traverse on this device; the embeddings themselves wait in main memory.
     seed : int
         Decides the projection and the embedding from which the traversal starts.
 
@@ -66,7 +63,6 @@ class StreamingCoreset:
         *,
         memory_limit_mb: float | None = None,
         projection_dim: int | None = None,
-        device: torch.device | None = None,
         seed: int = 0,
     ) -> None:
         if not 1 <= size <= total:
@@ -75,7 +71,6 @@ class StreamingCoreset:
         self._total = total
         self._limit_mb = memory_limit_mb
         self._projection_dim = projection_dim
-        self._device = device or torch.device("cpu")
         self._seed = seed
         self._rng = np.random.default_rng(seed)
         self._rows = np.empty((0, 0), np.float32)
@@ -149,5 +144,4 @@ class StreamingCoreset:
         start = int(self._rng.integers(len(rows)))
         if self._projection_dim is not None and self._projection_dim < rows.shape[1]:
             rows = random_projection(rows, self._projection_dim, self._seed)
-        on_device = torch.from_numpy(rows).to(self._device)
-        return greedy_coreset_with_radius(on_device, size, start=start)
+        return greedy_coreset_with_radius(rows, size, start=start)
