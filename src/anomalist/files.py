@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,45 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(target: str | Path) -> None:
+    """Raise now what writing a file would raise after the work that it takes; nothing is left.
+
+    Parameters
+    ----------
+    target : str or Path
+        The file; its folders may be missing.
+
+    Raises
+    ------
+    OSError
+        If a folder above it is a file or can't be written, or a name is too long.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> check_writable(folder / "new" / "a.txt")
+    >>> list(folder.iterdir())
+    []
+    >>> (folder / "file").touch()
+    >>> check_writable(folder / "file" / "a.txt")
+    Traceback (most recent call last):
+    ...
+    NotADirectoryError: [Errno 20] Not a directory: ...
+    """
+    target = Path(target)
+    with suppress(FileNotFoundError):
+        target.lstat()
+    folder = target.parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".partial-"):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def write_text(target: str | Path, text: str) -> None:

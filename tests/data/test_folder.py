@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -137,10 +138,11 @@ def test_same_stem_is_fine_unless_there_is_a_mask(parts: Path) -> None:
         Folder(parts).category("parts")
 
 
-def test_single_good_image_beside_defects(tmp_path: Path) -> None:
+def test_a_single_good_image_is_learnt_from(tmp_path: Path) -> None:
     touch(tmp_path, "good/1.png", "dent/1.png")
-    with pytest.raises(DataError, match="has a single good image"):
-        Folder(tmp_path)
+    category = Folder(tmp_path).category(tmp_path.name)
+    assert category.train.paths == [tmp_path / "good/1.png"]
+    assert category.test.defects == ["dent"]
 
 
 def test_no_image(tmp_path: Path) -> None:
@@ -151,9 +153,8 @@ def test_no_image(tmp_path: Path) -> None:
         Folder(tmp_path)
 
 
-@pytest.mark.parametrize("loose", [(), ("1.png",)])
-def test_no_good_images(tmp_path: Path, loose: tuple[str, ...]) -> None:
-    touch(tmp_path, "dent/1.png", "rust/1.png", *loose)
+def test_no_good_images(tmp_path: Path) -> None:
+    touch(tmp_path, "dent/1.png", "rust/1.png")
     with pytest.raises(DataError, match=r"has no good images; it has dent, rust\. Put"):
         Folder(tmp_path)
 
@@ -164,10 +165,28 @@ def test_empty_good_folder(tmp_path: Path) -> None:
         Folder(tmp_path)
 
 
-def test_loose_images_beside_folders(parts: Path) -> None:
+def test_loose_images_beside_folders(parts: Path, tmp_path: Path) -> None:
     touch(parts, "new.png")
-    with pytest.raises(DataError, match=r"new\.png lies beside folders of images: move it"):
+    with pytest.raises(
+        DataError, match=r"image new\.png lies beside .*\(Scratch, dent, .*into .*parts.good, and"
+    ):
         Folder(parts)
+    touch(tmp_path, "1.png", "2.png", "dent/1.png")
+    with pytest.raises(DataError, match=r"2 images, such as 1\.png, lie beside .*\(dent, parts\)"):
+        Folder(tmp_path)
+
+
+def test_nothing_but_masks(tmp_path: Path) -> None:
+    touch(tmp_path, "ground_truth/dent/1.png")
+    with pytest.raises(DataError, match="it has nothing but masks, in ground_truth"):
+        Folder(tmp_path)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"r\xe9.png")
+    touch(tmp_path, f"good/{odd}", "good/1.png", "good/2.png", f"dent/{odd}")
+    category = Folder(tmp_path).category(tmp_path.name)
+    assert len(category.train) == 2
 
 
 @pytest.mark.parametrize("name", ["test", "Train", "val"])

@@ -411,7 +411,7 @@ def _record(
         transform=detector.transform.as_dict(),
         metrics={**metrics.as_dict(), **decisions.values},
         intervals={**metrics.intervals, **decisions.intervals},
-        notes=metrics.notes + decisions.notes,
+        notes=metrics.notes + decisions.notes + _copies(category),
         train_images=len(category.train),
         test_images=len(category.test),
         fit_seconds=done.fitted.fit_seconds,
@@ -428,6 +428,18 @@ def _record(
         images=image_rows(predictions, category, detector.calibration_, alpha),
         epochs=done.fitted.epochs,
         command=command,
+    )
+
+
+def _copies(category: Category) -> tuple[str, ...]:
+    """Warn of test images that were learnt from."""
+    seen = category.test.shared_with(category.train)
+    if not seen:
+        return ()
+    are = "1 test image is" if len(seen) == 1 else f"{len(seen)} test images are"
+    return (
+        f"{are} among those learnt from, byte for byte, such as {seen[0]}: what is measured on"
+        " them says nothing",
     )
 
 

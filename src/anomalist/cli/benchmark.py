@@ -17,6 +17,8 @@ from anomalist.cli.progress import BenchmarkProgress
 from anomalist.cli.table import print_summary
 from anomalist.data import open_dataset
 from anomalist.features import FeatureStore
+from anomalist.files import check_writable
+from anomalist.inspection.parts import check_outside
 
 
 def parser() -> ArgumentParser:
@@ -67,6 +69,9 @@ def run(arguments: Namespace) -> None:
     dataset = open_dataset(arguments.data)
     detectors = build_detectors(arguments)
     out = Path(arguments.out)
+    if dataset.name == "folder":
+        check_outside(out, dataset.root)
+    check_writable(out / "results.csv")
     with BenchmarkProgress(arguments.tensorboard) as progress:
         benchmark(
             dataset,

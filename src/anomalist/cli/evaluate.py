@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
 from anomalist.cli.progress import StageProgress
+from anomalist.files import check_writable
 from anomalist.inspection import evaluate_model, open_model
 
 
@@ -34,6 +37,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    if arguments.out is not None:
+        check_writable(Path(arguments.out) / "metrics.json")
     detector = open_model(arguments.model, device=arguments.device)
     with StageProgress() as progress:
         measured = evaluate_model(

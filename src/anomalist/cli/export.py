@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.calibration import fewest_images
 from anomalist.cli.options import command_parser
-from anomalist.data import ImageSet, Sample, list_images
-from anomalist.data.folder import MASK_FOLDERS
+from anomalist.data import ImageSet, Sample
+from anomalist.data.folder import list_photographs
+from anomalist.data.layout import existing_folder
 from anomalist.detectors import load
 from anomalist.errors import DataError
 from anomalist.export.exporter import Format, export
+from anomalist.files import check_writable
 
 _MOST_IMAGES = 32
 
@@ -46,6 +49,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    fewest_images(arguments.alpha)  # refuses one that makes no sense before any work is done
+    check_writable(arguments.out)
     images = None if arguments.data is None else _spread(Path(arguments.data))
     report = export(
         load(arguments.model, device="cpu"),
@@ -65,11 +70,7 @@ def run(arguments: Namespace) -> None:
 
 def _spread(folder: Path) -> ImageSet:
     """Images from all over a folder, masks left out."""
-    files = [
-        file
-        for file in list_images(folder, recursive=True)
-        if not {part.lower() for part in file.relative_to(folder).parts} & set(MASK_FOLDERS)
-    ]
+    files = list_photographs(existing_folder(folder))
     if not files:
         raise DataError(f"{folder} holds no image to compare the export on")
     chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), _MOST_IMAGES)).astype(int))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib
+import io
+import os
 import shlex
 import sys
 import traceback
@@ -33,7 +37,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is done, 1 failed, 2 misused, 3 done but for some files, 130 stopped.
+    0 is done, 1 failed, 2 misused, 3 done but for some files, 130 stopped,
+    141 that nobody reads on.
 
     Parameters
     ----------
@@ -46,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     anomalist ...
     0
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may hold what the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
@@ -57,7 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name = arguments.pop(0)
     if name not in COMMANDS:
-        return _fail(f"no command {name!r}; the commands are {', '.join(COMMANDS)}", 2)
+        close = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return _fail(f"no command {name!r}; {hint}the commands are {', '.join(COMMANDS)}", 2)
+    if "" in arguments:
+        return _fail("an argument is empty: is a variable of the shell not set?", 2)
     command = importlib.import_module(f"anomalist.cli.{name}")
     try:
         parser = command.parser()
@@ -65,10 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = parser.parse_args(arguments)
         parsed["command_line"] = shlex.join(["anomalist", name, *arguments])
         code: int = command.run(parsed) or 0
+        sys.stdout.flush()
     except ArgumentError as error:
         if debug:
             traceback.print_exc()
         return _fail(f"{one_line(error)} (anomalist {name} --help)", 2)
+    except BrokenPipeError:
+        return _unheard()
     except (AnomalistError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
@@ -82,6 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _unheard() -> int:
+    """End as a program does whose reader has gone, as ``| head`` has."""
+    # What is left in the buffer must not be tried again when the interpreter ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141
+
+
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         file = f"{error.filename}: " if error.filename else ""
@@ -92,7 +114,9 @@ def _describe(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"anomalist: error: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):
+        lines = (line.strip() for line in message.splitlines())
+        print(f"anomalist: error: {' '.join(line for line in lines if line)}", file=sys.stderr)
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import re
 import types
 import typing
@@ -173,7 +174,9 @@ def build_detectors(arguments: Namespace) -> list[Detector]:
     named = [part for name in arguments.detectors for part in name.split("+")]
     for name in named:
         if name not in DETECTORS:
-            raise ParameterError(f"no detector {name!r}; there are {', '.join(DETECTORS)}")
+            close = difflib.get_close_matches(name.lower(), DETECTORS, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise ParameterError(f"no detector {name!r}; {hint}there are {', '.join(DETECTORS)}")
     if arguments.preset and not any(arguments.preset in presets(n) for n in named):
         known = sorted({p for n in named for p in presets(n)})
         raise ParameterError(
@@ -212,8 +215,14 @@ def one_line(error: Exception) -> str:
     --------
     >>> one_line(ValueError('Parser key "seeds":\n  Given value: x\n  list of int expected'))
     '--seeds: Given value: x; list of int expected'
+    >>> one_line(ValueError("Parser key \"alpha\":\n  Expected a <class 'float'>. Got value: nan"))
+    '--alpha: expected a number. Got value: nan'
     """
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
     text = "; ".join(lines)
     text = re.sub(r'Parser key "([^"]+)":;? ?', r"--\1: ", text)
-    return text.replace("Does not validate against any of the Union subtypes; ", "")
+    text = text.replace("Does not validate against any of the Union subtypes; ", "")
+    kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
+    return re.sub(
+        r"Expected an? <class '(\w+)'>", lambda m: f"expected a {kinds.get(m[1], m[1])}", text
+    )

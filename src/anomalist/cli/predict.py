@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from anomalist.cli.options import command_parser
 from anomalist.cli.progress import StageProgress, console
 from anomalist.errors import ParameterError
+from anomalist.files import check_writable
 from anomalist.inspection import (
     Finding,
     Rule,
@@ -83,6 +84,7 @@ def run(arguments: Namespace) -> int:
             paths = list(paths)
             total = len(paths)
         looks = [paths]
+    check_writable(out / "predictions.csv")
     detector = open_model(arguments.model, device=arguments.device)
     rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
     console.print(rule.describe(), markup=False)
@@ -135,4 +137,5 @@ def _show(done: Tally, out: Path) -> None:
     shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     before = f" ({done.before} of them before)" if done.before else ""
     print(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
-    print(f"results: {out} (predictions.csv, predictions.jsonl, contact_sheet.png, heatmaps)")
+    written = [name for name in ("contact_sheet.png", "heatmaps") if (out / name).exists()]
+    print(f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})")

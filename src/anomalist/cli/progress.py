@@ -70,7 +70,8 @@ class BenchmarkProgress:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if console.is_terminal:
+            self._bar.stop()
         if self._writer is not None:
             self._writer.close()
 

@@ -10,6 +10,7 @@ from anomalist.benchmark import RunStore, write_results
 from anomalist.cli.options import command_parser
 from anomalist.cli.table import print_summary
 from anomalist.errors import DataError
+from anomalist.files import check_writable
 
 
 def parser() -> ArgumentParser:
@@ -31,5 +32,6 @@ def run(arguments: Namespace) -> None:
     records = RunStore(out).records()
     if not records:
         raise DataError(f"{out} holds no run records (looked for {out / 'runs'}/*/*.json)")
+    check_writable(out / "report.html")
     write_results(records, out, max_megabytes=arguments.max_megabytes)
     print_summary(records, out)

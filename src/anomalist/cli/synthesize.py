@@ -10,10 +10,12 @@ import numpy.typing as npt
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
-from anomalist.data import Transform, list_images, read_image
+from anomalist.data import Transform, read_image
+from anomalist.data.folder import list_photographs
 from anomalist.data.layout import existing_folder
 from anomalist.errors import DataError, ParameterError
-from anomalist.files import atomic_path
+from anomalist.files import atomic_path, check_writable
+from anomalist.inspection.parts import check_outside
 from anomalist.report import synthesis_sheet
 from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
 
@@ -57,7 +59,11 @@ def run(arguments: Namespace) -> None:
         if path is not None and Path(path).suffix.lower() not in _SUFFIXES:
             raise ParameterError(f"{path} must end in one of {', '.join(_SUFFIXES)}")
     folder = existing_folder(arguments.folder)
-    paths = list_images(folder, recursive=True)
+    for path in (arguments.out, arguments.foreground_sheet):
+        if path is not None:
+            check_outside(Path(path), folder)
+            check_writable(path)
+    paths = list_photographs(folder)
     if not paths:
         raise DataError(f"{folder} holds no image: name a folder of good images")
     transform = Transform(arguments.image_size)

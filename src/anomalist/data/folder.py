@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
@@ -40,14 +41,15 @@ class Folder:
     With no defects, all good images are for training and none for testing. With some, a share of
     the good images is held out for testing, for a detector must never be tested on images that it
     was fitted on. Which ones follows from their names and the seed alone, so that new photos
-    hardly change the choice.
+    hardly change the choice. A single good image is learnt from, and the defects alone are tested.
 
     Parameters
     ----------
     root : str or Path
         The folder.
     test_share : float
-        The share of the good images held out, between 0 and 1; at least one is, and one stays.
+        The share of the good images held out, between 0 and 1; of two or more, at least one
+        is, and one stays.
     seed : int
         Another seed holds out others.
 
@@ -87,13 +89,10 @@ class Folder:
         self._good = [p for f in images if _is_named(GOOD_FOLDERS, f) for p in images[f]]
         if not images:
             self._good, loose = loose, []
+        if loose:
+            raise self._loose(loose, list(images))
         if not self._good:
             raise self._no_good_images(list(images))
-        if loose:
-            raise DataError(
-                f"{loose[0]} lies beside folders of images: move it to the good ones or to a kind "
-                "of defect"
-            )
         split = [f for f in images if _is_named(_SPLIT_FOLDERS, f)]
         if split:
             raise DataError(
@@ -110,17 +109,24 @@ class Folder:
             if not _is_named(GOOD_FOLDERS + MASK_FOLDERS, f)
             for p in images[f]
         }
-        if self._defects and len(self._good) < 2:
-            raise DataError(
-                f"{self.root} has a single good image: one to learn from and one to test on are "
-                "the least"
-            )
 
     def _no_good_images(self, folders: list[Path]) -> DataError:
         there = f"it has {', '.join(f.name for f in folders)}" if folders else "it has no image"
+        if folders and all(_is_named(MASK_FOLDERS, f) for f in folders):
+            there = f"it has nothing but masks, in {folders[0].name}"
         return DataError(
             f"{self.root} has no good images; {there}. Put them right into it, or into "
             f"{self.root / 'good'} with each kind of defect in a folder beside it"
+        )
+
+    def _loose(self, loose: list[Path], folders: list[Path]) -> DataError:
+        count, first = len(loose), loose[0].name
+        lie = f"the image {first} lies" if count == 1 else f"{count} images, such as {first}, lie"
+        good = next((f for f in folders if _is_named(GOOD_FOLDERS, f)), self.root / "good")
+        return DataError(
+            f"in {self.root}, {lie} beside folders of images ({', '.join(f.name for f in folders)})"
+            f", so it isn't clear what they show: move good ones into {good}, and others into the "
+            "folder of their kind of defect"
         )
 
     def __repr__(self) -> str:
@@ -150,10 +156,37 @@ class Folder:
     def _held_out(self) -> set[Path]:
         def lot(path: Path) -> bytes:
             name = path.relative_to(self.root).as_posix()
-            return hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+            return hashlib.sha256(os.fsencode(f"{self.seed}/{name}")).digest()
 
-        count = max(1, min(round(self.test_share * len(self._good)), len(self._good) - 1))
+        most = len(self._good) - 1
+        count = min(max(round(self.test_share * len(self._good)), 1), most)
         return set(sorted(self._good, key=lot)[:count])
+
+
+def list_photographs(folder: str | Path) -> list[Path]:
+    """List the images at any depth in a folder, without those that its folders of masks hold.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for file in ("test/cut/1.png", "ground_truth/cut/1_mask.png"):
+    ...     (root / file).parent.mkdir(parents=True)
+    ...     (root / file).touch()
+    >>> [path.name for path in list_photographs(root)]
+    ['1.png']
+    """
+    folder = Path(folder)
+    return [
+        path
+        for path in list_images(folder, recursive=True)
+        if not any(_is_named(MASK_FOLDERS, parent) for parent in _between(path, folder))
+    ]
+
+
+def _between(path: Path, folder: Path) -> list[Path]:
+    """The folders that hold a file, below another one."""
+    return list(path.relative_to(folder).parents)[:-1]
 
 
 def _is_named(names: tuple[str, ...], folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,6 +159,9 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
     if warnings.filters[:1] != [_QUIET_PILLOW]:
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            # A pipe would be waited for, and some devices never end.
+            raise DataError(f"{path} can't be read as an image: it is a folder, a pipe or a device")
         with Path(path).open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:

@@ -110,6 +110,35 @@ class ImageSet(Sequence[Sample]):
         """The kind of defect of each image."""
         return [sample.defect for sample in self]
 
+    def shared_with(self, others: ImageSet) -> list[Path]:
+        """Return the images whose bytes are those of one of ``others``, whatever they are called.
+
+        Raises
+        ------
+        DataError
+            If a file can't be read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> paths = [Path(tempfile.mkdtemp()) / name for name in ("a.png", "b.png", "c.png")]
+        >>> for path, content in zip(paths, (b"same", b"same", b"not same")):
+        ...     _ = path.write_bytes(content)
+        >>> a, b, c = (ImageSet([Sample(path)]) for path in paths)
+        >>> [path.name for path in a.shared_with(b)], a.shared_with(c)
+        (['a.png'], [])
+        """
+        try:
+            sizes = {path.stat().st_size for path in others.paths}
+            alike = [path for path in self.paths if path.stat().st_size in sizes]
+            if not alike:
+                return []
+            sizes = {path.stat().st_size for path in alike}
+            known = {sha256_of(p) for p in others.paths if p.stat().st_size in sizes}
+            return [path for path in alike if sha256_of(path) in known]
+        except OSError as error:
+            raise DataError(f"{error.filename} can't be read: {error.strerror or error}") from error
+
     def content_hash(self) -> str:
         """Return the SHA-256 of all that a result can depend on, as 64 hexadecimal digits.
 

@@ -67,8 +67,9 @@ def existing_folder(root: str | Path) -> Path:
         raise DataError(f"there is no folder {root}") from None
     except NotADirectoryError:
         raise DataError(f"{root} is a file: give the folder that holds the images") from None
-    except OSError as error:
-        raise DataError(f"{root} can't be opened: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{root} can't be opened: {reason}") from error
     return root
 
 

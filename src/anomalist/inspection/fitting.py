@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import glob
 import io
-import os.path
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +19,12 @@ from anomalist.calibration import Calibration, fewest_images
 from anomalist.data import ImageSet, read_image
 from anomalist.detectors import Detector
 from anomalist.detectors.base import Training
-from anomalist.errors import ParameterError
+from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
-from anomalist.files import atomic_path
+from anomalist.files import atomic_path, check_writable
 from anomalist.inspection.findings import DEFAULT_ALPHA, Rule
 from anomalist.inspection.measuring import Measured, measure
-from anomalist.inspection.parts import Parts, known_images
+from anomalist.inspection.parts import Parts, check_outside, known_images
 from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet
 
@@ -131,8 +129,7 @@ def fit_parts(
         store.adopt(backbone)
     if estimate is not None:
         estimate(_seconds(detector, parts, store))
-    # A long training survives being stopped beside the model that it is for.
-    kept = out.with_name(f".{out.name}.training")
+    kept = _training_of(out)
     training = Training(checkpoint=kept)
     detector.fit(parts.train, store=store, progress=_of_stage(progress, "fit"), training=training)
     held_out = None
@@ -154,30 +151,37 @@ def fit_parts(
     if held_out is not None:
         order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
         least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
-        sheet = out.with_name(f"{out.stem}_least_normal.png")
+        sheet = _sheet_of(out)
         _draw(_taken(held_out, order), detector, rule, sheet)
     measured = None
     if len(parts.test):
-        predictions = detector.predict(
-            parts.test, store=store, progress=_of_stage(progress, "test")
-        )
+        try:
+            predictions = detector.predict(
+                parts.test, store=store, progress=_of_stage(progress, "test")
+            )
+        except DataError as error:
+            raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
         measured = measure(predictions, detector, alpha)
     return FitResult(detector, out, rule, sheet, least_normal, measured)
 
 
 def _check_writable(out: Path, root: Path) -> None:
     """Tell before any work that the model can't be written, or would mix with the images."""
-    inside = Path(os.path.abspath(out.parent))  # noqa: PTH100
-    if inside.is_relative_to(os.path.abspath(root)):  # noqa: PTH100
-        raise ParameterError(
-            f"{out} lies in the folder of images {root}, where the pictures beside it would be"
-            " taken for parts: choose another place"
-        )
+    check_outside(out, root)
     if out.is_dir():
         raise ParameterError(f"{out} is a folder: name the file to write, such as part.anomalist")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=".partial-"):
-        pass
+    kept = _training_of(out)
+    for path in (_sheet_of(out), kept.with_name(f"{kept.name}.fold00")):
+        check_writable(path)
+
+
+def _sheet_of(out: Path) -> Path:
+    return out.with_name(f"{out.stem}_least_normal.png")
+
+
+def _training_of(out: Path) -> Path:
+    # A long training survives being stopped beside the model that it is for.
+    return out.with_name(f".{out.name}.training")
 
 
 def _seconds(detector: Detector, parts: Parts, store: FeatureStore) -> float:

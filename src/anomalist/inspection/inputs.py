@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from anomalist.data import IMAGE_SUFFIXES, list_images
+from anomalist.data.folder import MASK_FOLDERS, list_photographs
 from anomalist.errors import DataError, ParameterError
 
 STANDARD_INPUT = "-"
@@ -28,8 +29,9 @@ def list_inputs(
     Parameters
     ----------
     inputs : sequence of str
-        Folders, whose images at any depth are meant; files, whatever they are called; patterns
-        such as ``parts/**/*.jpg``; or ``-`` for paths from standard input, one a line.
+        Folders, whose images at any depth are meant, but for those in folders of masks
+        (``ground_truth``, ``masks``) below them; files, whatever they are called; patterns such as
+        ``parts/**/*.jpg``; or ``-`` for paths from standard input, one a line.
     results : str or Path, optional
         The folder of results, whose pictures are left out of folders and patterns.
     stdin : binary stream, optional
@@ -149,21 +151,25 @@ def _lines(stdin: BinaryIO | None) -> Iterator[Path]:
         name = os.fsdecode(line.rstrip(b"\r\n"))
         if name:
             path = Path(name)
-            yield from list_images(path, recursive=True) if path.is_dir() else [path]
+            try:
+                is_folder = path.is_dir()
+            except OSError:  # a name that is too long, which its reader tells
+                is_folder = False
+            yield from list_photographs(path) if is_folder else [path]
 
 
 def _meant(entry: str, results: str | Path | None) -> Iterator[Path]:
     """The files that one argument means."""
     path = Path(entry)
     if path.is_dir():
-        yield from _outside(list_images(path, recursive=True), results)
+        yield from _outside(list_photographs(path), results)
     elif path.exists() or path.is_symlink():
         yield path
     elif glob.has_magic(entry):
         for name in sorted(glob.glob(entry, recursive=True)):  # noqa: PTH207 - absolute ones, too
             match = Path(name)
             if match.is_dir():
-                yield from _outside(list_images(match, recursive=True), results)
+                yield from _outside(list_photographs(match), results)
             elif match.suffix.lower() in IMAGE_SUFFIXES:
                 yield from _outside([match], results)
 
@@ -185,6 +191,10 @@ def _absolute(path: str | Path) -> Path:
 
 def _nothing(entry: str) -> str:
     if Path(entry).is_dir():
+        if list_images(entry, recursive=True):
+            return (
+                f"{entry} holds nothing but masks, in a folder called {' or '.join(MASK_FOLDERS)}"
+            )
         kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         return f"{entry} holds no image ({kinds})"
     if glob.has_magic(entry):

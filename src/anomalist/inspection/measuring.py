@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from anomalist.benchmark.measurement import calibrated_metrics
+from anomalist.calibration import fewest_images
 from anomalist.data import ImageSet, open_dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
@@ -157,6 +158,8 @@ def evaluate_model(
     DataError
         If there is no image to measure on, or one can't be read.
     """
+    if alpha is not None:
+        fewest_images(alpha)  # refuses one that makes no sense before any work is done
     dataset = open_dataset(data)
     found = find_category(dataset, category)
     images, notes = found.test, list[str]()

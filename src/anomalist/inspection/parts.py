@@ -15,8 +15,10 @@ from anomalist.data import (
     Dataset,
     ImageSet,
     Sample,
+    Transform,
     image_size,
     list_images,
+    load_masks,
     open_dataset,
 )
 from anomalist.data.folder import GOOD_FOLDERS, MASK_FOLDERS
@@ -33,6 +35,7 @@ _NOT_GOOD = (
     *("test", "train", "val", "validation"),
 )
 _SHORT_HASH = 16
+_SMALL = Transform(8)
 _TOLD = 3
 
 
@@ -128,7 +131,7 @@ def open_parts(
     train, test, excluded = _without(found, root, _listed(exclude))
     if len(train) == 0:
         raise DataError(f"{root} has no good image left to learn from: all were left out")
-    sizes = _sizes(train)
+    sizes = _checked(train, test)
     if len(sizes) > 1:
         notes.append(
             f"the images have {len(sizes)} sizes; all are brought to one, so parts must fill them"
@@ -136,6 +139,21 @@ def open_parts(
         )
     notes += _repeated(train, test)
     return Parts(found.name, root, train, test, excluded, sizes, tuple(notes))
+
+
+def check_outside(out: Path, root: Path) -> None:
+    """Refuse to write among the images of a folder.
+
+    Raises
+    ------
+    ParameterError
+        If ``out`` lies in it.
+    """
+    if Path(_absolute(out)).is_relative_to(_absolute(root)):
+        raise ParameterError(
+            f"{out} lies in the folder of images {root}, where pictures that are written would be"
+            " taken for parts: choose another place"
+        )
 
 
 def known_images(parts: Parts) -> list[str]:
@@ -246,13 +264,22 @@ def _absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100
 
 
-def _sizes(train: ImageSet) -> dict[tuple[int, int], int]:
-    """The sizes of images, most frequent first; all that can't be opened are named at once."""
+def _checked(train: ImageSet, test: ImageSet) -> dict[tuple[int, int], int]:
+    """The sizes of images to learn from, most frequent first.
+
+    All files that can't be opened are named at once, masks that don't fit their image included.
+    """
     sizes: Counter[tuple[int, int]] = Counter()
     problems = []
     for path in train.paths:
         try:
             sizes[image_size(path)] += 1
+        except DataError as error:
+            problems.append(str(error))
+    for sample in test:
+        try:
+            image_size(sample.path)
+            load_masks(ImageSet([sample]), _SMALL)
         except DataError as error:
             problems.append(str(error))
     if problems:
@@ -276,8 +303,7 @@ def _repeated(train: ImageSet, test: ImageSet) -> list[str]:
             f" another, such as {copies[0][0]} and {copies[0][1]}: copies make thresholds too low,"
             " leave them out"
         )
-    seen = [path for path in test.paths if sha256_of(path) in learnt]
-    if seen:
+    if seen := test.shared_with(train):
         notes.append(
             f"{plural(len(seen), 'image')} to test on {'is' if len(seen) == 1 else 'are'} among"
             f" those to learn from, such as {seen[0]}: what is measured on them says nothing"

@@ -168,6 +168,7 @@ class Output:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self._resume():
             self._marker.unlink(missing_ok=True)
+            (self.folder / SHEET).unlink(missing_ok=True)
             write_text(self.jsonl, "")
             write_text(self.csv, ",".join(COLUMNS) + "\n")
             write_text(self._marker, json.dumps(self.identity, indent=1) + "\n")

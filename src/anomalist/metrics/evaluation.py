@@ -196,6 +196,7 @@ def _check_truth(
         if empty := np.count_nonzero(labels & ~marked):
             notes.append(
                 f"{empty} anomalous {'image has' if empty == 1 else 'images have'} an empty mask "
-                "(the defect is too small for the map's resolution): no region, all pixels normal"
+                "(all black, or the defect is too small for the map's resolution): no region, all "
+                "pixels normal"
             )
     return labels, masks, notes

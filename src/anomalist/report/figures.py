@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os.path
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from anomalist.predictions import Predictions
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Map = npt.NDArray[np.floating[Any]]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # Deep blue to pale yellow. The lightness rises all the way, for colour-blind readers too.
 _COLOURS = np.array(
@@ -43,6 +46,13 @@ _CONTOUR = (0, 220, 255)
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _GAP = 6
 _CAPTION = 18
+_TEXT = 13
+_SYSTEM_FONTS = (
+    *("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSans-Regular.ttf"),
+    *("Arial Unicode.ttf", "Arial.ttf", "segoeui.ttf", "Helvetica.ttc"),
+)
+# In bytes, without the suffix of a picture.
+_LONGEST_STEM = 251
 _MOST_COLUMNS = 8
 _BAR = (260, 14)
 
@@ -468,13 +478,20 @@ def _free_name(path: str | Path, taken: set[str]) -> str:
     """A name for an image's files that no other has, whatever the case of letters means."""
     # Not resolved: what a link is called is what its owner calls it.
     image = Path(os.path.abspath(path))  # noqa: PTH100
-    wanted = name = f"{image.parent.name}/{image.stem}".lstrip("/")
-    number = 1
-    while name.casefold() in taken:
+    stem, number = image.stem, 1
+    while (name := f"{image.parent.name}/{stem}".lstrip("/")).casefold() in taken:
         number += 1
-        name = f"{wanted}_{number}"
+        stem = _numbered(image.stem, number)
     taken.add(name.casefold())
     return name
+
+
+def _numbered(stem: str, number: int) -> str:
+    """A stem with a number, cut to what names of files may be long."""
+    whole, end = os.fsencode(stem), f"_{number}"
+    if len(whole) + len(end) > _LONGEST_STEM:
+        stem = whole[: _LONGEST_STEM - len(end)].decode("utf-8", "ignore")
+    return stem + end
 
 
 def _line_width(height: int, width: int) -> int:
@@ -604,16 +621,51 @@ def _sample(text: str, *, threshold: float | None = None, truth: bool = False) -
     return _beside([Image.fromarray(drawn), _captions([text], round(_font().getlength(text)) + 4)])
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(13)
+def _font() -> Font:
+    """The font that Pillow carries: the same everywhere, but for ASCII alone."""
+    return ImageFont.load_default(_TEXT)
+
+
+@functools.cache
+def _system_font() -> Font | None:
+    """A font of the system that has more letters, where there is one."""
+    for name in _SYSTEM_FONTS:
+        try:
+            return ImageFont.truetype(name, _TEXT)
+        except OSError:
+            continue
+    return None
+
+
+def _drawable(text: str) -> tuple[str, Font]:
+    """A text as it can be drawn, and with which font.
+
+    Letters that the font lacks stand without their accent, and others as escapes.
+    """
+    text = unicodedata.normalize("NFC", text)
+    font = _font() if text.isascii() else _system_font() or _font()
+    missing = _look(font, "\U0010ffff")
+
+    def drawn(letter: str) -> str:
+        if letter.isprintable() and (letter.isascii() or _look(font, letter) != missing):
+            return letter
+        base = unicodedata.normalize("NFD", letter)[0]
+        return base if base.isascii() and base.isalpha() else ascii(letter)[1:-1]
+
+    return "".join(map(drawn, text)), font
+
+
+def _look(font: Font, letter: str) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(letter)
+    return mask.size, bytes(mask)
 
 
 def _captions(lines: Sequence[str], width: int) -> Image.Image:
     """Lines of text, each cut in its middle to fit the width."""
-    font = _font()
     picture = Image.new("RGB", (width, _CAPTION * len(lines)), "white")
     draw = ImageDraw.Draw(picture)
-    for row, text in enumerate(lines):
+    for row, line in enumerate(lines):
+        text, font = _drawable(line)
         cut, kept = text, len(text)
         while kept and font.getlength(cut) > width - 4:
             kept -= 1
