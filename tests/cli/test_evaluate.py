@@ -12,6 +12,7 @@ import safetensors.torch
 
 from anomalist import MVTecAD, evaluate, load
 from anomalist.cli.main import main
+from anomalist.detectors.model_file import sign
 
 FAST = ["--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"]
 
@@ -126,6 +127,7 @@ def damaged(model: Path, target: Path, how: str) -> None:
         elif how == "summary":
             header["summary"] = "text"
         safetensors.torch.save_file(tensors, target, {"anomalist": json.dumps(header)})
+        sign(target)
 
 
 @pytest.mark.parametrize("command", ["info", "predict", "evaluate"])

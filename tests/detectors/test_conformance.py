@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import anomalist
 from anomalist.data import Category, ImageSet, MVTecAD
 from anomalist.detectors import DETECTORS, Detector
+from anomalist.detectors.model_file import sign
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import FeatureStore
 from anomalist.predictions import Predictions
@@ -248,6 +249,7 @@ def test_headers_of_another_version_or_detector_are_refused(
     ):
         metadata = {"anomalist": json.dumps({**header, **change})}
         safetensors.torch.save_file(tensors, path, metadata)
+        sign(path)
         with pytest.raises(ModelFileError, match=message):
             anomalist.load(path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+import sys
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -170,19 +172,35 @@ class Calibration:
         ModelFileError
             If something is missing, of a wrong shape, or not a finite number.
         """
-        try:
-            arrays: dict[str, Any] = {n: np.asarray(state[n], np.float32) for n in _ARRAYS}
-            numbers: dict[str, Any] = {name: float(state[name]) for name in _NUMBERS}
-            method = str(state["method"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"the calibration is damaged: {error}") from error
+        for name in (*_ARRAYS, *_NUMBERS, "method"):
+            if name not in state:
+                raise ModelFileError(f"the calibration is damaged: it has no {name}")
+        for name in state:
+            if name not in (*_ARRAYS, *_NUMBERS, "method"):
+                raise ModelFileError(
+                    f"the calibration is damaged: {reprlib.repr(name)} doesn't belong there"
+                )
+        arrays: dict[str, Any] = {name: state[name] for name in _ARRAYS}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+                raise ModelFileError(f"the calibration is damaged: {name} makes no sense")
+        numbers: dict[str, Any] = {name: state[name] for name in _NUMBERS}
+        for name, number in numbers.items():
+            if type(number) not in (float, int) or not abs(number) <= sys.float_info.max:
+                raise ModelFileError(f"the calibration is damaged: {name} isn't a finite number")
+            numbers[name] = float(number)
+            if name != "pixel_mean" and number < 0:
+                raise ModelFileError(f"the calibration is damaged: {name} is negative")
+        method = state["method"]
+        if not isinstance(method, str):
+            raise ModelFileError("the calibration is damaged: method is no text")
         n = len(arrays["scores"]) if arrays["scores"].ndim == 1 else 0
         shapes = {"scores": (n,), "maxima": (n,), "pixel_values": _PIXEL_SHARES.shape}
         for name, shape in shapes.items():
             if n == 0 or arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
                 raise ModelFileError(f"the calibration is damaged: {name} makes no sense")
-        if not np.isfinite(list(numbers.values())).all():
-            raise ModelFileError("the calibration is damaged: a number isn't finite")
+        if (np.diff(arrays["pixel_values"]) < 0).any():
+            raise ModelFileError("the calibration is damaged: pixel_values don't ascend")
         return cls(**arrays, **numbers, method=method)
 
 

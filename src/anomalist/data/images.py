@@ -126,7 +126,11 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[
             )
         upright = _upright(image)
         if _is_deep(upright):
-            return _deep_values(upright).astype(np.bool_)
+            values = _deep_values(upright)
+            if upright.mode == "F" and not np.isfinite(values).all():
+                raise ValueError("some of its values aren't numbers; save it with 8 or 16 bits")
+            inked: npt.NDArray[np.bool_] = values != 0
+            return inked
         mask: npt.NDArray[np.bool_] = np.asarray(_rgb(upright), np.bool_).max(axis=2)
         return mask
 
@@ -198,9 +202,10 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         # Not the method of PNG files, which decodes all pixels to look behind them.
-        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+        orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except Exception:  # A damaged EXIF block takes nothing from the pixels.
         return 1
+    return orientation if orientation in _TURNS else 1
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anomalist.detectors.base import Detector, FeatureBatches, presets, read_model
+from anomalist.detectors.base import Detector, FeatureBatches, presets
+from anomalist.detectors.model_file import read_model
 from anomalist.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -50,12 +52,17 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     Raises
     ------
     ModelFileError
-        If it is no such file.
+        If it is no such file, or a damaged one.
+    ParameterError
+        If this machine doesn't have the given device.
     """
-    name = read_model(path, ())[0].get("detector")
-    if name not in DETECTORS:
-        raise ModelFileError(f"{path} holds a detector {name!r} that this anomalist doesn't know")
-    return DETECTORS[name].load(path, device=device)
+    header, tensors = read_model(path)
+    name = header.get("detector")
+    if not isinstance(name, str) or name not in DETECTORS:
+        raise ModelFileError(
+            f"{path} holds a detector {reprlib.repr(name)} that this anomalist doesn't know"
+        )
+    return DETECTORS[name].rebuild(path, header, tensors, device)
 
 
 __all__ = [

@@ -4,32 +4,53 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
+import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.torch
 import torch
 import yaml
 from torch import Tensor
 
 from anomalist.calibration import Calibration, held_out_scores
 from anomalist.data import ImageSet, Interpolation, Transform, load_masks
-from anomalist.errors import DataError, ModelFileError, ParameterError
+from anomalist.data.images import MAX_PIXELS
+from anomalist.detectors.model_file import (
+    Layout,
+    array_state,
+    check_state,
+    conforms,
+    read_model,
+    write_model,
+)
+from anomalist.errors import DataError, ModelFileError, ParameterError, WeightsError
 from anomalist.features import Backbone, FeatureStore, Progress
-from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
 
 Entry = TypeVar("Entry")
 
-FORMAT = 1
+_MAX_NEIGHBOURHOOD = 31
+_MAX_THUMBNAILS = 1000
+_HEADER = {"detector": str, "parameters": dict[str, Any]}
+_BACKBONE = {"layers": tuple[str, ...], "weights_sha256": str}
 
 
 @dataclass
@@ -152,11 +173,31 @@ class Detector(ABC):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, kind in _kinds(type(self)).items():
+            value = getattr(self, name)
+            if not conforms(value, kind):
+                raise ParameterError(f"{name} must be {_in_words(kind)}, not {reprlib.repr(value)}")
         if self.batch_size < 1:
             raise ParameterError(f"batch_size must be at least 1, not {self.batch_size}")
         if self.seed < 0:
             raise ParameterError(f"seed must not be negative, not {self.seed}")
-        self.transform  # noqa: B018 - a wrong size must be told before any work is done
+        # A wrong size must be told before any work is done.
+        height, width = self.transform.output_size
+        if height * width > MAX_PIXELS:
+            raise ParameterError(
+                f"image_size {self.image_size} makes more than {MAX_PIXELS} pixels: lower it"
+            )
+        # A method that smooths, or averages neighbourhoods, has these.
+        sigma = getattr(self, "sigma", 0.0)
+        if not 0 <= sigma <= max(height, width):
+            raise ParameterError(
+                f"sigma must not be negative, nor above the image's side, not {sigma}"
+            )
+        side = getattr(self, "neighbourhood", 1)
+        if side % 2 == 0 or not 1 <= side <= _MAX_NEIGHBOURHOOD:
+            raise ParameterError(
+                f"neighbourhood must be odd and positive, at most {_MAX_NEIGHBOURHOOD}, not {side}"
+            )
 
     @property
     def transform(self) -> Transform:
@@ -186,7 +227,7 @@ class Detector(ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return all hyperparameters by name, as plain JSON values."""
-        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
         return values
 
     def fit(
@@ -451,12 +492,7 @@ class Detector(ABC):
             f"thumbnail.{i}": torch.from_numpy(np.frombuffer(jpeg, np.uint8).copy())
             for i, jpeg in enumerate(self.thumbnails_)
         }
-        header = {"format": FORMAT, **header, "summary": self.summary_}
-        with atomic_path(path) as temporary:
-            try:
-                safetensors.torch.save_file(tensors, temporary, {"anomalist": json.dumps(header)})
-            except safetensors.SafetensorError as error:  # a full disk, for one
-                raise OSError(None, str(error), str(path)) from error
+        write_model(path, {**header, "summary": self.summary_}, tensors)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What a file keeps: a header of JSON values, and tensors."""
@@ -507,16 +543,45 @@ class Detector(ABC):
         Raises
         ------
         ModelFileError
-            If the file is damaged, of another version or of another detector.
+            If the file is damaged, of another version, of another detector, or made for a device
+            that this machine doesn't have.
+        ParameterError
+            If this machine doesn't have the given device.
         """
         header, tensors = read_model(path)
         if header.get("detector") != cls.name:
-            raise ModelFileError(f"{path} holds a {header.get('detector')}, not a {cls.name}")
+            held = reprlib.repr(header.get("detector"))
+            raise ModelFileError(f"{path} holds a detector {held}, not a {cls.name}")
+        return cls.rebuild(path, header, tensors, device)
+
+    @classmethod
+    def rebuild(
+        cls,
+        path: str | Path,
+        header: dict[str, Any],
+        tensors: dict[str, Tensor],
+        device: str | None,
+    ) -> Self:
+        """Make it of what `read_model` read from a file; see :meth:`load`."""
+        if device is not None:
+            pick_device(device)
         try:
             return cls._from_state(header, tensors, device)
-        except (KeyError, TypeError, AttributeError) as error:
+        except _NoDeviceError as error:
             raise ModelFileError(
-                f"{path} is damaged: its header lacks or garbles {error}"
+                f"{path} was fitted with device={error.device}, which this machine doesn't have:"
+                " choose another with --device cpu (device='cpu' in Python)"
+            ) from error
+        except (ModelFileError, ParameterError, WeightsError) as error:
+            raise ModelFileError(
+                f"{path} is damaged: {error}; copy it again, or fit the detector again"
+            ) from error
+        except MemoryError:
+            raise
+        except Exception as error:  # parts that don't fit meet operations of many kinds
+            raise ModelFileError(
+                f"{path} is damaged, its parts don't fit ({reprlib.repr(str(error))}): copy it"
+                " again, or fit the detector again"
             ) from error
 
     @classmethod
@@ -524,39 +589,69 @@ class Detector(ABC):
         cls, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> Self:
         """Make it again from what `_state` returned."""
+        _expect(header, _HEADER)
         parameters: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in header["parameters"].items()
         }
+        unknown = parameters.keys() - _kinds(cls).keys()
+        if unknown:
+            name = reprlib.repr(min(unknown))
+            raise ModelFileError(f"{cls.name} has no hyperparameter {name}")
         if device is not None:
             parameters["device"] = device
         self = cls(**parameters)
-        self._load_state(header, tensors, device)
+        left = dict(tensors)
+        thumbnails = take_below("thumbnail.", left)
+        calibration = take_below("calibration.", left)
+        # What is quick to check comes first: a network takes longest to make.
         self._forget()
-        if "calibration" in header:
-            arrays = {n: t.numpy() for n, t in below("calibration.", tensors).items()}
-            self.calibration_ = Calibration.from_state({**header["calibration"], **arrays})
-        self.summary_ = {**header.get("summary", {})}
-        thumbnails = below("thumbnail.", tensors)
-        self.thumbnails_ = [thumbnails[str(i)].numpy().tobytes() for i in range(len(thumbnails))]
+        self.calibration_ = saved_calibration(header, calibration)
+        self.summary_ = checked_summary(header.get("summary", {}))
+        layout = {str(i): Layout(np.uint8, (f"of {i}",)) for i in range(len(thumbnails))}
+        if len(thumbnails) > _MAX_THUMBNAILS:
+            raise ModelFileError(f"it has {len(thumbnails)} thumbnails")
+        arrays = array_state(thumbnails)
+        check_state(arrays, layout)
+        self.thumbnails_ = [arrays[name].tobytes() for name in layout]
+        self._load_state(header, left, device)
         return self
 
     def _load_state(
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> None:
-        """Take over the fitted state of `_state`."""
+        """Take over the fitted state of `_state`: all tensors that there are."""
+        _expect(header, {"backbone": _BACKBONE, "state": dict[str, Any]})
+        left = dict(tensors)
+        weights = take_below("backbone.", left)
+        arrays = array_state(take_below("state.", left))
+        if left:
+            raise ModelFileError(f"it holds {reprlib.repr(min(left))}, which doesn't belong there")
         self.backbone_ = Backbone.from_state(
             self.backbone,
             header["backbone"]["layers"],
-            below("backbone.", tensors),
+            weights,
             header["backbone"]["weights_sha256"],
             device=pick_device(self.device),
         )
-        state = {**header["state"], **below("state.", tensors)}
-        state = {n: v.numpy() if isinstance(v, Tensor) else v for n, v in state.items()}
+        state = {**header["state"], **arrays}
         for name in self.fitted:
-            setattr(self, name, below(f"{name}.", state) or state[name])
+            value = below(f"{name}.", state)
+            if not value and name not in state:
+                raise ModelFileError(f"{name} is missing")
+            setattr(self, name, value or state[name])
+        maps = self.backbone_.shapes(*self.transform.output_size)
+        check_state(state, self._layout(maps))
         self._restore()
+
+    @abstractmethod
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        """What the fitted arrays must be for feature maps of shapes (C, h, w).
+
+        It names a `Layout` for every array, as :meth:`save` does (``bank_``, or ``network_.shift``
+        of a dictionary), and the type of every other value. Nothing of a model file that doesn't
+        fit is scored with.
+        """
 
     def _restore(self) -> None:  # noqa: B027 - most detectors have nothing to rebuild
         """Rebuild after loading what follows from the fitted arrays."""
@@ -571,32 +666,95 @@ def check_good(images: ImageSet) -> None:
             raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
 
 
-def read_model(
-    path: str | Path, prefixes: tuple[str, ...] = ("",)
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the header of a model file, and the tensors whose names begin with a prefix.
+class _NoDeviceError(ParameterError):
+    """A device that isn't there."""
+
+    def __init__(self, message: str, device: str) -> None:
+        super().__init__(message)
+        self.device = device
+
+
+@cache
+def _kinds(detector: type[Detector]) -> dict[str, Any]:
+    """Type hints of the hyperparameters."""
+    hints = get_type_hints(detector)
+    return {field.name: hints[field.name] for field in dataclasses.fields(detector)}
+
+
+def _in_words(kind: Any) -> str:
+    """A type hint for people.
+
+    Examples
+    --------
+    >>> _in_words(int | tuple[int, int]), _in_words(float | None)
+    ('a whole number or a list', 'a finite number or null')
+    """
+    plain = {int: "a whole number", float: "a finite number", str: "text", type(None): "null"}
+    if get_origin(kind) is Literal:
+        return " or ".join(str(value) for value in get_args(kind))
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_in_words(part) for part in get_args(kind))
+    return plain.get(kind, "a list")
+
+
+def _expect(header: dict[str, Any], kinds: dict[str, Any]) -> None:
+    for key, kind in kinds.items():
+        if not conforms(header, {key: kind}):
+            raise ModelFileError(f"its header lacks or garbles {key!r}")
+
+
+#: What is known of the images that a detector was fitted to; none of it, or all.
+SUMMARY = {
+    "alpha": float,
+    "name": str,
+    "images": int,
+    "left_out": int,
+    "sizes": tuple[tuple[int, int, int], ...],
+    "data_hash": str,
+    "known_images": tuple[str, ...],
+    "version": str,
+}
+
+
+def checked_summary(summary: Any) -> dict[str, Any]:
+    """Return the summary of a header.
 
     Raises
     ------
     ModelFileError
-        If it is no model file, or of a newer version.
+        If a value makes no sense.
     """
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["anomalist"])
-            version = header["format"]
-            if version != FORMAT:
-                raise ModelFileError(
-                    f"{path} has format {version}, this anomalist reads {FORMAT}: update anomalist"
-                )
-            names = [name for name in file.keys() if name.startswith(prefixes)]  # noqa: SIM118
-            return header, {name: file.get_tensor(name) for name in names}
-    except FileNotFoundError:
-        raise ModelFileError(f"no model file at {path}") from None
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        raise ModelFileError(f"{path} isn't a detector that anomalist saved") from error
+    if not isinstance(summary, dict):
+        raise ModelFileError("its header lacks or garbles 'summary'")
+    for key, kind in SUMMARY.items():
+        if key in summary and not conforms(summary[key], kind):
+            raise ModelFileError(f"its summary garbles {key!r}")
+    if not 0 < summary.get("alpha", 0.05) < 1:
+        raise ModelFileError("its summary garbles 'alpha'")
+    return dict(summary)
+
+
+def saved_calibration(header: dict[str, Any], tensors: dict[str, Tensor]) -> Calibration | None:
+    """Return the calibration of a header and its arrays, if there is one.
+
+    Raises
+    ------
+    ModelFileError
+        If it makes no sense.
+    """
+    values = header.get("calibration", {})
+    if not isinstance(values, dict):
+        raise ModelFileError("its header lacks or garbles 'calibration'")
+    state = {**values, **array_state(tensors)}
+    return Calibration.from_state(state) if state else None
+
+
+def take_below(prefix: str, entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Return the entries `below` a prefix, and take them out."""
+    taken = below(prefix, entries)
+    for name in taken:
+        del entries[prefix + name]
+    return taken
 
 
 def below(prefix: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -646,11 +804,14 @@ def pick_device(device: str) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
     if device == "auto":
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
-    kind = device.split(":")[0]
-    if kind not in there:
-        raise ParameterError(f"device must be auto, cpu, cuda or mps, not {device!r}")
-    if not there[kind]:
-        raise ParameterError(f"this machine has no {kind} device: choose --device auto or cpu")
+    kind, _, number = device.partition(":")
+    if kind not in there or (number and not (number.isascii() and number.isdigit())):
+        raise ParameterError(f"device must be auto, cpu, cuda or mps, not {reprlib.repr(device)}")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there[kind] or (number and len(number) > 3) or int(number or 0) >= count:
+        raise _NoDeviceError(
+            f"this machine has no {device} device: choose --device auto or cpu", device
+        )
     return torch.device(device)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.detectors.model_file import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
 from anomalist.files import scratch_array
@@ -129,13 +130,9 @@ class CFA(Detector):
         for name in ("nu", "lr"):
             if not getattr(self, name) > 0:
                 raise ParameterError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("radius", "alpha", "epochs", "weight_decay", "sigma"):
+        for name in ("radius", "alpha", "epochs", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ParameterError(f"{name} must not be negative, not {getattr(self, name)}")
-        if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
-            raise ParameterError(
-                f"neighbourhood must be odd and positive, not {self.neighbourhood}"
-            )
 
     def _fit(self, features: FeatureBatches) -> None:
         patches, mean = self._gather(features)
@@ -248,6 +245,20 @@ class CFA(Detector):
             if training.after_epoch is not None:
                 training.after_epoch(epoch + 1)
         self.losses_: Float32 = losses.cpu().numpy()
+
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        _, height, width = maps[0]
+        channels = sum(of_layer for of_layer, _, _ in maps)
+        described = channels // self.gamma_d
+        count = height * width // self.gamma_c
+        if described < 1 or count < self.num_nearest_neighbors:
+            raise ParameterError("gamma_c, gamma_d and num_nearest_neighbors leave no centroids")
+        return {
+            "descriptor_": Layout(np.float32, (described, channels + 3)),
+            "centroids_": Layout(np.float32, (count, described)),
+            "radius_": float,
+            "losses_": Layout(np.float32, (self.epochs,)),
+        }
 
     def _restore(self) -> None:
         device = self.backbone_.device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, log, pi, sqrt
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from anomalist.detectors.base import Detector, FeatureBatches
+from anomalist.detectors.model_file import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
 
 Array = npt.NDArray[np.float64]
+
+_LEAST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -95,6 +98,17 @@ class DFM(Detector):
         self.variances_ = variances.astype(np.float32)
         self._restore()
 
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        _, height, width = maps[0]
+        channels = sum(of_layer for of_layer, _, _ in maps)
+        rows, columns = (_windows(side, self.pooling_kernel_size) for side in (height, width))
+        values = channels * rows * columns
+        return {
+            "mean_": Layout(np.float32, (values,)),
+            "components_": Layout(np.float32, ("k", values)),
+            "variances_": Layout(np.float32, ("k",), minimum=_LEAST),
+        }
+
     def _restore(self) -> None:
         device = self.backbone_.device
         self._mean = torch.from_numpy(self.mean_).to(device)
@@ -121,9 +135,13 @@ class DFM(Detector):
         return rows @ maps @ columns.T
 
 
+def _windows(side: int, window: int) -> int:
+    return max(ceil(side / window), min(side, 2))
+
+
 def _averages(side: int, window: int) -> Tensor:
     """The (windows, side) matrix that averages a side over equal windows, by the parts it cuts."""
-    windows = max(ceil(side / window), min(side, 2))
+    windows = _windows(side, window)
     # Of side x windows equal slices, each location holds ``windows`` and each window ``side``.
     slices = np.eye(windows, dtype=np.float32).repeat(side, axis=1)
     return torch.from_numpy(slices.reshape(windows, side, windows).sum(axis=2) / np.float32(side))

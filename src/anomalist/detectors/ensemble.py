@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,7 +17,8 @@ from torch import Tensor
 import anomalist.detectors as registry
 from anomalist.calibration import Calibration
 from anomalist.data import ImageSet, load_masks
-from anomalist.detectors.base import Detector, FeatureBatches, Training, below, check_good
+from anomalist.detectors.base import Detector, FeatureBatches, Training, check_good, take_below
+from anomalist.detectors.model_file import Layout, conforms
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.predictions import Predictions
@@ -26,6 +28,9 @@ Array = npt.NDArray[Any]
 
 # Beyond this surprise, the tangent of Cauchy's combination is 1 / (pi p) to the last digit.
 _CERTAIN = 18.0
+_MAX_MEMBERS = 100
+_PARTS = tuple[dict[str, Any], ...]
+_NESTED = "an ensemble can't be a member: name its members instead"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -80,8 +85,11 @@ class Ensemble(Detector):
             raise ParameterError(
                 f"combine must be {', '.join(get_args(Combination))}, not {self.combine!r}"
             )
-        if not self.members:
-            raise ParameterError("members must name at least one detector")
+        if not 1 <= len(self.members) <= _MAX_MEMBERS:
+            raise ParameterError(
+                f"members must name at least one detector, and at most {_MAX_MEMBERS}, not"
+                f" {len(self.members)}"
+            )
         if self.member_weights is not None:
             weights = np.asarray(self.member_weights)
             if weights.shape != (len(self.members),) or not (weights > 0).all():
@@ -136,18 +144,22 @@ class Ensemble(Detector):
             )
             name = values.pop("detector", None)
             known = registry.DETECTORS
-            if name not in known:
-                raise ParameterError(f"no detector {name!r}; there are {', '.join(known)}")
+            if not isinstance(name, str) or name not in known:
+                raise ParameterError(
+                    f"no detector {reprlib.repr(name)}; there are {', '.join(known)}"
+                )
+            if name == self.name:
+                raise ParameterError(_NESTED)
             values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            seed = values.pop("seed", times[name]) + self.seed
             times[name] += 1
             try:
+                seed = values.pop("seed", times[name] - 1) + self.seed
                 made.append(known[name](**{**shared, **values, "seed": seed}))
             except TypeError as error:
                 raise ParameterError(f"member {name}: {error}") from error
         for part in made:
             if isinstance(part, Ensemble):
-                raise ParameterError("an ensemble can't be a member: name its members instead")
+                raise ParameterError(_NESTED)
         return made
 
     def fit(
@@ -294,6 +306,9 @@ class Ensemble(Detector):
             return scale.standardised_maps(values) if of_maps else scale.standardised(values)
         return scale.surprise_maps(values) if of_maps else scale.surprise(values)
 
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        return {}  # members have arrays of their own
+
     def _fit(self, features: FeatureBatches) -> None:
         raise NotImplementedError("members fit to feature maps of their own")
 
@@ -318,14 +333,22 @@ class Ensemble(Detector):
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> None:
         self.members_ = []
-        if len(header["members"]) != len(self.members):
-            raise KeyError("members")
-        for i, part in enumerate(header["members"]):
-            kind = registry.DETECTORS[part["detector"]]
-            member = kind._from_state(part, below(f"member{i}.", tensors), device)
+        expected = [part.name for part in self.parts()]
+        parts = header.get("members", [])
+        given = [part.get("detector") for part in parts] if conforms(parts, _PARTS) else []
+        if given != expected:
+            raise ModelFileError(f"its members aren't {', '.join(expected)}")
+        left = dict(tensors)
+        for i, part in enumerate(parts):
+            kind = registry.DETECTORS[expected[i]]
+            member = kind._from_state(part, take_below(f"member{i}.", left), device)
             if member.calibration_ is None:
                 raise ModelFileError(f"member {i} of the ensemble has no calibration")
+            if not np.allclose(_visible(member), _visible(self)):
+                raise ModelFileError(f"member {i} of the ensemble sees another part of images")
             self.members_.append(member)
+        if left:
+            raise ModelFileError(f"it holds {reprlib.repr(min(left))}, which doesn't belong there")
         self.backbone_ = self.members_[0].backbone_
         self._held_out = None
 

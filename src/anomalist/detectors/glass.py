@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,17 @@ from anomalist.data import load_batches
 from anomalist.detectors.base import Detector, FeatureBatches, enlarge
 from anomalist.detectors.glass_step import Network
 from anomalist.detectors.glass_training import Examples, Trainer
+from anomalist.detectors.model_file import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
 from anomalist.files import scratch_array
 from anomalist.synthesis import foreground_mask, judge_distribution
 
 Float32 = npt.NDArray[np.float32]
+
+_MAX_PATCHSIZE = 31
+_MAX_WIDTH = 2**16
+_MAX_DEPTH = 100
 
 
 @dataclass(kw_only=True, eq=False)
@@ -186,7 +191,7 @@ class GLASS(Detector):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ParameterError(f"{name} must be at least 1, not {value}")
-        for name in ("step", "noise", "std", "pre_proj", "variants", "patience", "sigma"):
+        for name in ("step", "noise", "std", "pre_proj", "variants", "patience"):
             if not getattr(self, name) >= 0:
                 raise ParameterError(f"{name} must not be negative, not {getattr(self, name)}")
         if not 0 < self.patches <= 1:
@@ -213,8 +218,20 @@ class GLASS(Detector):
             raise ParameterError(f"lr must be above 0, not {self.lr}")
         if not 0 < self.held_out < 1:
             raise ParameterError(f"held_out must be between 0 and 1, not {self.held_out}")
-        if self.patchsize < 1 or self.patchsize % 2 == 0:
-            raise ParameterError(f"patchsize must be odd and positive, not {self.patchsize}")
+        if self.patchsize % 2 == 0 or not 1 <= self.patchsize <= _MAX_PATCHSIZE:
+            raise ParameterError(
+                f"patchsize must be odd and positive, at most {_MAX_PATCHSIZE}, not"
+                f" {self.patchsize}"
+            )
+        for name in ("pretrain_embed_dimension", "target_embed_dimension", "dsc_hidden"):
+            value = getattr(self, name)
+            if value is not None and value > _MAX_WIDTH:
+                raise ParameterError(f"{name} must be at most {_MAX_WIDTH}, not {value}")
+        for name in ("pre_proj", "dsc_layers"):
+            if getattr(self, name) > _MAX_DEPTH:
+                raise ParameterError(
+                    f"{name} must be at most {_MAX_DEPTH}, not {getattr(self, name)}"
+                )
         if min(self.grid) < 1:
             raise ParameterError(f"downsampling {self.downsampling} leaves no patch of the image")
 
@@ -289,6 +306,25 @@ class GLASS(Detector):
         """Score with these weights from now on."""
         self.network_ = network
         self._restore()
+
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        each = self.pretrain_embed_dimension
+        values = sum(channels if each is None else each for channels, _, _ in maps)
+        with torch.device("meta"):
+            network = self.make_network(self.target_embed_dimension or values)
+        layout: dict[str, Layout | Any] = {
+            f"network_.{name}": Layout(
+                np.int64 if tensor.dtype == torch.int64 else np.float32,
+                tuple(tensor.shape),
+                minimum=0 if name.endswith("running_var") else None,
+            )
+            for name, tensor in network.state_dict().items()
+        }
+        return layout | {
+            "hypersphere_": bool,
+            "epoch_": int,
+            "losses_": Layout(np.float32, ("epochs",)),
+        }
 
     def _restore(self) -> None:
         self._network = self.make_network(len(self.network_["shift"]))

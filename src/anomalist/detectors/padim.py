@@ -17,6 +17,7 @@ from torch import Tensor
 
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
+from anomalist.detectors.model_file import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.predictions import Predictions
@@ -87,8 +88,6 @@ class PaDiM(Detector):
             raise ParameterError(f"dimensions must be at least 1, not {self.dimensions}")
         if not (self.regularization > 0 and math.isfinite(self.regularization)):
             raise ParameterError(f"regularization must be positive, not {self.regularization}")
-        if self.sigma < 0:
-            raise ParameterError(f"sigma must not be negative, not {self.sigma}")
 
     def _fit(self, features: FeatureBatches) -> None:
         gaussians: _Triangular | _LowRank | None = None
@@ -149,7 +148,21 @@ class PaDiM(Detector):
         """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
         return "each scored by the Gaussians of all others, or of other folds where images are few"
 
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        available = sum(channels for channels, _, _ in maps)
+        drawn = min(self.dimensions or available, available)
+        _, height, width = maps[0]
+        few = getattr(self.factors_, "ndim", 0) == 3
+        factors = ("n", drawn) if few else (_packed_size(drawn),)
+        return {
+            "channels_": Layout(np.int64, (drawn,), minimum=0, below=available),
+            "means_": Layout(np.float32, (height * width, drawn)),
+            "factors_": Layout(np.float32, (height * width, *factors)),
+        }
+
     def _restore(self) -> None:
+        if (np.diff(self.channels_) <= 0).any():
+            raise ParameterError("channels_ doesn't ascend")
         self._means = torch.from_numpy(self.means_).to(self.backbone_.device)
         self._factors = torch.from_numpy(self.factors_).to(self.backbone_.device)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from anomalist.calibration import assign_folds
 from anomalist.calibration.crossfit import in_order
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
+from anomalist.detectors.model_file import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress, patch_embeddings
 from anomalist.neighbors import Index, StreamingCoreset
@@ -87,12 +88,6 @@ class PatchCore(Detector):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ParameterError(f"{name} must be at least 1, not {value}")
-        if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
-            raise ParameterError(
-                f"neighbourhood must be odd and positive, not {self.neighbourhood}"
-            )
-        if self.sigma < 0:
-            raise ParameterError(f"sigma must not be negative, not {self.sigma}")
 
     def _fit(self, features: FeatureBatches) -> None:
         stream = None
@@ -155,6 +150,14 @@ class PatchCore(Detector):
     def held_out_method(self) -> str:
         """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
         return f"{_GROUPS} groups, the bank's patches of an image's own group ignored"
+
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        channels = sum(of_layer for of_layer, _, _ in maps)
+        return {
+            "bank_": Layout(np.float32, ("n", channels)),
+            "bank_images_": Layout(np.int64, ("n",), minimum=0),
+            "coverage_radius_": float,
+        }
 
     def _restore(self) -> None:
         self._bank = torch.from_numpy(self.bank_).to(self.backbone_.device)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from math import prod
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
+from anomalist.detectors.model_file import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.neighbors import Index, nearest_neighbors
@@ -81,8 +83,6 @@ class SPADE(Detector):
             raise ParameterError(f"k must be at least 1, not {self.k}")
         if self.image_score not in get_args(ImageScore):
             raise ParameterError(f"image_score must be knn or map, not {self.image_score!r}")
-        if self.sigma < 0:
-            raise ParameterError(f"sigma must not be negative, not {self.sigma}")
         if self.layers is not None and len(self.layers) < 2:
             raise ParameterError(
                 f"layers must be at least two, the last for the whole image, not {self.layers}"
@@ -102,6 +102,14 @@ class SPADE(Detector):
             )
         self.pooled_ = np.concatenate(pooled)
         self._restore()
+
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        if len(maps) < 2:
+            raise ParameterError("layers are fewer than two")
+        return {
+            "pooled_": Layout(np.float32, ("n", maps[-1][0])),
+            "gallery_": Layout(np.float32, ("n", sum(map(prod, maps[:-1])))),
+        }
 
     def _restore(self) -> None:
         self._images = Index(torch.from_numpy(self.pooled_).to(self.backbone_.device))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,18 @@ import numpy.typing as npt
 import timm
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from anomalist.errors import ParameterError, WeightsError
 from anomalist.features.folding import fold_batch_norms
 from anomalist.features.weights import find_weights, read_weights, timm_name
 
-_STRIDE = re.compile(r"stride(\d+)")
+# A network that can't be made without memory for all parameters may take so many bytes, and so many
+# for each that was saved of it.
+_FREE_BYTES = 2**30
+_TRIMMED_SHARE = 16
+_DOT = re.compile(r"\.")
+_PLAIN_NAME = re.compile(r"\w{1,100}(\.\w{1,100})?", re.ASCII)
 
 
 class Backbone:
@@ -71,11 +78,19 @@ class Backbone:
         weights: str | Path | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        whole = self._build(name, layers, device)
+        self._take(_create(timm_name(name)), name, layers, device)
+        whole = dict(self._network.state_dict())
+        _trim(self._network, self._run, self._config["input_size"])
         file = find_weights(name, weights)
         state = read_weights(file, whole)
         self.weights_sha256 = file.sha256
-        self._load(state, source=str(file.path))
+        kept = self._network.state_dict()
+        wrong = [n for n, t in kept.items() if n not in state or state[n].shape != t.shape]
+        if wrong:
+            raise WeightsError(f"{file.path} has no tensor {wrong[0]} that fits {name}")
+        self._state = {name: state[name] for name in kept}
+        self._network.load_state_dict(self._state)
+        self._make_ready()
 
     @classmethod
     def from_state(
@@ -88,10 +103,16 @@ class Backbone:
     ) -> Backbone:
         """Rebuild a backbone from :meth:`state`, with no other source of weights.
 
+        Nothing is trusted: memory is taken for the given tensors alone, whatever network the name
+        stands for, and they must be the ones that its layers need.
+
         Raises
         ------
         WeightsError
-            If a tensor is missing or has another shape.
+            If the name is unknown, or a tensor is missing, superfluous or of another shape, or what
+            they compute isn't finite.
+        ParameterError
+            If the network has no such layer.
 
         Examples
         --------
@@ -102,40 +123,69 @@ class Backbone:
         True
         """
         self = cls.__new__(cls)
-        self._build(name, layers, device)
+        # The registry's own names alone: timm takes others for folders, or for places on the hub.
+        if not _PLAIN_NAME.fullmatch(name):
+            raise WeightsError(f"{reprlib.repr(name)} isn't the name of a backbone")
+        network = _create_unallocated(timm_name(name), sum(t.nbytes for t in state.values()))
+        self._take(network, name, layers, device)
+        _leave_out(network, state)
+        kept = network.state_dict()
+        for tensor, expected in kept.items():
+            if tensor not in state:
+                raise WeightsError(f"the saved weights aren't those of {name}: {tensor} is missing")
+            if state[tensor].shape != expected.shape:
+                raise WeightsError(
+                    f"the saved weights aren't those of {name}: {tensor} has shape"
+                    f" {tuple(state[tensor].shape)} instead of {tuple(expected.shape)}"
+                )
+        for tensor in state:
+            if tensor not in kept:
+                raise WeightsError(
+                    f"the saved weights aren't those of {name}: it has no {reprlib.repr(tensor)}"
+                )
         self.weights_sha256 = weights_sha256
-        self._load(state, source="the saved backbone")
+        self._state = {name: state[name] for name in kept}
+        typed = {name: state[name].to(expected.dtype) for name, expected in kept.items()}
+        network.load_state_dict(typed, assign=True)
+        network.requires_grad_(False)
+        self._make_ready()
         return self
 
-    def _build(
-        self, name: str, layers: Sequence[str] | None, device: str | torch.device
-    ) -> dict[str, Tensor]:
-        """Make the trimmed network, and return the state of the whole one."""
+    def _take(
+        self,
+        network: nn.Module,
+        name: str,
+        layers: Sequence[str] | None,
+        device: str | torch.device,
+    ) -> None:
+        """Prepare to run a network, and to stop at the last of its layers."""
         self.name = name
         self.device = torch.device(device)
-        self._network = _create(timm_name(name)).eval().requires_grad_(False)
+        self._network = network.eval().requires_grad_(False)
         self.layers = _resolve(self._network, layers, name)
         self._config: dict[str, Any] = self._network.pretrained_cfg  # type: ignore[assignment]
         config = self._config
         self._mean = torch.tensor(config["mean"], dtype=torch.float32) * 255
         self._std = torch.tensor(config["std"], dtype=torch.float32) * 255
-        whole = dict(self._network.state_dict())
         self._captured: dict[str, Tensor] = {}
         modules = dict(self._network.named_modules())
         for layer in self.layers:
             modules[layer].register_forward_hook(self._capture(layer))
-        _trim(self._network, self._run, config["input_size"])
-        return whole
 
-    def _load(self, state: Mapping[str, Tensor], source: str) -> None:
-        kept = self._network.state_dict()
-        wrong = [n for n, t in kept.items() if n not in state or state[n].shape != t.shape]
-        if wrong:
-            raise WeightsError(f"{source} has no tensor {wrong[0]} that fits {self.name}")
-        self._state = {name: state[name] for name in kept}
-        self._network.load_state_dict(self._state)
+    def _make_ready(self) -> None:
+        """Make the loaded network fast, once it is seen to compute numbers."""
         example = torch.zeros(1, *self._config["input_size"])
-        fold_batch_norms(self._network, lambda: list(self._run(example).values()))
+
+        def run() -> list[Tensor]:
+            outputs = self._run(example)
+            for layer, output in outputs.items():
+                if not output.isfinite().all():
+                    raise WeightsError(
+                        f"the weights of {self.name} make values that aren't numbers in {layer}"
+                    )
+            return list(outputs.values())
+
+        fold_batch_norms(self._network, run)
         self._network.to(self.device).to(memory_format=torch.channels_last)
         self._mean, self._std = self._mean.to(self.device), self._std.to(self.device)
 
@@ -147,13 +197,15 @@ class Backbone:
 
         return hook
 
-    def _run(self, images: Tensor) -> dict[str, Tensor]:
+    def _run(
+        self, images: Tensor, forward: Callable[[Tensor], Any] | None = None
+    ) -> dict[str, Tensor]:
         self._captured = {}
         try:
-            self._network(images)
+            (forward or self._network)(images)
         except _AllCaptured:
             return self._captured
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, WeightsError):
             raise
         except (AssertionError, RuntimeError, ValueError) as error:
             height, width = images.shape[-2:]
@@ -191,6 +243,33 @@ class Backbone:
             size = batch.shape[-2:]
             return [_as_map(captured[layer], self._network, size) for layer in self.layers]
 
+    def shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
+        """Return the shapes (C, h, w) of the feature maps of images, computing none.
+
+        Raises
+        ------
+        ParameterError
+            If the network can't take images of that size.
+
+        Examples
+        --------
+        >>> Backbone("efficientnet_lite0", ["stride8", "stride16"]).shapes(64, 96)
+        [(40, 8, 12), (112, 4, 6)]
+        """
+        network = self._network
+        meta = {
+            name: tensor.to("meta")
+            for name, tensor in [*network.named_parameters(), *network.named_buffers()]
+        }
+        size = torch.Size((height, width))
+        batch = torch.empty(1, 3, *size, device="meta")
+        with torch.inference_mode():
+            captured = self._run(
+                batch, lambda images: torch.func.functional_call(network, meta, (images,))
+            )
+            maps = [_as_map(captured[layer], network, size) for layer in self.layers]
+        return [(channels, h, w) for _, channels, h, w in (tuple(m.shape) for m in maps)]
+
     def state(self) -> dict[str, Tensor]:
         """Return the weights of the part of the network that is run, on the CPU."""
         return {name: tensor.contiguous() for name, tensor in self._state.items()}
@@ -198,6 +277,85 @@ class Backbone:
 
 class _AllCaptured(Exception):  # noqa: N818 - a signal, not an error
     """Ends a forward pass when the last layer that is needed has run."""
+
+
+def _create_unallocated(name: str, budget: int) -> nn.Module:
+    """Make the architecture without memory for its parameters, or for few networks with it.
+
+    A few constructors compute with parameters; those get them, as far as that is in proportion to
+    the bytes that were saved.
+    """
+    try:
+        with _Unallocated():
+            network = _create(name)
+        _fill_buffers(network)
+    except RuntimeError:
+        with torch.device("meta"):
+            needed = sum(tensor.nbytes for tensor in _create(name).state_dict().values())
+        if needed > _FREE_BYTES + _TRIMMED_SHARE * budget:
+            raise WeightsError(
+                f"the saved weights are a very small part of {name}, which needs"
+                f" {needed / 2**20:.0f} MB"
+            ) from None
+        network = _create(name)
+    return network
+
+
+_SETS_VALUES = frozenset(
+    {"add_", "clamp_", "div_", "erfinv_", "fill_", "mul_", "normal_", "sub_", "uniform_", "zero_"}
+)
+
+
+class _Unallocated(TorchFunctionMode):
+    """Within it, modules have parameters with shapes but no memory, and nothing is drawn."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # Values that there is no memory for needn't be drawn, which takes longest.
+        target = args[0] if args else None
+        if func.__name__ in _SETS_VALUES and isinstance(target, Tensor) and target.is_meta:
+            return target
+        kwargs = dict(kwargs or {})
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+class _Absent(nn.Module):
+    """Stands where a network has a part that wasn't saved, as its layers don't need it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, *_: Any) -> Any:
+        raise WeightsError(f"the saved weights lack those of {self.name}")
+
+
+def _fill_buffers(network: nn.Module) -> None:
+    """Compute the buffers that no file keeps, such as indices of relative positions."""
+    for module in network.modules():
+        buffers = module._buffers
+        unfilled = [
+            name
+            for name in module._non_persistent_buffers_set
+            if (buffer := buffers.get(name)) is not None and buffer.is_meta
+        ]
+        for name in unfilled:
+            buffers[name] = torch.empty_like(buffers[name], device="cpu")  # type: ignore[arg-type]
+        if unfilled:
+            module.init_non_persistent_buffers()  # type: ignore[operator]
+
+
+def _leave_out(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Replace the modules of which nothing was saved, though they have something to save."""
+    present = {name[: end.start()] for name in state for end in _DOT.finditer(name)}
+    for path, parent in list(network.named_modules()):
+        for child_name, child in list(parent.named_children()):
+            child_path = f"{path}.{child_name}" if path else child_name
+            if child_path not in present and child.state_dict():
+                setattr(parent, child_name, _Absent(child_path))
 
 
 def _create(name: str) -> nn.Module:
@@ -225,10 +383,14 @@ def _resolve(network: nn.Module, layers: Sequence[str] | None, name: str) -> tup
     for layer in layers:
         if layer not in last and (layer not in modules or not layer):
             known = [*last, *(entry["module"] for entry in info)]
-            raise ParameterError(f"{name} has no layer {layer!r}; it has {', '.join(known)}, ...")
+            raise ParameterError(
+                f"{name} has no layer {reprlib.repr(layer)}; it has {', '.join(known)}, ..."
+            )
     resolved = tuple(last.get(layer, layer) for layer in layers)
     if not resolved or len(set(resolved)) < len(resolved):
-        raise ParameterError(f"layers must be at least one and all different, not {layers}")
+        raise ParameterError(
+            f"layers must be at least one and all different, not {reprlib.repr(layers)}"
+        )
     return resolved
 
 

@@ -7,20 +7,27 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from anomalist.calibration import Calibration, false_alarm_interval, fewest_images
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import Detector, load
-from anomalist.detectors.base import below, read_model
-from anomalist.errors import ModelFileError, WeightsError
+from anomalist.detectors.base import SUMMARY, below, checked_summary, saved_calibration
+from anomalist.detectors.model_file import conforms, read_model
+from anomalist.errors import ModelFileError
 
+_CARD = {"detector": str, "parameters": dict[str, Any]}
+_PART = {
+    "parameters": {"backbone": str},
+    "backbone": {"layers": tuple[str, ...], "weights_sha256": str},
+}
 _ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def open_model(path: str | Path, *, device: str | None = None) -> Detector:
-    """Load a model and try it on a grey image, so that a damaged one is told before any work.
+    """Load a model and try it on a grey image, so that a bad one is told before any work.
 
     Parameters
     ----------
@@ -36,23 +43,20 @@ def open_model(path: str | Path, *, device: str | None = None) -> Detector:
     ParameterError
         If there is no such device.
     """
-    try:
-        detector = load(path, device=device)
-    except ModelFileError as error:
-        if str(path) in str(error):
-            raise
-        raise ModelFileError(f"{path}: {error}") from error
-    except WeightsError as error:
-        raise ModelFileError(f"{path} is damaged: {error}") from error
+    detector = load(path, device=device)
     with tempfile.TemporaryDirectory() as folder:
         grey = Path(folder) / "grey.png"
         Image.new("RGB", (64, 64), (128, 128, 128)).save(grey)
         try:
-            detector.predict(ImageSet([Sample(grey)]))
+            scores = detector.predict(ImageSet([Sample(grey)])).scores
         except (MemoryError, OSError, torch.OutOfMemoryError):
             raise
-        except Exception as error:  # arrays of wrong shapes meet operations of many kinds
+        except Exception as error:  # arrays of wrong values meet operations of many kinds
             raise ModelFileError(f"{path} is damaged: its parts don't fit ({error})") from error
+    if not np.isfinite(scores).all():
+        raise ModelFileError(
+            f"{path} is damaged: it gives a grey image no finite score; fit the detector again"
+        )
     return detector
 
 
@@ -96,31 +100,46 @@ def model_card(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     header, tensors = read_model(path, ("calibration.",))
+    parts = header.get("members", [header])
+    if not conforms(header, _CARD) or not conforms(parts, tuple[dict[str, Any], ...]):
+        raise ModelFileError(f"{path} is damaged: its header lacks or garbles what it is")
+    if not all(conforms(part, _PART) for part in parts):
+        raise ModelFileError(f"{path} is damaged: its header lacks or garbles a backbone")
     try:
-        parts = header.get("members", [header])
-        backbones = [{"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts]
-        summary = {**header.get("summary", {})}
-        alpha = summary.get("alpha")
-        calibration = None
-        if "calibration" in header:
-            arrays = {n: t.numpy() for n, t in below("calibration.", tensors).items()}
-            calibration = Calibration.from_state({**header["calibration"], **arrays})
-        detector, parameters = header["detector"], {**header["parameters"]}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"{path} is damaged: its header lacks or garbles {error}") from error
+        summary = checked_summary(header.get("summary", {}))
+        calibration = saved_calibration(header, below("calibration.", tensors))
     except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error
-    known = summary.pop("known_images", None)
-    return {
-        "detector": detector,
-        "parameters": parameters,
-        "backbones": backbones,
-        "training": summary,
-        "images_known": None if known is None else len(known),
-        "calibration": None if calibration is None else _thresholds(calibration, alpha),
-        "format": header["format"],
-        "bytes": path.stat().st_size,
-    }
+        raise ModelFileError(f"{path} is damaged: {error}") from error
+    training = summary if summary.keys() >= SUMMARY.keys() else {}
+    known = summary.get("known_images")
+    card: dict[str, Any] = _printable(
+        {
+            "detector": header["detector"],
+            "parameters": header["parameters"],
+            "backbones": [
+                {"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts
+            ],
+            "training": {n: value for n, value in training.items() if n != "known_images"},
+            "images_known": None if known is None else len(known),
+            "calibration": (
+                None if calibration is None else _thresholds(calibration, summary.get("alpha"))
+            ),
+            "format": header["format"],
+            "bytes": path.stat().st_size,
+        }
+    )
+    return card
+
+
+def _printable(value: Any) -> Any:
+    """Escape what would move a terminal's cursor, or can't be written at all."""
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_printable(entry) for entry in value]
+    return value
 
 
 def _thresholds(calibration: Calibration, alpha: Any) -> dict[str, Any]:
