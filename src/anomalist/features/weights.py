@@ -82,6 +82,10 @@ def timm_name(backbone: str) -> str:
         close = difflib.get_close_matches(backbone, [*EMBEDDED, *timm.list_models()], n=4)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise WeightsError(f"unknown backbone {backbone!r}{hint}")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # the architecture has no weights of that tag
+        raise WeightsError(f"unknown backbone {backbone!r}: {error}") from None
     return name
 
 
