@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -128,6 +130,9 @@ def sha256_of(path: str | Path) -> str:
     >>> sha256_of(path)[:8]
     'e3b0c442'
     """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        # A pipe would be waited for, and some devices never end.
+        raise OSError(errno.EINVAL, "It is a folder, a pipe or a device", str(path))
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import types
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,10 +148,16 @@ class RunStore:
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            hints = typing.get_type_hints(RunRecord)
+            if not all(_fits(value, hints[name]) for name, value in values.items()):
+                raise ValueError("a value is of another type")
             values["notes"] = tuple(values["notes"])
             values["intervals"] = {k: tuple(v) for k, v in values["intervals"].items()}
-            return RunRecord(**values)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            record = RunRecord(**values)
+            if self.path(record.detector, record.category, record.seed) != path:
+                raise ValueError("it is of another run")
+            return record
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
                 f"{path} isn't a run record of this version: delete it, and the run is done again"
             ) from error
@@ -176,6 +184,20 @@ class RunStore:
         """Return all records, ordered by detector, category and seed."""
         found = [self.read(path) for path in self.folder.glob("*/*_seed*.json")]
         return sorted(found, key=lambda r: (r.detector, r.category, r.seed))
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value that JSON gave is of a type that a hint describes."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return any(_fits(value, part) for part in parts)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(v, parts[1]) for v in value.values())
+    if origin in (list, tuple):
+        return isinstance(value, list) and all(_fits(v, parts[0]) for v in value)
+    if hint is Any:
+        return True
+    return isinstance(value, int | float if hint is float else hint)
 
 
 def results_frame(records: Sequence[RunRecord]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 import anomalist
 from anomalist.cli.options import one_line
@@ -74,16 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = command.parser()
         parser.prog = f"anomalist {name}"
-        parsed = parser.parse_args(arguments)
+        parsed = _parsed(parser, arguments)
         parsed["command_line"] = shlex.join(["anomalist", name, *arguments])
         code: int = command.run(parsed) or 0
-        sys.stdout.flush()
+        _flush()
     except ArgumentError as error:
         if debug:
             traceback.print_exc()
         return _fail(f"{one_line(error)} (anomalist {name} --help)", 2)
-    except BrokenPipeError:
-        return _unheard()
+    except BrokenPipeError:  # the reader has gone, as | head has: no failure of ours
+        _drop_output()
+        return 141
     except (AnomalistError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
@@ -97,11 +98,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _unheard() -> int:
-    """End as a program does whose reader has gone, as ``| head`` has."""
-    # What is left in the buffer must not be tried again when the interpreter ends.
+def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
+    try:
+        return parser.parse_args(arguments)
+    except UnicodeDecodeError as error:  # only a file of settings is read
+        raise ArgumentError(None, f"the file of --config isn't text in UTF-8: {error}") from error
+    except ArgumentError as error:
+        if "parsing config" not in str(error) or "--config" not in arguments:
+            raise
+        file = arguments[arguments.index("--config") + 1]
+        raise ArgumentError(None, f"{file}: {error}") from error
+
+
+def _flush() -> None:
+    """Write what is printed while a failure can still be told."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _drop_output()
+        raise
+
+
+def _drop_output() -> None:
+    # Or the interpreter would try again when it ends, and complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 141
 
 
 def _describe(error: BaseException) -> str:

@@ -186,6 +186,8 @@ def build_detectors(arguments: Namespace) -> list[Detector]:
 
     def make(name: str, **values: Any) -> Detector:
         own = arguments.get(name)
+        if not isinstance(own, Namespace | None):
+            raise ParameterError(f"{name} must hold hyperparameters by name, not {own!r}")
         preset = presets(name).get(arguments.preset, {})
         given = {**preset, **shared, **(vars(own) if own is not None else {})}
         return DETECTORS[name](**{**given, **values})
@@ -222,6 +224,7 @@ def one_line(error: Exception) -> str:
     text = "; ".join(lines)
     text = re.sub(r'Parser key "([^"]+)":;? ?', r"--\1: ", text)
     text = text.replace("Does not validate against any of the Union subtypes; ", "")
+    text = re.sub(r"Expected a typing.Literal\[(.+?)\]\.", r"expected one of \1.", text)
     kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
     return re.sub(
         r"Expected an? <class '(\w+)'>", lambda m: f"expected a {kinds.get(m[1], m[1])}", text

@@ -78,7 +78,8 @@ def run(arguments: Namespace) -> int:
     if watched:
         looks = watch_inputs(arguments.inputs, arguments.watch, results=out)
     else:
-        stdin = sys.stdin.buffer if "-" in arguments.inputs else None
+        # A program can be started with its standard input closed.
+        stdin = sys.stdin.buffer if sys.stdin and "-" in arguments.inputs else None
         paths: Iterable[Path] = list_inputs(arguments.inputs, results=out, stdin=stdin)
         if stdin is None:
             paths = list(paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from anomalist.benchmark.runner import shared_backbones
 from anomalist.calibration import Calibration, fewest_images
 from anomalist.data import ImageSet, read_image
 from anomalist.detectors import Detector
-from anomalist.detectors.base import Training
+from anomalist.detectors.base import Training, pick_device
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import atomic_path, check_writable
@@ -38,6 +39,8 @@ _THUMBNAILS = 6
 _THUMBNAIL_SIDE = 96
 # What fitting, calibrating and drawing take beside the backbone, in shares of it.
 _BESIDE_BACKBONE = 2.0
+# Three channels of floating-point numbers, and a first layer's 32 of half the side: less is none.
+_BYTES_A_PIXEL = 44
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +127,7 @@ def fit_parts(
     fewest_images(alpha)
     out = Path(out)
     _check_writable(out, parts.root)
+    _check_memory(detector, len(parts.train))
     store = FeatureStore()
     for backbone in shared_backbones(detector.parts()):
         store.adopt(backbone)
@@ -173,6 +177,22 @@ def _check_writable(out: Path, root: Path) -> None:
     kept = _training_of(out)
     for path in (_sheet_of(out), kept.with_name(f"{kept.name}.fold00")):
         check_writable(path)
+
+
+def _check_memory(detector: Detector, images: int) -> None:
+    """Refuse a batch that can't fit, which the system would answer by ending the program."""
+    if pick_device(detector.device) != "cpu" or not hasattr(os, "sysconf"):
+        return
+    height, width = detector.transform.output_size
+    batch = min(detector.batch_size, images)
+    least = batch * height * width * _BYTES_A_PIXEL
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if least > there:
+        raise ParameterError(
+            f"a batch of {batch} images of {width} x {height} pixels takes more than"
+            f" {least / 1e9:.0f} GB of memory, and this machine has {there / 1e9:.0f} GB: lower"
+            " image_size or batch_size"
+        )
 
 
 def _sheet_of(out: Path) -> Path:
