@@ -52,14 +52,20 @@ def run(arguments: Namespace) -> None:
     fewest_images(arguments.alpha)  # refuses one that makes no sense before any work is done
     check_writable(arguments.out)
     images = None if arguments.data is None else _spread(Path(arguments.data))
-    report = export(
-        load(arguments.model, device="cpu"),
-        arguments.out,
-        format=arguments.format,
-        images=images,
-        tolerance=arguments.tolerance,
-        alpha=arguments.alpha,
-    )
+    detector = load(arguments.model, device="cpu")
+    try:
+        report = export(
+            detector,
+            arguments.out,
+            format=arguments.format,
+            images=images,
+            tolerance=arguments.tolerance,
+            alpha=arguments.alpha,
+        )
+    except OSError as error:
+        if error.filename is None:  # a full disk says nothing of the file
+            error.filename = arguments.out
+        raise
     print(
         f"{report.path}: {report.detector}, {report.format}, opset {report.opset}\n"
         f"same as the model on {report.images} images ({report.images_from}):"

@@ -122,7 +122,7 @@ def _flush() -> None:
 
 def _drop_output() -> None:
     # Or the interpreter would try again when it ends, and complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _describe(error: BaseException) -> str:
