@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import socket
+import urllib.parse
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,8 @@ PINNED = {
     "resnet50": "resnet50.tv_in1k",
     "wide_resnet50_2": "wide_resnet50_2.tv_in1k",
 }
+
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ def timm_name(backbone: str) -> str:
         return EMBEDDED[backbone].architecture
     name = PINNED.get(backbone, backbone)
     if not timm.is_model(name):
-        close = difflib.get_close_matches(backbone, [*EMBEDDED, *timm.list_models()], n=4)
+        known = dict.fromkeys([*EMBEDDED, *timm.list_models()])
+        close = difflib.get_close_matches(backbone, known, n=4)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise WeightsError(f"unknown backbone {backbone!r}{hint}")
     try:
@@ -141,6 +147,9 @@ def _from_hub(backbone: str) -> Path:
     if isinstance(cached, str):
         return Path(cached)
     try:
+        # Its client tries again and again for half a minute, which a network that is down never
+        # rewards.
+        _knock(huggingface_hub.constants.ENDPOINT)
         return Path(huggingface_hub.hf_hub_download(repository, file))
     except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
         raise WeightsError(
@@ -150,6 +159,16 @@ def _from_hub(backbone: str) -> Path:
             f" (weights=... in Python); or take --backbone efficientnet_lite0, whose weights are"
             f" installed with anomalist"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError at once where nobody answers; who a proxy answers for can't be told."""
+    url = urllib.parse.urlsplit(address)
+    if {url.scheme, "all"} & urllib.request.getproxies().keys() or url.hostname is None:
+        return
+    port = url.port or (443 if url.scheme == "https" else 80)
+    with socket.create_connection((url.hostname, port), timeout=_PATIENCE):
+        pass
 
 
 def read_weights(file: WeightsFile, template: dict[str, Tensor]) -> dict[str, Tensor]:
