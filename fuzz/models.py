@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
 import tempfile
 import zlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import safetensors.torch
 import timm
 import torch
 from PIL import Image
+from torch import Tensor
 
 import anomalist
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import Detector
 from anomalist.detectors.model_file import content_digest
 from anomalist.errors import AnomalistError, ModelFileError
+from anomalist.features import Backbone
 from anomalist.inspection import model_card
 from fuzz.bytewise import mutated
 from fuzz.harness import main
 
+_from_state = Backbone.from_state
 _SIZE = 32
 _BACKBONE = "test_resnet"
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -120,8 +126,30 @@ class Models:
     def __init__(self, content: dict[str, bytes] | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.seeds = content or seeds(Path(self._folder.name))
+        self._backbones: dict[bytes, Backbone] = {}
         self._grey = Path(self._folder.name) / "grey.png"
         Image.new("RGB", (_SIZE, _SIZE), (128, 128, 128)).save(self._grey)
+
+    def _backbone(
+        self,
+        name: str,
+        layers: Sequence[str],
+        state: Mapping[str, Tensor],
+        weights_sha256: str,
+        device: Any = "cpu",
+    ) -> Backbone:
+        """The backbone that was made of the same before, as most cases leave it as it is."""
+        digest = hashlib.sha256(repr((name, layers, weights_sha256, device)).encode())
+        for tensor_name, tensor in state.items():
+            digest.update(repr((tensor_name, tensor.dtype, tensor.shape)).encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        key = digest.digest()
+        if key not in self._backbones:
+            made = _from_state(name, layers, state, weights_sha256, device)
+            if len(self._backbones) > 50:
+                self._backbones.clear()
+            self._backbones[key] = made
+        return self._backbones[key]
 
     def close(self) -> None:
         """Remove the files that it made."""
@@ -176,7 +204,8 @@ class Models:
         except ModelFileError as error:
             _check_message(error, path)
         try:
-            detector = anomalist.load(path)
+            with patch.object(Backbone, "from_state", self._backbone):
+                detector = anomalist.load(path)
         except ModelFileError as error:
             _check_message(error, path)
             forced = _unforeseen(error)

@@ -298,8 +298,8 @@ def check_state(state: Mapping[str, Any], layout: Mapping[str, Layout | Any]) ->
     >>> check_state({"bank_": np.zeros((5, 3), np.float32), "radius_": 1.0}, layout)
     >>> check_state({"bank_": np.zeros((5, 2), np.float32), "radius_": 1.0}, layout)
     Traceback (most recent call last):
-    anomalist.errors.ModelFileError: bank_ is float32 of shape (5, 2) instead of float32 of shape (n, 3)
-    """  # noqa: E501 - the last line of a traceback is one line
+    anomalist.errors.ModelFileError: bank_ is float32 of shape (5, 2) instead of ...
+    """
     for name in layout:
         if name not in state:
             raise ModelFileError(f"{name} is missing")

@@ -126,23 +126,9 @@ class Backbone:
         # The registry's own names alone: timm takes others for folders, or for places on the hub.
         if not _PLAIN_NAME.fullmatch(name):
             raise WeightsError(f"{reprlib.repr(name)} isn't the name of a backbone")
-        network = _create_unallocated(timm_name(name), sum(t.nbytes for t in state.values()))
+        network = _create_unallocated(name, layers, state)
         self._take(network, name, layers, device)
-        _leave_out(network, state)
-        kept = network.state_dict()
-        for tensor, expected in kept.items():
-            if tensor not in state:
-                raise WeightsError(f"the saved weights aren't those of {name}: {tensor} is missing")
-            if state[tensor].shape != expected.shape:
-                raise WeightsError(
-                    f"the saved weights aren't those of {name}: {tensor} has shape"
-                    f" {tuple(state[tensor].shape)} instead of {tuple(expected.shape)}"
-                )
-        for tensor in state:
-            if tensor not in kept:
-                raise WeightsError(
-                    f"the saved weights aren't those of {name}: it has no {reprlib.repr(tensor)}"
-                )
+        kept = _matched(network, name, state)
         self.weights_sha256 = weights_sha256
         self._state = {name: state[name] for name in kept}
         typed = {name: state[name].to(expected.dtype) for name, expected in kept.items()}
@@ -279,26 +265,55 @@ class _AllCaptured(Exception):  # noqa: N818 - a signal, not an error
     """Ends a forward pass when the last layer that is needed has run."""
 
 
-def _create_unallocated(name: str, budget: int) -> nn.Module:
+def _create_unallocated(name: str, layers: Sequence[str], state: Mapping[str, Tensor]) -> nn.Module:
     """Make the architecture without memory for its parameters, or for few networks with it.
 
-    A few constructors compute with parameters; those get them, as far as that is in proportion to
-    the bytes that were saved.
+    A few constructors compute with parameters; those get them where the weights are the right ones,
+    and as far as that is in proportion to them.
     """
+    architecture = timm_name(name)
     try:
         with _Unallocated():
-            network = _create(name)
+            network = _create(architecture)
         _fill_buffers(network)
     except RuntimeError:
         with torch.device("meta"):
-            needed = sum(tensor.nbytes for tensor in _create(name).state_dict().values())
-        if needed > _FREE_BYTES + _TRIMMED_SHARE * budget:
+            shapes = _create(architecture)
+        needed = sum(tensor.nbytes for tensor in shapes.state_dict().values())
+        _resolve(shapes, layers, name)
+        _matched(shapes, name, state)
+        if needed > _FREE_BYTES + _TRIMMED_SHARE * sum(t.nbytes for t in state.values()):
             raise WeightsError(
                 f"the saved weights are a very small part of {name}, which needs"
                 f" {needed / 2**20:.0f} MB"
             ) from None
-        network = _create(name)
+        network = _create(architecture)
     return network
+
+
+def _matched(network: nn.Module, name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out of a network what isn't in the state, and return its own, which has those names.
+
+    Raises
+    ------
+    WeightsError
+        If the state isn't one of a part of the network.
+    """
+    _leave_out(network, state)
+    kept: dict[str, Tensor] = network.state_dict()
+    wrong = f"the saved weights aren't those of {name}"
+    for tensor, expected in kept.items():
+        if tensor not in state:
+            raise WeightsError(f"{wrong}: {tensor} is missing")
+        if state[tensor].shape != expected.shape:
+            raise WeightsError(
+                f"{wrong}: {tensor} has shape {tuple(state[tensor].shape)} instead of"
+                f" {tuple(expected.shape)}"
+            )
+    for tensor in state:
+        if tensor not in kept:
+            raise WeightsError(f"{wrong}: it has no {reprlib.repr(tensor)}")
+    return kept
 
 
 _SETS_VALUES = frozenset(
