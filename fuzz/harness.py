@@ -178,6 +178,8 @@ def fuzz(
 ) -> int:
     """Run cases; print what came of them; return the number of findings."""
     out.mkdir(parents=True, exist_ok=True)
+    for earlier in _findings(out, seed, first, cases):
+        earlier.unlink()
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     share = -(-cases // workers)
@@ -200,16 +202,17 @@ def fuzz(
         if numbers:
             start(place, numbers)
     counts: Counter[str] = Counter()
-    lost = done = shown = 0
+    done = shown = 0
     while running:
         with contextlib.suppress(Exception):
             while True:
                 counts.update(results.get(timeout=0.2)[2])
-        done = sum(counts.values())
-        if done >= shown + 5000:
-            shown = done
-            rate = done / (time.monotonic() - began)
-            print(f"{done} cases, {rate:.0f} a second, {_findings(counts)} findings", flush=True)
+        told = sum(counts.values())
+        if told >= shown + 5000:
+            shown = told
+            rate = told / (time.monotonic() - began)
+            found = len(_findings(out, seed, first, cases))
+            print(f"{told} cases, {rate:.0f} a second, {found} findings", flush=True)
         for place, (process, current, numbers) in list(running.items()):
             number = current.value
             if number != beats[place][0]:
@@ -222,9 +225,10 @@ def fuzz(
             process.join()
             del running[place]
             if process.exitcode == 0:
+                done += len(numbers)
                 continue
+            done += max(number - numbers[0] + 1, 0)
             how = "hangs" if hangs else f"ends its process with code {process.exitcode}"
-            lost += 1
             content = (out / f"current-{numbers[0]}.bin").read_bytes() if number >= 0 else b""
             _keep(str(out), seed, number, content, f"FINDING {how}")
             rest = range(number + 1, numbers[-1] + 1)
@@ -238,14 +242,16 @@ def fuzz(
     seconds = time.monotonic() - began
     for kind, count in counts.most_common():
         print(f"{count:>8}  {kind}")
-    findings = lost + _findings(counts)
-    total = sum(counts.values())
-    print(f"{total} cases in {seconds:.0f} s, seed {seed}: {findings} findings in {out}")
-    return findings
+    found = len(_findings(out, seed, first, cases))
+    print(f"{done} cases in {seconds:.0f} s, seed {seed}: {found} findings in {out}")
+    return found
 
 
-def _findings(counts: Counter[str]) -> int:
-    return sum(count for kind, count in counts.items() if kind.startswith("FINDING"))
+def _findings(out: Path, seed: int, first: int, cases: int) -> list[Path]:
+    """What was kept of these cases: a process that ended had no time to count them."""
+    names = {path.stem: path for path in out.glob(f"{seed}-*.txt")}
+    numbers = {f"{seed}-{number}" for number in (-1, *range(first, first + cases))}
+    return [path for name, path in names.items() if name in numbers]
 
 
 def main(prepare: Callable[[], Callable[[], Target]], name: str) -> int:

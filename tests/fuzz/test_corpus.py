@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anomalist.data import read_image
+from anomalist.errors import DataError
 from fuzz.harness import attempt
 from fuzz.images import Images
 from fuzz.models import Models
@@ -51,6 +53,24 @@ def test_headers_that_broke_a_promise_keep_it(name: str, models: Models, tmp_pat
     bent = BENT[name]
     content = models.bent(bent["seed"], bent["place"], bent["value"])
     assert not fails(models, content, tmp_path / "case.bin")
+
+
+def test_a_huge_webp_is_refused_before_its_reader_takes_memory(
+    images: Images, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="13841 x 11053 pixels, more than the limit"):
+        read_image(CORPUS / "images" / "huge-canvas.webp")
+    sizes = []
+
+    def check(_: object, size: tuple[int, int], limit: int) -> None:
+        sizes.append(size)
+
+    monkeypatch.setattr("anomalist.data.images._check_pixels", check)
+    for name, content in images.seeds.items():
+        (tmp_path / name).write_bytes(content)
+        read_image(tmp_path / name)
+        announced, opened = sizes[-2:]
+        assert announced == (opened if name.endswith(".webp") else (0, 0))
 
 
 def test_seeds_are_read(images: Images, models: Models, tmp_path: Path) -> None:

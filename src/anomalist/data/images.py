@@ -166,14 +166,13 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             # A pipe would be waited for, and some devices never end.
             raise DataError(f"{path} can't be read as an image: it is a folder, a pipe or a device")
-        with Path(path).open("rb") as file, Image.open(file, formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise DataError(
-                    f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}: "
-                    "scale it down or cut it into pieces"
-                )
-            yield image
+        with Path(path).open("rb") as file:
+            # Its reader takes memory for all pixels on opening.
+            _check_pixels(path, _webp_size(file.read(30)), max_pixels)
+            file.seek(0)
+            with Image.open(file, formats=_FORMATS) as image:
+                _check_pixels(path, image.size, max_pixels)
+                yield image
     except DataError:
         raise
     except FileNotFoundError:
@@ -194,6 +193,34 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
     except Exception as error:  # Decoders meet damaged bytes with errors of almost any class.
         reason = getattr(error, "strerror", None) or error or type(error).__name__
         raise DataError(f"{path} can't be read as an image: {reason}") from error
+
+
+def _check_pixels(path: str | Path, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise DataError(
+            f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}: "
+            "scale it down or cut it into pieces"
+        )
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """Width and height that the first bytes of a WebP file tell, 0 of another (RFC 9649)."""
+    kind = head[12:16]
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0, 0
+    if kind == b"VP8X":
+        return (
+            int.from_bytes(head[24:27], "little") + 1,
+            int.from_bytes(head[27:30], "little") + 1,
+        )
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return (
+        int.from_bytes(head[26:28], "little") & 0x3FFF,
+        int.from_bytes(head[28:30], "little") & 0x3FFF,
+    )
 
 
 def _orientation(image: Image.Image) -> int:
