@@ -15,7 +15,7 @@ from scipy import ndimage
 from anomalist.data import MVTecAD, Transform, load_masks, read_image
 from anomalist.errors import DataError, ParameterError
 from anomalist.predictions import Predictions
-from anomalist.report import colour_map, heatmap_sheet, synthesis_sheet
+from anomalist.report import colour_map, figures, heatmap_sheet, synthesis_sheet
 from anomalist.report.figures import contact_sheet, overlay, write_heatmaps
 
 CYAN = (0, 220, 255)
@@ -445,3 +445,36 @@ def test_a_sheet_needs_images_of_one_size() -> None:
         synthesis_sheet([pair, other])
     with pytest.raises(ParameterError, match="columns"):
         synthesis_sheet([pair], columns=0)
+
+
+def test_captions_show_letters_beyond_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawable = figures._drawable
+    assert drawable("plain.png")[0] == "plain.png"
+    assert drawable("a\nb.png")[0] == "a\\nb.png"
+    assert drawable("r\udce9.png")[0] == "r\\udce9.png"
+    # Without a font of the system, letters lose their accent and others are escaped.
+    monkeypatch.setattr(figures, "_SYSTEM_FONTS", ())
+    figures._system_font.cache_clear()
+    assert drawable("Sch\u00fcssel-\u00e9.png")[0] == "Schussel-e.png"
+    assert drawable("u\u0308.png")[0] == "u.png"
+    assert drawable("\u6f22.png")[0] == "\\u6f22.png"
+    monkeypatch.undo()
+    figures._system_font.cache_clear()
+
+
+def test_captions_with_a_font_of_the_system() -> None:
+    if figures._system_font() is None:
+        pytest.skip("the system has no font")
+    for text in ("Sch\u00fcssel.png", "Schu\u0308ssel.png"):
+        shown, font = figures._drawable(text)
+        assert shown == "Sch\u00fcssel.png"
+        assert bytes(font.getmask("\u00fc")) != bytes(font.getmask("u"))
+        assert bytes(font.getmask("\u00fc")) != bytes(font.getmask("\U0010ffff"))
+
+
+def test_names_as_long_as_they_may_be_stay_apart() -> None:
+    taken: set[str] = set()
+    stem = "\u00e9" * 125 + "x"
+    names = [figures._free_name(f"/p/{stem}{suffix}", taken) for suffix in (".png", ".jpg", ".bmp")]
+    assert len(set(names)) == 3
+    assert all(len(f"{Path(name).name}.png".encode()) <= 255 for name in names)

@@ -497,6 +497,17 @@ def test_pictures_are_the_photograph_once_and_a_palette_a_detector(page: Page, o
     assert alpha[values < 4].max(initial=0) < 5
 
 
+@pytest.mark.parametrize("name", ["bottle.npz", "padim/bottle.npz"])
+def test_damaged_pictures_are_named(name: str, out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out / "pictures", tmp_path / "pictures")
+    path = tmp_path / "pictures" / name
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))} is damaged: delete it"):
+        write_report(small_benchmark(), tmp_path)
+    path.unlink()
+    assert write_report(small_benchmark(), tmp_path).is_file()
+
+
 def test_a_map_without_a_threshold_has_no_contour(tmp_path: Path) -> None:
     run = record("a", "bottle")
     write_pictures(tmp_path, [run])

@@ -181,7 +181,7 @@ def _check_writable(out: Path, root: Path) -> None:
 
 def _check_memory(detector: Detector, images: int) -> None:
     """Refuse a batch that can't fit, which the system would answer by ending the program."""
-    if pick_device(detector.device) != "cpu" or not hasattr(os, "sysconf"):
+    if pick_device(detector.device).type != "cpu" or not hasattr(os, "sysconf"):
         return
     height, width = detector.transform.output_size
     batch = min(detector.batch_size, images)

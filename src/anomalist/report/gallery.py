@@ -7,6 +7,8 @@ import io
 import json
 import math
 import statistics
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomalist.errors import DataError
 from anomalist.report.figures import colour_map
 from anomalist.report.runs import Results, Run
 
@@ -216,8 +219,20 @@ def _photographs(out: Path, category: str) -> int:
     path = out / "pictures" / f"{category}.npz"
     if not path.is_file():
         return 0
-    with np.load(path) as pictures:
-        return len(pictures["masks"])
+    return len(_arrays(path, ["masks"])["masks"])
+
+
+def _arrays(
+    path: Path, needed: Sequence[str], more: Sequence[str] = ()
+) -> dict[str, npt.NDArray[np.uint8]]:
+    """Arrays of a file of pictures by name, and more where it has them."""
+    try:
+        with path.open("rb") as file, np.load(file) as pictures:
+            return {name: pictures[name] for name in [*needed, *(n for n in more if n in pictures)]}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{path} is damaged: delete it, and the report is written without what it shows"
+        ) from error
 
 
 def _encode(results: Results, out: Path, shots: Sequence[_Shot], budget: float) -> list[_Shot]:
@@ -247,8 +262,8 @@ def _draw(results: Results, out: Path, shots: Sequence[_Shot]) -> None:
     folder = out / "pictures"
     for category in dict.fromkeys(shot.category for shot in shots):
         of_category = [shot for shot in shots if shot.category == category]
-        with np.load(folder / f"{category}.npz") as pictures:
-            photographs, masks = pictures["photographs"], pictures["masks"]
+        arrays = _arrays(folder / f"{category}.npz", ["photographs", "masks"])
+        photographs, masks = arrays["photographs"], arrays["masks"]
         for shot in of_category:
             mask = masks[shot.index]
             shot.pictures = {
@@ -262,8 +277,7 @@ def _draw(results: Results, out: Path, shots: Sequence[_Shot]) -> None:
             run = results.first(detector, category)
             if run is None or not path.is_file():
                 continue
-            with np.load(path) as pictures:
-                layers = {name: pictures[name] for name in pictures.files}
+            layers = _arrays(path, ["maps"], ["disagreement"])
             if len(layers["maps"]) != len(photographs):
                 continue
             marked = run.calibration.get("pixel_threshold") is not None
