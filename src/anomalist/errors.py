@@ -23,3 +23,7 @@ class ModelFileError(AnomalistError, ValueError):
 
 class DownloadError(AnomalistError, RuntimeError):
     """A download failed, was cut short or didn't match its checksum."""
+
+
+class ExportError(AnomalistError, RuntimeError):
+    """A detector can't be exported, or its export doesn't do the same as itself."""

@@ -24,7 +24,7 @@ from anomalist.benchmark.pictures import write_maps, write_photographs
 from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
 from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
-from anomalist.calibration import Calibration, fewest_images
+from anomalist.calibration import DEFAULT_ALPHA, Calibration, fewest_images
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector, Ensemble
 from anomalist.detectors.base import Training, pick_device
@@ -89,7 +89,7 @@ def benchmark(
     *,
     categories: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
-    alpha: float = 0.05,
+    alpha: float = DEFAULT_ALPHA,
     calibrate: bool = True,
     oracle: bool = False,
     keep_models: bool = False,

@@ -2,6 +2,7 @@
 
 from anomalist.calibration.calibration import Calibration
 from anomalist.calibration.conformal import (
+    DEFAULT_ALPHA,
     cross_p_values,
     false_alarm_interval,
     fewest_images,
@@ -17,6 +18,7 @@ from anomalist.calibration.crossfit import (
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
 __all__ = [
+    "DEFAULT_ALPHA",
     "Calibration",
     "assign_folds",
     "cross_conformal_p_values",

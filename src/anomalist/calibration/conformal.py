@@ -35,6 +35,10 @@ Float64 = npt.NDArray[np.float64]
 PixelControl = Literal["images", "pixels"]
 
 
+#: The false-alarm rate that is asked for where nobody says otherwise.
+DEFAULT_ALPHA = 0.05
+
+
 def p_values(scores: npt.ArrayLike, normal_scores: npt.ArrayLike) -> Float64:
     """Conformal p-values: the share of normal images, itself included, that score as high or more.
 

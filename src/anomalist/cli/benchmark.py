@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.benchmark import RunStore, benchmark
+from anomalist.calibration import DEFAULT_ALPHA
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
@@ -35,7 +36,10 @@ def parser() -> ArgumentParser:
     )
     arguments.add_argument("--out", type=str, default="results", help="the results folder")
     arguments.add_argument(
-        "--alpha", type=float, default=0.05, help="false-alarm rate that thresholds are to have"
+        "--alpha",
+        type=float,
+        default=DEFAULT_ALPHA,
+        help="false-alarm rate that thresholds are to have",
     )
     arguments.add_argument(
         "--calibrate",

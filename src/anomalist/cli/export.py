@@ -42,14 +42,18 @@ def parser() -> ArgumentParser:
         help="largest difference allowed, as a share of the largest score and of the maps' spread",
     )
     arguments.add_argument(
-        "--alpha", type=float, default=0.05, help="false-alarm rate of the thresholds it carries"
+        "--alpha",
+        type=float,
+        default=None,
+        help="false-alarm rate of the thresholds it carries (default: that of the fit)",
     )
     return arguments
 
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
-    fewest_images(arguments.alpha)  # refuses one that makes no sense before any work is done
+    if arguments.alpha is not None:
+        fewest_images(arguments.alpha)  # refuses one that makes no sense before any work is done
     check_writable(arguments.out)
     images = None if arguments.data is None else _spread(Path(arguments.data))
     detector = load(arguments.model, device="cpu")

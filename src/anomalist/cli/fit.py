@@ -6,6 +6,7 @@ import dataclasses
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.calibration import DEFAULT_ALPHA
 from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
 from anomalist.cli.progress import StageProgress, console, duration
 from anomalist.detectors import DETECTORS, Detector
@@ -41,7 +42,10 @@ def parser() -> ArgumentParser:
         " line",
     )
     arguments.add_argument(
-        "--alpha", type=float, default=0.05, help="false-alarm rate that the threshold is to have"
+        "--alpha",
+        type=float,
+        default=DEFAULT_ALPHA,
+        help="false-alarm rate that the threshold is to have",
     )
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_hyperparameters(arguments)

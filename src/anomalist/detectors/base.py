@@ -30,7 +30,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from anomalist.calibration import Calibration, held_out_scores
+from anomalist.calibration import DEFAULT_ALPHA, Calibration, held_out_scores
 from anomalist.data import ImageSet, Interpolation, Transform, load_masks
 from anomalist.data.images import MAX_PIXELS
 from anomalist.detectors.model_file import (
@@ -469,6 +469,11 @@ class Detector(ABC):
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
         """Bring patch scores (B, h, w) to the input's resolution, smoothed where a method does."""
         return enlarge(patch_scores, self.transform.output_size, sigma=0.0)
+
+    @property
+    def alpha_(self) -> float:
+        """The false-alarm rate that it was fitted for, or the usual one if none was told."""
+        return float(self.summary_.get("alpha", DEFAULT_ALPHA))
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "backbone_"):

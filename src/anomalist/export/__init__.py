@@ -5,12 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from anomalist.export.runtime import (
-    ExportedDetector,
-    ExportError,
-    OnnxDetector,
-    OpenVINODetector,
-)
+from anomalist.errors import ExportError
+from anomalist.export.runtime import ExportedDetector, OnnxDetector, OpenVINODetector
 
 if TYPE_CHECKING:
     from anomalist.export.exporter import ExportReport, export

@@ -17,11 +17,10 @@ import torch
 import anomalist
 from anomalist.data import ImageSet, Sample, make_sample_set, open_dataset
 from anomalist.detectors import Detector, Ensemble
-from anomalist.errors import ParameterError
+from anomalist.errors import ExportError, ParameterError
 from anomalist.export.graph import Graph
 from anomalist.export.runtime import (
     ExportedDetector,
-    ExportError,
     OnnxDetector,
     OpenVINODetector,
     required,
@@ -90,7 +89,7 @@ def export(
     format: Format = "onnx",  # noqa: A002 - what the command line calls it
     images: ImageSet | None = None,
     tolerance: float = 1e-4,
-    alpha: float = 0.05,
+    alpha: float | None = None,
 ) -> ExportReport:
     """Write a fitted detector as one float32 graph, and see to it that it does the same.
 
@@ -116,8 +115,8 @@ def export(
     tolerance : float
         Largest difference allowed: of scores as a share of the largest absolute score, of map
         values as a share of their spread (the highest minus the lowest over all maps).
-    alpha : float
-        False-alarm rate of the thresholds in the metadata.
+    alpha : float, optional
+        False-alarm rate of the thresholds in the metadata; by default that of the fit.
 
     Returns
     -------
@@ -144,6 +143,7 @@ def export(
     for module in modules:
         required(module)
     detector._check_fitted()
+    alpha = detector.alpha_ if alpha is None else alpha
     detector = _on_cpu(detector)
     graph = Graph(detector).eval()
     path.parent.mkdir(parents=True, exist_ok=True)

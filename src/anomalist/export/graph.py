@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from anomalist.detectors import SPADE, Detector, Ensemble
-from anomalist.export.runtime import ExportError
+from anomalist.errors import ExportError
 from anomalist.features.backbone import Backbone, _as_map
 from anomalist.neighbors import Index
 

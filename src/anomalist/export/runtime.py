@@ -15,14 +15,10 @@ from PIL import Image
 
 from anomalist.data.images import read_image
 from anomalist.data.transforms import Transform
-from anomalist.errors import AnomalistError, ModelFileError, ParameterError
+from anomalist.errors import AnomalistError, ExportError, ModelFileError, ParameterError
 from anomalist.predictions import Predictions
 
 Float32 = npt.NDArray[np.float32]
-
-
-class ExportError(AnomalistError, RuntimeError):
-    """A detector can't be exported, or its export doesn't do the same as itself."""
 
 
 def required(module: str) -> Any:

@@ -19,7 +19,6 @@ from anomalist.metrics.regions import EIGHT_NEIGHBORS
 from anomalist.predictions import Predictions
 
 Decision = Literal["normal", "anomalous"]
-DEFAULT_ALPHA = 0.05
 #: The columns of ``predictions.csv``.
 COLUMNS = ("path", "score", "threshold", "p_value", "decision")
 
@@ -152,7 +151,7 @@ class Rule:
             If ``alpha`` isn't between 0 and 1 or ``threshold`` isn't a finite number.
         """
         if alpha is None:
-            alpha = float(detector.summary_.get("alpha", DEFAULT_ALPHA))
+            alpha = detector.alpha_
         fewest_images(alpha)
         if threshold is not None and not math.isfinite(threshold):
             raise ParameterError(f"threshold must be a finite number, not {threshold}")

@@ -16,14 +16,14 @@ from PIL import Image
 
 import anomalist
 from anomalist.benchmark.runner import shared_backbones
-from anomalist.calibration import Calibration, fewest_images
+from anomalist.calibration import DEFAULT_ALPHA, Calibration, fewest_images
 from anomalist.data import ImageSet, read_image
 from anomalist.detectors import Detector
 from anomalist.detectors.base import Training, pick_device
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import atomic_path, check_writable
-from anomalist.inspection.findings import DEFAULT_ALPHA, Rule
+from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
 from anomalist.predictions import Predictions

@@ -15,7 +15,6 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
-from anomalist.inspection.findings import DEFAULT_ALPHA
 from anomalist.inspection.parts import find_category, plural, unseen
 from anomalist.metrics import Metrics, evaluate
 from anomalist.predictions import Predictions
@@ -107,7 +106,7 @@ def measure(
         What else a reader must know.
     """
     if alpha is None:
-        alpha = float(detector.summary_.get("alpha", DEFAULT_ALPHA))
+        alpha = detector.alpha_
     decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
     alarms: dict[str, tuple[int, int]] = {}
     calibration = detector.calibration_
