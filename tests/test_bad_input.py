@@ -769,6 +769,12 @@ FOLDERS = [
         lambda here: parts(here, 1, 0),
     ),
     fit(
+        "a list of images to leave out that isn't there",
+        "--exclude @gone.txt",
+        "anomalist: error: the list gone.txt can't be read: No such file or directory",
+        1,
+    ),
+    fit(
         "an image to leave out that isn't there",
         "--exclude gone.png",
         "anomalist: error: gone.png is to be left out, but parts has no such image: give its"
@@ -1049,11 +1055,11 @@ OUTPUTS = [
         after=whole_lines,
     ),
     fit(
-        "a full disk",
+        "a full disk: the model that was there stays",
         "",
         "anomalist: error: new.anomalist: ...File too large...",
         1,
-        lambda here: parts(here, 2, 0),
+        lambda here: (parts(here, 2, 0), content("new.anomalist", "kept")(here)),
         fsize=20_000,
     ),
     evaluate(
@@ -1404,8 +1410,7 @@ MODELS = [
     ),
     *bad_models(
         "a pickle in place of a model",
-        "bad.anomalist is a pickle, no model file of anomalist: pickles can run code when they are"
-        " read, so none is; name a model file that anomalist fit wrote",
+        "bad.anomalist is a pickle, no model file of anomalist: ...",
         content("bad.anomalist", pickle.dumps({"detector": "patchcore"})),
     ),
     Case(

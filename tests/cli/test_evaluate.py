@@ -67,10 +67,8 @@ def test_images_that_were_learnt_from_are_not_measured(
 @pytest.mark.parametrize(
     ("data", "more", "words"),
     [
-        ("/nowhere", [], "/nowhere"),
         ("{dots}", ["--category", "dott"], "dot"),
         ("{dots}/dot/train/good", [], "nothing to measure"),
-        ("{dots}", ["--alpha", "7"], "alpha"),
     ],
 )
 def test_slips_are_one_clear_line(
