@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 MARK = "<!-- every command, from the parsers -->"
 _SHARED = "hyperparameters"
+_ROLE = re.compile(r":\w+:`~?([\w.]+)`")
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
@@ -75,7 +77,7 @@ def _table(actions: list[argparse.Action]) -> Iterator[str]:
     yield from ("| argument | what it is |", "|---|---|")
     for action in actions:
         name = action.option_strings[0] if action.option_strings else action.dest.upper()
-        text = " ".join((action.help or "").split())
+        text = _ROLE.sub(r"\1", " ".join((action.help or "").split())).replace("``", "`")
         default = action.default
         told = default is None or default == [] or default == argparse.SUPPRESS or action.nargs == 0
         if not told and "default:" not in text:
