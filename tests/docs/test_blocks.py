@@ -26,6 +26,7 @@ import timm
 import torch
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 import anomalist.data
 from anomalist import PatchCore
@@ -99,10 +100,12 @@ def place(
     resnet18: Path,
     drawn: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
-) -> Path:
+) -> Iterator[Path]:
     """An empty folder to work in, in which all is small and nothing is fetched."""
     monkeypatch.chdir(tmp_path)
     _shrink(monkeypatch)
+    # So little work is done sooner by one thread, on busy cores above all.
+    torch.set_num_threads(1)
     # The stand-in for all weights of the hub, but for published runs, which are many.
     monkeypatch.setattr(weights, "_from_hub", lambda backbone: resnet18)
     for name in PINNED:
@@ -131,7 +134,8 @@ def place(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("anomalist.inspection.inputs.pause", pause)
-    return tmp_path
+    with threadpool_limits(1):
+        yield tmp_path
 
 
 def _shrink(monkeypatch: pytest.MonkeyPatch) -> None:
