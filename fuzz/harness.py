@@ -80,6 +80,8 @@ class Guard:
             path, mode, flags = arguments
             if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags or 0) & _WRITING:
                 self.seen.append(f"opens {path} for writing")
+        elif event == "pickle.find_class" and str(arguments[0]).startswith("numba."):
+            pass  # numba reads what it compiled before
         elif _FORBIDDEN.match(event):
             self.seen.append(f"{event} {arguments!r:.200}")
             raise PermissionError(event)

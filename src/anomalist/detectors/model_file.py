@@ -32,6 +32,7 @@ _MARK = rb"{\"sha256\": \""
 _BLANK = "0" * 64
 _HEADER_BYTES = 2**25
 _CHUNK = 2**20
+_DEEPEST = 32
 _IN_MEMORY_MB = 1024
 _LARGEST = 1e18  # squares of larger numbers come near float32's end
 _DTYPES = frozenset({"BOOL", "U8", "I64", "F16", "BF16", "F32", "F64"})
@@ -175,6 +176,14 @@ def _foreign(file: BinaryIO) -> tuple[str, str] | None:
 def _header(path: Path, text: str) -> dict[str, Any]:
     """The header, once it is known to be of this format and the file to be as it was written."""
     header = json.loads(text, parse_constant=_refuse)
+    level = [header]
+    for _ in range(_DEEPEST):
+        held = (
+            v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)
+        )
+        level = [entry for entries in held for entry in entries]
+    if level:
+        raise ValueError("the header is nested too deep")
     version = header["format"]
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
         raise ModelFileError(
