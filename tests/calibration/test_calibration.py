@@ -158,8 +158,11 @@ def test_patchcore_ignores_the_patches_of_an_images_own_group(dots: Path) -> Non
         (SPADE(image_size=64, device="cpu", k=3), 1e-5),
         (SPADE(image_size=64, device="cpu", k=50, image_score="map"), 1e-5),
         (PaDiM(image_size=64, device="cpu", dimensions=3), 1e-3),
+        (PaDiM(image_size=64, device="cpu", dimensions=4), 1e-3),
+        (PaDiM(image_size=64, device="cpu", dimensions=5), 1e-3),
+        (PaDiM(image_size=64, device="cpu"), 1e-3),
     ],
-    ids=["spade", "spade by map", "padim"],
+    ids=["spade", "spade by map", "padim", "padim 4", "padim 5", "padim of few images"],
 )
 def test_leaving_an_image_out_is_fitting_without_it(
     detector: Detector, tolerance: float, dots: Path

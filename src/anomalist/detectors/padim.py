@@ -20,6 +20,7 @@ from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
 from anomalist.detectors.model_file import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress
+from anomalist.files import scratch_array
 from anomalist.predictions import Predictions
 
 Float32 = npt.NDArray[np.float32]
@@ -31,6 +32,8 @@ _WAITING = 2**15
 """Numbers a location that wait before they are folded into the factors."""
 _WAITING_IMAGES = 128
 """Images that wait at least: a fold costs as much as many images, however few they are."""
+_IN_MEMORY_MB = 1024
+"""Embeddings of all images that are held at once to leave out each; beyond, a file holds them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -115,9 +118,9 @@ class PaDiM(Detector):
     ) -> Predictions:
         """Score the images that it was fitted to, each by the Gaussians of all others.
 
-        One more fit serves all: taking an image out of a mean and a covariance changes its own
-        Mahalanobis distance in a way that has a closed form (the Sherman-Morrison formula). Where
-        images are fewer than dimensions, folds do it.
+        Taking an image out of a mean and a covariance changes its own Mahalanobis distance in a way
+        that has a closed form (the Sherman-Morrison formula): one more fit serves all, or, where
+        images are fewer than dimensions, the inner products of a location's embeddings do.
 
         Raises
         ------
@@ -126,9 +129,10 @@ class PaDiM(Detector):
         """
         self._check_fitted()
         n = len(images)
+        if n < 2:
+            return super().score_held_out(images)
         if n - 2 < len(self.channels_):
-            # Others then span no space that holds the image: the form divides by next to nothing.
-            return super().score_held_out(images, store=store, progress=progress)
+            return self._left_out_of_few(images, store, progress)
         # A covariance of one image less is (n - 1) / (n - 2) times this one but for that image, and
         # so must epsilon be, to be itself again.
         scaled = replace(self, regularization=self.regularization * (n - 2) / (n - 1))
@@ -143,10 +147,56 @@ class PaDiM(Detector):
 
         return self._predicted(images, left_out, store, progress)
 
+    def _left_out_of_few(
+        self, images: ImageSet, store: FeatureStore | None, progress: Progress | None
+    ) -> Predictions:
+        """Scores of images that are fewer than dimensions, each by the Gaussians of all others.
+
+        The form above would divide by next to nothing, as the others span no space that holds the
+        image. With the Gram matrix G of the centred embeddings, l = epsilon * (n - 2), and K the
+        inverse of G + l I without the direction (1, ..., 1), along which centring leaves nothing,
+        the squared distance of image i is n (n - 2) / (n - 1) * (1 - 1 / n - l K_ii) / (l K_ii):
+        nothing in it cancels.
+        """
+        n = len(images)
+        rows: Float32 | None = None
+        done = 0
+        for maps in self._features(images, store):
+            embeddings = self._embed(maps).cpu().numpy()
+            if rows is None:
+                shape = (len(embeddings), n, embeddings.shape[2])
+                rows = scratch_array(shape, np.float32, _IN_MEMORY_MB)
+            rows[:, done : done + embeddings.shape[1]] = embeddings
+            done += embeddings.shape[1]
+        assert rows is not None
+        others = max(n - 2, 1)  # of two images, the other has no spread
+        ridge = self.regularization * others
+        distances = np.empty(rows.shape[:2], np.float32)
+
+        def leave_out(part: slice) -> None:
+            deviations = rows[part].astype(np.float64)
+            deviations -= deviations.mean(axis=1, keepdims=True)
+            gram = deviations @ deviations.transpose(0, 2, 1)
+            gram += ridge * np.eye(n)
+            own = ridge * np.diagonal(np.linalg.inv(gram), axis1=1, axis2=2) - 1 / n
+            own = np.clip(own, np.finfo(np.float64).tiny, 1 - 1 / n)
+            distances[part] = np.sqrt(others * n / (n - 1) * (1 - 1 / n - own) / own)
+
+        _in_threads(leave_out, _blocks(len(rows), n * max(n, rows.shape[2])))
+        found = torch.from_numpy(distances).to(self.backbone_.device)
+        done = 0
+
+        def left_out(features: list[Tensor]) -> tuple[Tensor, Tensor]:
+            nonlocal done
+            start, done = done, done + len(features[0])
+            return self._scores(found[:, start:done], features)
+
+        return self._predicted(images, left_out, store, progress)
+
     @property
     def held_out_method(self) -> str:
         """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
-        return "each scored by the Gaussians of all others, or of other folds where images are few"
+        return "each scored by the Gaussians of all others"
 
     def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
         available = sum(channels for channels, _, _ in maps)
