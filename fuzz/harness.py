@@ -149,9 +149,9 @@ def _work(
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         counts: Counter[str] = Counter()
         for number in numbers:
+            current.value = number
             content = target.case(np.random.default_rng([seed, number]))
             Path(out, f"current-{numbers[0]}.bin").write_bytes(content)
-            current.value = number
             outcome = attempt(target, content, path)
             counts[_kind(outcome)] += 1
             if outcome.startswith("FINDING"):
@@ -231,7 +231,8 @@ def fuzz(
                 continue
             done += max(number - numbers[0] + 1, 0)
             how = "hangs" if hangs else f"ends its process with code {process.exitcode}"
-            content = (out / f"current-{numbers[0]}.bin").read_bytes() if number >= 0 else b""
+            kept = out / f"current-{numbers[0]}.bin"
+            content = kept.read_bytes() if kept.exists() else b""
             _keep(str(out), seed, number, content, f"FINDING {how}")
             rest = range(number + 1, numbers[-1] + 1)
             if number >= 0 and rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -114,7 +115,7 @@ class _Parts:
                 elif rng.random() < 0.2:
                     del entry[key]
                 else:
-                    entry[key] = _VALUES[int(rng.integers(len(_VALUES)))]
+                    entry[key] = _drawn(rng)
         packed = json.dumps(entries, separators=(",", ":")).encode()
         packed += b" " * (-len(packed) % 8)
         return len(packed).to_bytes(8, "little") + packed + b"".join(data)
@@ -243,13 +244,14 @@ def _bent(tree: Any, rng: np.random.Generator) -> Any:
     if how < 0.12:
         del holder[key]
     elif how < 0.65:
-        holder[key] = _VALUES[int(rng.integers(len(_VALUES)))]
+        holder[key] = _drawn(rng)
     elif how < 0.75:
         other, other_key = places[int(rng.integers(len(places)))]
         holder[key] = json.loads(json.dumps(other[other_key]))
     elif how < 0.85 and isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
         factor = [-1, 0.5, 1.5, 2, 10, 1000, 1e9][int(rng.integers(7))]
-        scaled = holder[key] * factor
+        # The largest are beyond what can be scaled and still be a number.
+        scaled = min(max(holder[key], -(10**200)), 10**200) * factor
         holder[key] = int(scaled) if rng.random() < 0.6 else scaled
     elif how < 0.9:
         holder[key] = [holder[key]]
@@ -260,6 +262,11 @@ def _bent(tree: Any, rng: np.random.Generator) -> Any:
     else:
         holder.append(holder[key])
     return tree
+
+
+def _drawn(rng: np.random.Generator) -> Any:
+    # A copy: a later change of this header must not reach the next case.
+    return copy.deepcopy(_VALUES[int(rng.integers(len(_VALUES)))])
 
 
 def _places(tree: Any) -> Any:
