@@ -252,7 +252,7 @@ def _bent(tree: Any, rng: np.random.Generator) -> Any:
         factor = [-1, 0.5, 1.5, 2, 10, 1000, 1e9][int(rng.integers(7))]
         # The largest are beyond what can be scaled and still be a number.
         scaled = min(max(holder[key], -(10**200)), 10**200) * factor
-        holder[key] = int(scaled) if rng.random() < 0.6 else scaled
+        holder[key] = int(scaled) if rng.random() < 0.6 and scaled == scaled else scaled
     elif how < 0.9:
         holder[key] = [holder[key]]
     elif how < 0.95:
