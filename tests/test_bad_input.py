@@ -611,14 +611,14 @@ SPECIAL = [
 MASKS = [
     evaluate(
         "no masks",
-        "Note: no pixel metrics: there are no masks",
+        "Note: no pixel metrics: they take a mask of every defect",
         0,
         parts,
         after=written("out/metrics.json"),
     ),
     evaluate(
         "a mask of one defect is missing",
-        "Note: no pixel metrics: there are no masks",
+        "Note: no pixel metrics: they take a mask of every defect",
         0,
         lambda here: masks(here, "0_mask.png"),
     ),

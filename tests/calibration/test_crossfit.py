@@ -93,10 +93,10 @@ def test_a_seed_gives_the_same_bits(category: Category) -> None:
     assert np.array_equal(first.maps, second.maps)
 
 
-def test_progress_counts_every_image_once(category: Category) -> None:
+def test_progress_counts_every_image_that_a_fold_passes(category: Category) -> None:
     told: list[tuple[int, int]] = []
     held_out_scores(make(), category.train, folds=3, progress=lambda *now: told.append(now))
-    assert told == [(2, 6), (4, 6), (6, 6)]
+    assert told == [(4, 18), (6, 18), (10, 18), (12, 18), (16, 18), (18, 18)]
     told.clear()
     images, new = category.train, category.test[:1]
     cross_conformal_p_values(make(), images, new, folds=2, progress=lambda *now: told.append(now))

@@ -27,7 +27,12 @@ class Fittable(Protocol):
         ...
 
     def fit(
-        self, images: ImageSet, *, store: FeatureStore | None = None, training: Any = None
+        self,
+        images: ImageSet,
+        *,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+        training: Any = None,
     ) -> Self:
         """Learn what good looks like."""
         ...
@@ -121,7 +126,7 @@ def held_out_scores(
         Keeps feature maps; without one, one in memory serves this call, so that each image passes
         the backbone once.
     progress : callable, optional
-        Called with the number of images scored and N.
+        Called with the number of images fitted to and scored, and the total over all folds.
     training : callable, optional
         Gives what the fit of a fold, which it is called with, takes as its ``training``.
 
@@ -160,12 +165,11 @@ def held_out_scores(
     >>> alarms = predictions.scores > alarm_above
     """
     store = FeatureStore() if store is None else store
-    scored = 0
-    parts = []
-    for held_out, fitted in _fits(detector, images, folds, seed, store, training):
-        watch = _shifted(progress, scored, len(images))
+    parts: list[tuple[npt.NDArray[np.intp], Predictions]] = []
+    for held_out, fitted in _fits(detector, images, folds, seed, store, training, progress):
+        passed, total = len(images) * (len(parts) + 1), len(images) * min(folds, len(images))
+        watch = _shifted(progress, passed - len(held_out), total)
         parts.append((held_out, fitted.predict(images[held_out], store=store, progress=watch)))
-        scored += len(held_out)
     return in_order(parts)
 
 
@@ -268,14 +272,25 @@ def _fits(
     seed: int,
     store: FeatureStore,
     training: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[npt.NDArray[np.intp], D]]:
     """Fold by fold: which images it holds, and a copy of the detector fitted to all others."""
     dealt = assign_folds(len(images), folds, seed=seed)
-    for fold in range(int(dealt.max()) + 1):
+    count = int(dealt.max()) + 1
+    for fold in range(count):
         copy = dataclasses.replace(detector)
         others = images[np.flatnonzero(dealt != fold)]
-        watched = None if training is None else training(fold)
-        yield np.flatnonzero(dealt == fold), copy.fit(others, store=store, training=watched)
+        kept = None if training is None else training(fold)
+        watch = None
+        if progress is not None:
+            watch = _share(progress, len(others), len(images) * fold, len(images) * count)
+        fitted = copy.fit(others, store=store, progress=watch, training=kept)
+        yield np.flatnonzero(dealt == fold), fitted
+
+
+def _share(progress: Progress, images: int, done: int, total: int) -> Progress:
+    """Progress of a fit, however often it passes its images, as a part of the whole."""
+    return lambda now, of: progress(done + images * now // of, total)
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:

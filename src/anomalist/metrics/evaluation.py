@@ -166,7 +166,7 @@ def evaluate(
     else:
         measure("image", rank(predictions.scores, labels), predictions.scores, labels, None)
     if masks is None:
-        notes.append("no pixel metrics: there are no masks")
+        notes.append("no pixel metrics: they take a mask of every defect")
     elif masks.all() or not masks.any():
         kind = "normal" if masks.any() else "defective"
         notes.append(f"no pixel metrics: the masks hold no {kind} pixel")
