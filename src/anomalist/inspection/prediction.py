@@ -154,6 +154,15 @@ class Output:
         Made where missing.
     identity : dict
         What the results depend on, as JSON values. Unfinished results of another are replaced.
+
+    Attributes
+    ----------
+    tally : Tally
+        Of all findings, those of an earlier call included.
+    done : dict of str to float or None
+        Scores of the photographs that an earlier call had done.
+    taken : set of str
+        Names of heatmaps, casefolded and without suffix.
     """
 
     folder: Path
@@ -185,6 +194,7 @@ class Output:
         for line in lines:
             entry = json.loads(line)
             self._count(entry)
+            self.done[entry["path"]] = entry.get("score")
             known = {name: entry.get(name) for name in COLUMNS}
             rows.append(_csv_line(Finding(**known).row()))
         self.tally.before = len(lines)
@@ -196,7 +206,6 @@ class Output:
 
     def _count(self, entry: dict[str, Any]) -> None:
         self.tally.add(entry)
-        self.done[entry["path"]] = entry.get("score")
         if (heatmap := entry.get("heatmap")) is not None:
             name = Path(heatmap).relative_to(HEATMAPS).with_suffix("").as_posix()
             self.taken.add(name.casefold())
@@ -315,7 +324,9 @@ def predict_files(
                     )
                     _tell(found, output, finding)
                     if found.score is not None:
-                        entry = (found.score, -output.tally.total, found.path, predictions.maps[i])
+                        # A copy, as a view would keep the maps of its whole chunk.
+                        values = predictions.maps[i].copy()
+                        entry = (found.score, -output.tally.total, found.path, values)
                         (heapq.heappush if len(top) < _ON_SHEET else heapq.heappushpop)(top, entry)
     except KeyboardInterrupt as error:
         stopped = error
