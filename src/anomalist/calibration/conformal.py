@@ -35,8 +35,8 @@ Float64 = npt.NDArray[np.float64]
 PixelControl = Literal["images", "pixels"]
 
 
-#: The false-alarm rate that is asked for where nobody says otherwise.
 DEFAULT_ALPHA = 0.05
+"""The false-alarm rate that is asked for where nobody says otherwise."""
 
 
 def p_values(scores: npt.ArrayLike, normal_scores: npt.ArrayLike) -> Float64:
