@@ -182,6 +182,7 @@ def benchmark(
     for backbone in shared_backbones([part for run in to_do for part in run.detector.parts()]):
         store.adopt(backbone)
     models = ModelStore(out, data) if keep_models else None
+    copies = {name: _copies(sets[name]) for name in {run.category for run in to_do}}
     workshop = _Workshop(to_do, store, models, oracle, calibrate, watcher)
     records = []
     for run in runs:
@@ -191,7 +192,7 @@ def benchmark(
             base = run_store.path(label, run.category, seed).with_suffix("")
             done = workshop.run(run, category, base)
             record = dataclasses.replace(
-                _record(done, run, category, alpha, command),
+                _record(done, run, category, alpha, command, copies[run.category]),
                 config_hash=configs[label],
                 data_hash=data[run.category],
             )
@@ -395,7 +396,12 @@ def _identity(part: Detector, category: str) -> tuple[str, str, int]:
 
 
 def _record(
-    done: _Done, run: Run, category: Category, alpha: float, command: str | None
+    done: _Done,
+    run: Run,
+    category: Category,
+    alpha: float,
+    command: str | None,
+    notes: tuple[str, ...],
 ) -> RunRecord:
     detector, predictions = done.fitted.detector, done.predictions
     metrics = evaluate(predictions, intervals=True)
@@ -411,7 +417,7 @@ def _record(
         transform=detector.transform.as_dict(),
         metrics={**metrics.as_dict(), **decisions.values},
         intervals={**metrics.intervals, **decisions.intervals},
-        notes=metrics.notes + decisions.notes + _copies(category),
+        notes=metrics.notes + decisions.notes + notes,
         train_images=len(category.train),
         test_images=len(category.test),
         fit_seconds=done.fitted.fit_seconds,

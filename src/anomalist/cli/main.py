@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import io
 import os
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 import anomalist
-from anomalist.cli.options import one_line
+from anomalist.cli.options import did_you_mean, one_line
 from anomalist.errors import AnomalistError
 
 COMMANDS = {
@@ -65,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name = arguments.pop(0)
     if name not in COMMANDS:
-        close = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
+        hint = did_you_mean(name, COMMANDS)
         return _fail(f"no command {name!r}; {hint}the commands are {', '.join(COMMANDS)}", 2)
     if "" in arguments:
         return _fail("an argument is empty: is a variable of the shell not set?", 2)

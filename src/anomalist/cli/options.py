@@ -174,8 +174,7 @@ def build_detectors(arguments: Namespace) -> list[Detector]:
     named = [part for name in arguments.detectors for part in name.split("+")]
     for name in named:
         if name not in DETECTORS:
-            close = difflib.get_close_matches(name.lower(), DETECTORS, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
+            hint = did_you_mean(name, DETECTORS)
             raise ParameterError(f"no detector {name!r}; {hint}there are {', '.join(DETECTORS)}")
     if arguments.preset and not any(arguments.preset in presets(n) for n in named):
         known = sorted({p for n in named for p in presets(n)})
@@ -208,6 +207,18 @@ def build_detectors(arguments: Namespace) -> list[Detector]:
         view = {f: getattr(first, f) for f in ("image_size", "crop_size")} | shared
         detectors.append(make("ensemble", members=tuple(members), **view))
     return detectors
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Ask for the known name that is nearest to a mistyped one; nothing where none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("Padmi", ["padim", "spade"])
+    'did you mean padim? '
+    """
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def one_line(error: Exception) -> str:

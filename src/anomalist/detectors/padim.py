@@ -131,6 +131,7 @@ class PaDiM(Detector):
         n = len(images)
         if n < 2:
             return super().score_held_out(images)
+        store = FeatureStore() if store is None else store  # two passes follow
         if n - 2 < len(self.channels_):
             return self._left_out_of_few(images, store, progress)
         # A covariance of one image less is (n - 1) / (n - 2) times this one but for that image, and
