@@ -1,6 +1,6 @@
 """Frozen backbones, where their weights come from, and patch embeddings."""
 
-from anomalist.features.backbone import Backbone
+from anomalist.features.backbone import Backbone, unite_backbones
 from anomalist.features.patches import patch_embeddings
 from anomalist.features.store import FeatureStore, Progress
 from anomalist.features.weights import EMBEDDED, PINNED, WeightsFile, find_weights, timm_name
@@ -15,4 +15,5 @@ __all__ = [
     "find_weights",
     "patch_embeddings",
     "timm_name",
+    "unite_backbones",
 ]

@@ -1,36 +1,34 @@
-"""Frozen backbones: images in, feature maps of chosen layers out."""
+"""Backbones: images in, feature maps of chosen layers out of a network that all share."""
 
 from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import timm
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
-from anomalist.errors import ParameterError, WeightsError
-from anomalist.features.folding import fold_batch_norms
-from anomalist.features.weights import find_weights, read_weights, timm_name
+from anomalist.errors import WeightsError
+from anomalist.features.network import Network
+from anomalist.features.weights import WeightsFile, find_weights
 
-# A network that can't be made without memory for all parameters may take so many bytes, and so many
-# for each that was saved of it.
-_FREE_BYTES = 2**30
-_TRIMMED_SHARE = 16
-_DOT = re.compile(r"\.")
 _PLAIN_NAME = re.compile(r"\w{1,100}(\.\w{1,100})?", re.ASCII)
 
 
 class Backbone:
     """A frozen network that turns images into the feature maps of some of its layers.
 
-    Only the part of the network that the layers need is kept and run.
+    Only the part of the network that the layers need is kept and run. A process has one network for
+    all backbones of the same weights on the same device, as far as their layers lie within it; it
+    goes with the last of them. Many threads may call a backbone at once, and it can be pickled and
+    copied.
 
     Parameters
     ----------
@@ -78,19 +76,8 @@ class Backbone:
         weights: str | Path | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self._take(_create(timm_name(name)), name, layers, device)
-        whole = dict(self._network.state_dict())
-        _trim(self._network, self._run, self._config["input_size"])
         file = find_weights(name, weights)
-        state = read_weights(file, whole)
-        self.weights_sha256 = file.sha256
-        kept = self._network.state_dict()
-        wrong = [n for n, t in kept.items() if n not in state or state[n].shape != t.shape]
-        if wrong:
-            raise WeightsError(f"{file.path} has no tensor {wrong[0]} that fits {name}")
-        self._state = {name: state[name] for name in kept}
-        self._network.load_state_dict(self._state)
-        self._make_ready()
+        self._take(_from_file(name, layers, file, torch.device(device)), layers, file.sha256)
 
     @classmethod
     def from_state(
@@ -126,82 +113,15 @@ class Backbone:
         # The registry's own names alone: timm takes others for folders, or for places on the hub.
         if not _PLAIN_NAME.fullmatch(name):
             raise WeightsError(f"{reprlib.repr(name)} isn't the name of a backbone")
-        network = _create_unallocated(name, layers, state)
-        self._take(network, name, layers, device)
-        kept = _matched(network, name, state)
-        self.weights_sha256 = weights_sha256
-        self._state = {name: state[name] for name in kept}
-        typed = {name: state[name].to(expected.dtype) for name, expected in kept.items()}
-        network.load_state_dict(typed, assign=True)
-        network.requires_grad_(False)
-        self._make_ready()
+        self._take(_from_state(name, layers, state, torch.device(device)), layers, weights_sha256)
         return self
 
-    def _take(
-        self,
-        network: nn.Module,
-        name: str,
-        layers: Sequence[str] | None,
-        device: str | torch.device,
-    ) -> None:
-        """Prepare to run a network, and to stop at the last of its layers."""
-        self.name = name
-        self.device = torch.device(device)
-        self._network = network.eval().requires_grad_(False)
-        self.layers = _resolve(self._network, layers, name)
-        self._config: dict[str, Any] = self._network.pretrained_cfg  # type: ignore[assignment]
-        config = self._config
-        self._mean = torch.tensor(config["mean"], dtype=torch.float32) * 255
-        self._std = torch.tensor(config["std"], dtype=torch.float32) * 255
-        self._captured: dict[str, Tensor] = {}
-        modules = dict(self._network.named_modules())
-        for layer in self.layers:
-            modules[layer].register_forward_hook(self._capture(layer))
-
-    def _make_ready(self) -> None:
-        """Make the loaded network fast, once it is seen to compute numbers."""
-        example = torch.zeros(1, *self._config["input_size"])
-
-        def run() -> list[Tensor]:
-            outputs = self._run(example)
-            for layer, output in outputs.items():
-                if not output.isfinite().all():
-                    raise WeightsError(
-                        f"the weights of {self.name} make values that aren't numbers in {layer}"
-                    )
-            return list(outputs.values())
-
-        fold_batch_norms(self._network, run)
-        self._network.to(self.device).to(memory_format=torch.channels_last)
-        self._mean, self._std = self._mean.to(self.device), self._std.to(self.device)
-
-    def _capture(self, layer: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            self._captured[layer] = output
-            if len(self._captured) == len(self.layers):
-                raise _AllCaptured
-
-        return hook
-
-    def _run(
-        self, images: Tensor, forward: Callable[[Tensor], Any] | None = None
-    ) -> dict[str, Tensor]:
-        self._captured = {}
-        try:
-            (forward or self._network)(images)
-        except _AllCaptured:
-            return self._captured
-        except (torch.OutOfMemoryError, WeightsError):
-            raise
-        except (AssertionError, RuntimeError, ValueError) as error:
-            height, width = images.shape[-2:]
-            made_for = self._config["input_size"][-1]
-            raise ParameterError(
-                f"{self.name} can't take images of {height}x{width} pixels ({error});"
-                f" its weights were made for {made_for}x{made_for}"
-            ) from error
-        missing = [layer for layer in self.layers if layer not in self._captured]
-        raise ParameterError(f"{self.name} never runs its layer {missing[0]} on an image")
+    def _take(self, network: Network, layers: Sequence[str] | None, weights_sha256: str) -> None:
+        self._network = network
+        self.name = network.name
+        self.device = network.device
+        self.layers = network.resolved(layers)
+        self.weights_sha256 = weights_sha256
 
     def __call__(self, images: npt.NDArray[np.uint8] | Tensor) -> list[Tensor]:
         """Return the feature maps of a batch.
@@ -221,13 +141,11 @@ class Backbone:
         ParameterError
             If the network can't take images of that size.
         """
-        batch = torch.as_tensor(images).to(self.device)
-        with torch.inference_mode():
-            # The permuted batch is already channels-last, the layout that convolutions run fastest.
-            batch = ((batch.float() - self._mean) / self._std).permute(0, 3, 1, 2)
-            captured = self._run(batch)
-            size = batch.shape[-2:]
-            return [_as_map(captured[layer], self._network, size) for layer in self.layers]
+        return self._network.maps(torch.as_tensor(images), self.layers)
+
+    def traced(self, pixels: Tensor) -> list[Tensor]:
+        """Return the maps of uint8 pixels (B, 3, H, W) by operations that can be traced."""
+        return self._network.traced(pixels, self.layers)
 
     def shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Return the shapes (C, h, w) of the feature maps of images, computing none.
@@ -242,200 +160,117 @@ class Backbone:
         >>> Backbone("efficientnet_lite0", ["stride8", "stride16"]).shapes(64, 96)
         [(40, 8, 12), (112, 4, 6)]
         """
-        network = self._network
-        meta = {
-            name: tensor.to("meta")
-            for name, tensor in [*network.named_parameters(), *network.named_buffers()]
-        }
-        size = torch.Size((height, width))
-        batch = torch.empty(1, 3, *size, device="meta")
-        with torch.inference_mode():
-            captured = self._run(
-                batch, lambda images: torch.func.functional_call(network, meta, (images,))
-            )
-            maps = [_as_map(captured[layer], network, size) for layer in self.layers]
-        return [(channels, h, w) for _, channels, h, w in (tuple(m.shape) for m in maps)]
+        return self._network.shapes(height, width, self.layers)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the weights of the part of the network that is run, on the CPU."""
-        return {name: tensor.contiguous() for name, tensor in self._state.items()}
+        """Return the weights of the part of the network that its layers need, on the CPU."""
+        return self._network.weights_of(self.layers)
+
+    @property
+    def identity(self) -> tuple[str, str, torch.device]:
+        """Network, weights and device: what gives the same layers the same maps."""
+        return self.name, self.weights_sha256, self.device
+
+    def shares_network(self, other: Backbone) -> bool:
+        """Whether both run one and the same network.
+
+        Examples
+        --------
+        >>> deep, shallow = Backbone(layers=["stride4", "stride16"]), Backbone(layers=["stride8"])
+        >>> shallow.shares_network(deep)
+        True
+        """
+        return self._network is other._network
+
+    def __copy__(self) -> Backbone:
+        return self  # nothing in it ever changes
+
+    def __deepcopy__(self, memo: Any) -> Backbone:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (self.name, self.layers, self.state(), self.weights_sha256, str(self.device))
+        return Backbone.from_state, values
 
 
-class _AllCaptured(Exception):  # noqa: N818 - a signal, not an error
-    """Ends a forward pass when the last layer that is needed has run."""
+def unite_backbones(backbones: Iterable[Backbone]) -> list[Backbone]:
+    """Return a backbone with the layers of all, for each of their networks.
 
+    Backbones of the same weights on the same device become one where one network has all their
+    layers, or can be made to.
 
-def _create_unallocated(name: str, layers: Sequence[str], state: Mapping[str, Tensor]) -> nn.Module:
-    """Make the architecture without memory for its parameters, or for few networks with it.
-
-    A few constructors compute with parameters; those get them where the weights are the right ones,
-    and as far as that is in proportion to them.
+    Examples
+    --------
+    >>> two = [Backbone(layers=["stride8"]), Backbone(layers=["stride4", "stride16"])]
+    >>> [backbone.layers for backbone in unite_backbones(two)]
+    [('blocks.2', 'blocks.1', 'blocks.4')]
     """
-    architecture = timm_name(name)
-    try:
-        with _Unallocated():
-            network = _create(architecture)
-        _fill_buffers(network)
-    except RuntimeError:
-        with torch.device("meta"):
-            shapes = _create(architecture)
-        needed = sum(tensor.nbytes for tensor in shapes.state_dict().values())
-        _resolve(shapes, layers, name)
-        _matched(shapes, name, state)
-        if needed > _FREE_BYTES + _TRIMMED_SHARE * sum(t.nbytes for t in state.values()):
-            raise WeightsError(
-                f"the saved weights are a very small part of {name}, which needs"
-                f" {needed / 2**20:.0f} MB"
-            ) from None
-        network = _create(architecture)
-    return network
-
-
-def _matched(network: nn.Module, name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out of a network what isn't in the state, and return its own, which has those names.
-
-    Raises
-    ------
-    WeightsError
-        If the state isn't one of a part of the network.
-    """
-    _leave_out(network, state)
-    kept: dict[str, Tensor] = network.state_dict()
-    wrong = f"the saved weights aren't those of {name}"
-    for tensor, expected in kept.items():
-        if tensor not in state:
-            raise WeightsError(f"{wrong}: {tensor} is missing")
-        if state[tensor].shape != expected.shape:
-            raise WeightsError(
-                f"{wrong}: {tensor} has shape {tuple(state[tensor].shape)} instead of"
-                f" {tuple(expected.shape)}"
-            )
-    for tensor in state:
-        if tensor not in kept:
-            raise WeightsError(f"{wrong}: it has no {reprlib.repr(tensor)}")
-    return kept
-
-
-_SETS_VALUES = frozenset(
-    {"add_", "clamp_", "div_", "erfinv_", "fill_", "mul_", "normal_", "sub_", "uniform_", "zero_"}
-)
-
-
-class _Unallocated(TorchFunctionMode):
-    """Within it, modules have parameters with shapes but no memory, and nothing is drawn."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        # Values that there is no memory for needn't be drawn, which takes longest.
-        target = args[0] if args else None
-        if func.__name__ in _SETS_VALUES and isinstance(target, Tensor) and target.is_meta:
-            return target
-        kwargs = dict(kwargs or {})
-        if func is torch.empty and kwargs.get("device") is None:
-            kwargs["device"] = "meta"
-        return func(*args, **kwargs)
-
-
-class _Absent(nn.Module):
-    """Stands where a network has a part that wasn't saved, as its layers don't need it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-
-    def forward(self, *_: Any) -> Any:
-        raise WeightsError(f"the saved weights lack those of {self.name}")
-
-
-def _fill_buffers(network: nn.Module) -> None:
-    """Compute the buffers that no file keeps, such as indices of relative positions."""
-    for module in network.modules():
-        buffers = module._buffers
-        unfilled = [
-            name
-            for name in module._non_persistent_buffers_set
-            if (buffer := buffers.get(name)) is not None and buffer.is_meta
-        ]
-        for name in unfilled:
-            buffers[name] = torch.empty_like(buffers[name], device="cpu")  # type: ignore[arg-type]
-        if unfilled:
-            module.init_non_persistent_buffers()  # type: ignore[operator]
-
-
-def _leave_out(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Replace the modules of which nothing was saved, though they have something to save."""
-    present = {name[: end.start()] for name in state for end in _DOT.finditer(name)}
-    for path, parent in list(network.named_modules()):
-        for child_name, child in list(parent.named_children()):
-            child_path = f"{path}.{child_name}" if path else child_name
-            if child_path not in present and child.state_dict():
-                setattr(parent, child_name, _Absent(child_path))
-
-
-def _create(name: str) -> nn.Module:
-    """Make the architecture; transformers take images of any size that their patches divide."""
-    network: nn.Module
-    try:
-        network = timm.create_model(name, pretrained=False, dynamic_img_size=True)
-    except TypeError:
-        network = timm.create_model(name, pretrained=False)
-    return network
-
-
-def _resolve(network: nn.Module, layers: Sequence[str] | None, name: str) -> tuple[str, ...]:
-    """Turn strides into the names of modules, and check the others."""
-    info = getattr(network, "feature_info", [])
-    last = {f"stride{entry['reduction']}": entry["module"] for entry in info}
-    if layers is None:
-        if {"stride8", "stride16"} <= last.keys():
-            layers = ("stride8", "stride16")
-        elif len(info) >= 4:
-            layers = tuple(info[len(info) * part // 4 - 1]["module"] for part in (2, 3))
+    united: list[Backbone] = []
+    for backbone in backbones:
+        for i, other in enumerate(united):
+            joined = _joined(other, backbone)
+            if joined is not None:
+                united[i] = joined
+                break
         else:
-            raise ParameterError(f"{name} names no feature layers: choose them with layers=...")
-    modules = dict(network.named_modules())
-    for layer in layers:
-        if layer not in last and (layer not in modules or not layer):
-            known = [*last, *(entry["module"] for entry in info)]
-            raise ParameterError(
-                f"{name} has no layer {reprlib.repr(layer)}; it has {', '.join(known)}, ..."
-            )
-    resolved = tuple(last.get(layer, layer) for layer in layers)
-    if not resolved or len(set(resolved)) < len(resolved):
-        raise ParameterError(
-            f"layers must be at least one and all different, not {reprlib.repr(layers)}"
-        )
-    return resolved
+            united.append(backbone)
+    return united
 
 
-def _trim(network: nn.Module, run: Any, input_size: tuple[int, int, int]) -> None:
-    """Replace the modules that a forward pass to the last layer never reaches."""
-    reached: set[nn.Module] = set()
-    hooks = [
-        module.register_forward_pre_hook(lambda module, _: reached.add(module))
-        for module in network.modules()
-    ]
-    with torch.inference_mode():
-        run(torch.zeros(1, *input_size))
-    for hook in hooks:
-        hook.remove()
-    for parent in list(network.modules()):
-        for child_name, child in list(parent.named_children()):
-            if not any(module in reached for module in child.modules()):
-                setattr(parent, child_name, nn.Identity())
+# The networks of this process; each lives as long as a backbone that runs it.
+_networks: weakref.WeakSet[Network] = weakref.WeakSet()
+_making = threading.RLock()
 
 
-def _as_map(output: Tensor, network: nn.Module, size: torch.Size) -> Tensor:
-    """Bring a layer's output, be it tokens or channels-last, to (B, C, h, w)."""
-    if output.ndim == 3:
-        prefix = getattr(network, "num_prefix_tokens", 0)
-        patch: tuple[int, int] = network.patch_embed.patch_size  # type: ignore[union-attr, assignment]
-        grid = (size[0] // patch[0], size[1] // patch[1])
-        tokens: Tensor = output[:, prefix:].transpose(1, 2)
-        return tokens.reshape(*tokens.shape[:2], *grid)
-    if output.ndim != 4:
-        raise ParameterError(f"a layer gives {output.ndim}-dimensional output, not feature maps")
-    if getattr(network, "output_fmt", "NCHW") == "NHWC":
-        return output.permute(0, 3, 1, 2)
-    return output
+def _from_file(
+    name: str, layers: Sequence[str] | None, file: WeightsFile, device: torch.device
+) -> Network:
+    with _making:
+        for network in _of(name, device):
+            same = network.file is not None and network.file.sha256 == file.sha256
+            if same and network.serves(layers):
+                return network
+        network = Network.from_file(name, layers, file, device)
+        _networks.add(network)
+        return network
+
+
+def _from_state(
+    name: str, layers: Sequence[str], state: Mapping[str, Tensor], device: torch.device
+) -> Network:
+    with _making:
+        for network in _of(name, device):
+            if network.serves(layers) and _same_weights(network, layers, state):
+                return network
+        network = Network.from_state(name, layers, state, device)
+        _networks.add(network)
+        return network
+
+
+def _of(name: str, device: torch.device) -> list[Network]:
+    return [n for n in _networks if (n.name, n.device) == (name, device)]
+
+
+def _same_weights(network: Network, layers: Sequence[str], state: Mapping[str, Tensor]) -> bool:
+    """Whether these are the network's own, by value: what a file says of itself proves nothing."""
+    own = network.weights_of(network.resolved(layers))
+    return own.keys() == state.keys() and all(
+        tensor.dtype == state[name].dtype and torch.equal(tensor, state[name])
+        for name, tensor in own.items()
+    )
+
+
+def _joined(one: Backbone, other: Backbone) -> Backbone | None:
+    """A backbone with the layers of two, if one network can have them with no other rounding."""
+    networks = (one._network, other._network)
+    if one.identity != other.identity or networks[0].bare != networks[1].bare:
+        return None
+    layers = list(dict.fromkeys([*one.layers, *other.layers]))
+    serving = next((network for network in networks if network.serves(layers)), None)
+    if serving is None and (file := networks[0].file) is not None:
+        serving = _from_file(one.name, layers, file, one.device)
+    if serving is None:
+        return None
+    joined = Backbone.__new__(Backbone)
+    joined._take(serving, layers, one.weights_sha256)
+    return joined
