@@ -25,7 +25,7 @@ from torch import Tensor
 import anomalist
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import Detector
-from anomalist.detectors.model_file import content_digest
+from anomalist.models import content_digest
 from anomalist.errors import AnomalistError, ModelFileError
 from anomalist.features import Backbone
 from anomalist.inspection import model_card

@@ -81,3 +81,22 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Predictions:
+        chosen = np.arange(len(self))[index]
+        chosen = chosen.reshape(-1)
+
+        def of(v: Any) -> Any:
+            if v is None: return None
+            return v[chosen] if isinstance(v, np.ndarray) else [v[i] for i in chosen]
+        import dataclasses
+        return Predictions(**{f.name: of(getattr(self, f.name)) for f in dataclasses.fields(self)})
+
+    @classmethod
+    def join(cls, parts: Sequence[Predictions]) -> Predictions:
+        import dataclasses
+        def of(name: str) -> Any:
+            v = [getattr(p, name) for p in parts]
+            if v[0] is None: return None
+            return np.concatenate(v) if isinstance(v[0], np.ndarray) else [x for y in v for x in y]
+        return cls(**{f.name: of(f.name) for f in dataclasses.fields(cls)})

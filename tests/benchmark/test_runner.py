@@ -99,7 +99,7 @@ def test_decisions_are_made_at_the_threshold_of_good_training_images(
     (record,) = benchmark(MVTecAD(dots), [small()], tmp_path / "enough", alpha=0.2)
     threshold, scores = record.calibration["image_threshold"], record.calibration["scores"]
     detector = small().fit(MVTecAD(dots).category("dot").train)
-    held_out = detector.score_held_out(MVTecAD(dots).category("dot").train)
+    held_out = detector.calibrate(MVTecAD(dots).category("dot").train)
     assert scores == pytest.approx(held_out.scores.tolist(), rel=1e-5)
     assert threshold == max(scores)  # the rank of 0.2 among 6
     good = [image["score"] > threshold for image in record.images if not image["label"]]

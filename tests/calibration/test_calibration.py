@@ -119,12 +119,13 @@ def test_a_detector_is_calibrated_by_images_that_it_saw_or_by_others(
         detector.calibrate(category.train)
     detector.fit(category.train)
     assert detector.calibration_ is None
-    held_out = detector.calibrate(category.train).calibration_
-    assert held_out is not None
+    held_out = detector.calibrate(category.train)
+    assert detector.calibration_ is not None
+    assert np.array_equal(detector.calibration_.scores, held_out.scores)
     assert (held_out.scores > detector.predict(category.train).scores).all()
     others = category.test[:3]
-    split = detector.calibrate(others, seen=False).calibration_
-    assert split is not None
+    detector.calibrate(others, seen=False)
+    split = detector.calibration_
     assert np.array_equal(split.scores, detector.predict(others).scores)
     detector.save(tmp_path / "part.anomalist")
     loaded = anomalist.load(tmp_path / "part.anomalist").calibration_
@@ -137,13 +138,42 @@ def test_a_detector_is_calibrated_by_images_that_it_saw_or_by_others(
         detector.fit(category.train[:1]).calibrate(category.train[:1])
 
 
+@pytest.mark.parametrize("name", ["patchcore", "padim", "spade", "dfm", "ensemble"])
+def test_images_that_were_seen_are_known_by_their_content(
+    name: str, dots: Path, tmp_path: Path
+) -> None:
+    train = MVTecAD(dots).category("dot").train
+    detector = anomalist.DETECTORS[name](image_size=64, device="cpu", batch_size=1).fit(train)
+    expected = detector.calibrate(train)
+    detector.save(tmp_path / "part.anomalist")
+    shuffled = np.random.default_rng(0).permutation(len(train))
+    for fitted in (detector, anomalist.load(tmp_path / "part.anomalist")):
+        got = fitted.calibrate(train[shuffled])
+        assert list(got.paths) == train[shuffled].paths
+        np.testing.assert_allclose(got.scores, expected.scores[shuffled], rtol=1e-6)
+        np.testing.assert_allclose(got.maps, expected.maps[shuffled], rtol=1e-5, atol=1e-6)
+    others = MVTecAD(dots).category("dot").test[:2]
+    before = detector.calibration_
+    for images, message in (
+        (train[:5], "of the 6 images that it was fitted to, 5 are given"),
+        (train[[0, 0, 1, 2, 3, 4]], "of the 6 images"),
+        (others, r"000\.png isn't among the 6 images that it was fitted to"),
+        (train[[0, 1, 2, 3, 4, 5, 5]], "of the 6 images"),
+    ):
+        with pytest.raises(DataError, match=message):
+            detector.calibrate(images)
+    with pytest.raises(DataError, match=r"003\.png is among the images that it was fitted to"):
+        detector.calibrate(train[3:], seen=False)
+    assert detector.calibration_ is before
+
+
 def test_patchcore_ignores_the_patches_of_an_images_own_group(dots: Path) -> None:
     train = MVTecAD(dots).category("dot").train
     detector = PatchCore(image_size=64, device="cpu", num_neighbors=1).fit(train)
     patches = 8 * 8
     assert sorted(set(detector.bank_images_.tolist())) == list(range(6))
     assert len(detector.bank_) == int(6 * patches * 0.1)
-    got = detector.score_held_out(train)  # six images, a group each
+    got = detector.calibrate(train)  # six images, a group each
     for i in range(6):
         alone = PatchCore(image_size=64, device="cpu", num_neighbors=1).fit(train)
         alone.bank_ = detector.bank_[detector.bank_images_ != i]
@@ -168,12 +198,12 @@ def test_leaving_an_image_out_is_fitting_without_it(
     detector: Detector, tolerance: float, dots: Path
 ) -> None:
     train = MVTecAD(dots).category("dot").train
-    got = detector.fit(train).score_held_out(train)
+    got = detector.fit(train).calibrate(train)
     for i in range(len(train)):
         others = train[[j for j in range(len(train)) if j != i]]
         alone = dataclasses.replace(detector).fit(others).predict(train[i : i + 1])
         np.testing.assert_allclose(got.scores[i], alone.scores[0], rtol=tolerance)
         np.testing.assert_allclose(got.maps[i], alone.maps[0], rtol=tolerance)
-    two = detector.fit(train[:2]).score_held_out(train[:2])
+    two = detector.fit(train[:2]).calibrate(train[:2])
     alone = dataclasses.replace(detector).fit(train[1:2]).predict(train[:1])
     np.testing.assert_allclose(two.scores[0], alone.scores[0], rtol=1e-4)

@@ -12,7 +12,7 @@ import safetensors.torch
 
 from anomalist import MVTecAD, evaluate, load
 from anomalist.cli.main import main
-from anomalist.detectors.model_file import sign
+from anomalist.models import sign
 
 FAST = ["--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"]
 

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import anomalist
 from anomalist.data import Category, ImageSet, MVTecAD
 from anomalist.detectors import DETECTORS, Detector
-from anomalist.detectors.model_file import sign
+from anomalist.models import sign
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import FeatureStore
 from anomalist.predictions import Predictions

@@ -37,7 +37,7 @@ def test_scores_are_the_members_on_the_scale_of_held_out_good_images(
     held_out, scores = [], []
     for member in members:
         member.fit(category.train)
-        held_out.append(member.score_held_out(category.train).scores.tolist())
+        held_out.append(member.calibrate(category.train).scores.tolist())
         scores.append(member.predict(category.test).scores.tolist())
     scale = reference.standardised if how in ("mean", "max") else reference.surprise
     for i, score in enumerate(predictions.scores):
@@ -93,7 +93,7 @@ def test_more_surprise_of_one_never_lowers_the_whole(
 
 def test_weights_count(category: Category) -> None:
     even = small(combine="mean").fit(category.train)
-    held_out = [m.score_held_out(category.train) for m in even.members_]
+    held_out = [m.calibrate(category.train) for m in even.members_]
     made = [m.predict(category.test) for m in even.members_]
     heavy = small(combine="mean", member_weights=(3.0, 1.0)).assemble(even.members_, held_out)
     scaled = [
@@ -108,7 +108,7 @@ def test_members_are_names_detectors_or_dictionaries() -> None:
     ensemble = small(
         members=("patchcore", {"detector": "patchcore", "coreset_ratio": 0.5}, instance), seed=4
     )
-    first, second, third = ensemble.parts()
+    first, second, third = ensemble.components()
     assert isinstance(first, PatchCore)
     assert (first.image_size, first.seed) == (64, 4)
     assert isinstance(second, PatchCore)
@@ -118,7 +118,7 @@ def test_members_are_names_detectors_or_dictionaries() -> None:
     assert ensemble.label == "patchcore+patchcore+dfm"
     assert small().label == "ensemble"
     again = Ensemble(**ensemble.parameters())
-    assert [p.parameters() for p in again.parts()] == [p.parameters() for p in ensemble.parts()]
+    assert [p.parameters() for p in again.components()] == [p.parameters() for p in ensemble.components()]
 
 
 def test_members_of_other_resolutions_and_layers_fit_together(
@@ -141,7 +141,7 @@ def test_an_ensemble_is_calibrated_when_it_is_fitted(category: Category, tmp_pat
     detector = small().fit(category.train)
     assert detector.calibration_ is not None
     assert len(detector.calibration_.scores) == 6
-    again = detector.score_held_out(category.train)
+    again = detector.calibrate(category.train)
     assert np.array_equal(again.scores, detector.calibration_.scores)
     detector.save(tmp_path / "both.anomalist")
     loaded = Ensemble.load(tmp_path / "both.anomalist")
@@ -149,7 +149,7 @@ def test_an_ensemble_is_calibrated_when_it_is_fitted(category: Category, tmp_pat
     assert np.array_equal(loaded.calibration_.scores, detector.calibration_.scores)
     # What it gave to good images isn't in the file, and is made again.
     np.testing.assert_allclose(
-        loaded.score_held_out(category.train).scores, again.scores, rtol=1e-4
+        loaded.calibrate(category.train).scores, again.scores, rtol=1e-4
     )
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from anomalist.data import Category, MVTecAD
 from anomalist.detectors import presets
-from anomalist.detectors.base import Training
+from anomalist.training import Training
 from anomalist.detectors.glass import GLASS
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, patch_embeddings

@@ -20,7 +20,7 @@ from anomalist.data import Category
 from anomalist.detectors import DETECTORS, Detector, Ensemble
 from anomalist.errors import ModelFileError, ParameterError
 from anomalist.export import ExportError, OnnxDetector, OpenVINODetector, export, exporter
-from anomalist.export.graph import Combination, MatrixIndex, PiecewiseLinear
+from anomalist.export.graph import Combiner, MatrixIndex, PiecewiseLinear
 from anomalist.neighbors import nearest_neighbors
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -87,7 +87,7 @@ def test_every_combination_of_an_ensemble(
     ensemble.members_ = whole.members_
     made = [member.predict(dot.test) for member in whole.members_]
     expected = ensemble.merge(made)
-    scores, maps = Combination(ensemble)(
+    scores, maps = Combiner(ensemble)(
         [(torch.from_numpy(given.scores), torch.from_numpy(given.maps)) for given in made]
     )
     np.testing.assert_allclose(scores.numpy(), expected.scores, rtol=1e-4, atol=1e-5)

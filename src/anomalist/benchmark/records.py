@@ -232,8 +232,8 @@ def _decisive(detector: Detector) -> dict[str, Any]:
         values.pop(name, None)
     values["detector"] = detector.name
     values["weights_sha256"] = find_weights(detector.backbone, detector.weights).sha256
-    if detector.parts() != [detector]:
+    if detector.components() != [detector]:
         values["members"] = [
-            {**_decisive(part), "seed": part.seed - detector.seed} for part in detector.parts()
+            {**_decisive(part), "seed": part.seed - detector.seed} for part in detector.components()
         ]
     return values

@@ -27,7 +27,8 @@ from anomalist.benchmark.resources import environment, peak_memory_mb, reset_pea
 from anomalist.calibration import DEFAULT_ALPHA, Calibration, fewest_images
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector, Ensemble
-from anomalist.detectors.base import Training, pick_device
+from anomalist.features import pick_device
+from anomalist.training import Training
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress
 from anomalist.files import atomic_path, write_text
@@ -179,7 +180,7 @@ def benchmark(
         watcher.begin(len(runs), sum(record is not None for record in known.values()))
     store = FeatureStore() if store is None else store
     to_do = [run for run in runs if known[id(run)] is None]
-    for backbone in shared_backbones([part for run in to_do for part in run.detector.parts()]):
+    for backbone in shared_backbones([part for run in to_do for part in run.detector.components()]):
         store.adopt(backbone)
     models = ModelStore(out, data) if keep_models else None
     copies = {name: _copies(sets[name]) for name in {run.category for run in to_do}}
@@ -292,7 +293,7 @@ class _Workshop:
         self._store, self._oracle, self._calibrate = store, oracle, calibrate
         self._watcher = watcher
         self._uses = Counter(
-            _identity(part, run.category) for run in runs for part in run.detector.parts()
+            _identity(part, run.category) for run in runs for part in run.detector.components()
         )
         self._kept: dict[tuple[str, str, int], Fitted] = {}
 
@@ -313,7 +314,7 @@ class _Workshop:
     def _assembled(self, detector: Ensemble, run: Run, category: Category, base: Path) -> Fitted:
         members = [
             self._fitted(part, run, category, Path(f"{base}.member{i}"), calibrate=True)
-            for i, part in enumerate(detector.parts())
+            for i, part in enumerate(detector.components())
         ]
         reset_peak_memory()
         clock = _Clock(self._store)
@@ -339,14 +340,12 @@ class _Workshop:
         if calibrate and fitted.held_out is None and len(category.train) > 1:
             reset_peak_memory()
             clock = _Clock(self._store)
-            fitted.held_out = fitted.detector.score_held_out(
+            fitted.held_out = fitted.detector.calibrate(
                 category.train,
                 store=self._store,
                 progress=self._stage(run, "calibrate"),
                 training=Training(checkpoint=f"{base}.training"),
             )
-            method = fitted.detector.held_out_method
-            fitted.detector.calibration_ = Calibration.of(fitted.held_out, method=method)
             fitted.calibrate_seconds = clock.seconds()
             fitted.peak_memory_mb = max(fitted.peak_memory_mb, peak_memory_mb())
             if self._models is not None:

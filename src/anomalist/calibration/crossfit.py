@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
@@ -165,33 +165,13 @@ def held_out_scores(
     >>> alarms = predictions.scores > alarm_above
     """
     store = FeatureStore() if store is None else store
-    parts: list[tuple[npt.NDArray[np.intp], Predictions]] = []
+    places, made = [], []
+    total = len(images) * min(folds, len(images))
     for held_out, fitted in _fits(detector, images, folds, seed, store, training, progress):
-        passed, total = len(images) * (len(parts) + 1), len(images) * min(folds, len(images))
-        watch = _shifted(progress, passed - len(held_out), total)
-        parts.append((held_out, fitted.predict(images[held_out], store=store, progress=watch)))
-    return in_order(parts)
-
-
-def in_order(parts: Sequence[tuple[npt.NDArray[np.intp], Predictions]]) -> Predictions:
-    """Put together predictions of parts of an image set, each with the places of its images."""
-    places = np.concatenate([chosen for chosen, _ in parts])
-    order = np.argsort(places)
-    made = [predictions for _, predictions in parts]
-
-    def joined(values: list[Any]) -> Any:
-        return None if values[0] is None else np.concatenate(values)[order]
-
-    paths = [path for part in made for path in part.paths]
-    defects = [kind for part in made for kind in part.defects or ()]
-    return Predictions(
-        [paths[i] for i in order],
-        joined([part.scores for part in made]),
-        joined([part.maps for part in made]),
-        joined([part.labels for part in made]),
-        joined([part.masks for part in made]),
-        [defects[i] for i in order] if defects else None,
-    )
+        places.append(held_out)
+        watch = _shifted(progress, len(images) * len(places) - len(held_out), total)
+        made.append(fitted.predict(images[held_out], store=store, progress=watch))
+    return Predictions.join(made)[np.argsort(np.concatenate(places))]
 
 
 def cross_conformal_p_values(

@@ -10,7 +10,7 @@ from anomalist.calibration import DEFAULT_ALPHA
 from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
 from anomalist.cli.progress import StageProgress, console, duration
 from anomalist.detectors import DETECTORS, Detector
-from anomalist.detectors.base import pick_device
+from anomalist.features import pick_device
 from anomalist.inspection import FitResult, fit_parts, open_parts
 
 
@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> None:
         console.print(text, markup=False)
 
     def estimate(seconds: float) -> None:
-        trains = any(part.trained for part in detector.parts())
+        trains = any(part.trained for part in detector.components())
         more = ", and trainings, of which the bar tells the time left" if trains else ""
         console.print(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
 
@@ -80,7 +80,7 @@ def run(arguments: Namespace) -> None:
 
 def _plan(detector: Detector) -> str:
     height, width = detector.transform.output_size
-    backbones = ", ".join(dict.fromkeys(part.backbone for part in detector.parts()))
+    backbones = ", ".join(dict.fromkeys(part.backbone for part in detector.components()))
     device = pick_device(detector.device)
     return f"{detector.label} on {backbones} at {width} x {height} pixels, on {device}"
 

@@ -110,6 +110,11 @@ class ImageSet(Sequence[Sample]):
         """The kind of defect of each image."""
         return [sample.defect for sample in self]
 
+    def digests(self) -> npt.NDArray[np.uint8]:
+        """Return the SHA-256 of each image's content, as an array of shape (N, 32)."""
+        joined = b"".join(bytes.fromhex(sha256_of(path)) for path in self.paths)
+        return np.frombuffer(joined, np.uint8).reshape(len(self), 32).copy()
+
     def shared_with(self, others: ImageSet) -> list[Path]:
         """Return the images whose bytes are those of one of ``others``, whatever they are called.
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import reprlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anomalist.detectors.base import Detector, FeatureBatches, presets
-from anomalist.detectors.model_file import read_model
-from anomalist.errors import ModelFileError
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.registry import DETECTORS, load
+from anomalist.detectors.settings import presets
 
 if TYPE_CHECKING:
     from anomalist.detectors.cfa import CFA
@@ -21,15 +18,6 @@ if TYPE_CHECKING:
     from anomalist.detectors.patchcore import PatchCore
     from anomalist.detectors.spade import SPADE
 
-# Every file of this package that holds a detector registers it by being there.
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
-
-DETECTORS: dict[str, type[Detector]] = {
-    detector.name: detector
-    for detector in sorted(Detector.__subclasses__(), key=lambda d: d.name)
-    if detector.__module__.startswith(__name__)
-}
 _CLASSES = {detector.__name__: detector for detector in DETECTORS.values()}
 
 
@@ -37,32 +25,6 @@ def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return _CLASSES[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def load(path: str | Path, *, device: str | None = None) -> Detector:
-    """Read any saved detector.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file that a detector's ``save`` wrote.
-    device : str, optional
-        Where to run, instead of the device that it was fitted with.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no such file, or a damaged one.
-    ParameterError
-        If this machine doesn't have the given device.
-    """
-    header, tensors = read_model(path)
-    name = header.get("detector")
-    if not isinstance(name, str) or name not in DETECTORS:
-        raise ModelFileError(
-            f"{path} holds a detector {reprlib.repr(name)} that this anomalist doesn't know"
-        )
-    return DETECTORS[name].rebuild(path, header, tensors, device)
 
 
 __all__ = [

@@ -13,10 +13,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn import Parameter
 
-from anomalist.detectors.base import Detector, FeatureBatches, enlarge
-from anomalist.detectors.model_file import Layout
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
+from anomalist.models import Layout
 from anomalist.errors import ParameterError
-from anomalist.features import patch_embeddings
+from anomalist.features import enlarge, patch_embeddings
 from anomalist.files import scratch_array
 from anomalist.neighbors import Index, nearest_neighbors
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.detectors.base import Detector, FeatureBatches
-from anomalist.detectors.model_file import Layout
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
+from anomalist.models import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import reprlib
 from collections import Counter
 from collections.abc import Sequence
@@ -14,14 +16,16 @@ import torch
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
-import anomalist.detectors as registry
+import anomalist.detectors.registry as registry
 from anomalist.calibration import Calibration
 from anomalist.data import ImageSet, load_masks
-from anomalist.detectors.base import Detector, FeatureBatches, Training, check_good, take_below
-from anomalist.detectors.model_file import Layout, conforms
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
 from anomalist.errors import DataError, ModelFileError, ParameterError
-from anomalist.features import FeatureStore, Progress
+from anomalist.features import Backbone, FeatureStore, Progress, unite_backbones
+from anomalist.models import Layout, conforms, take_below
 from anomalist.predictions import Predictions
+from anomalist.training import Training
 
 Combination = Literal["fisher", "cauchy", "mean", "max"]
 Array = npt.NDArray[Any]
@@ -29,7 +33,8 @@ Array = npt.NDArray[Any]
 # Beyond this surprise, the tangent of Cauchy's combination is 1 / (pi p) to the last digit.
 _CERTAIN = 18.0
 _MAX_MEMBERS = 100
-_PARTS = tuple[dict[str, Any], ...]
+_ENTRIES = tuple[dict[str, Any], ...]
+_BATCHES = 4
 _NESTED = "an ensemble can't be a member: name its members instead"
 
 
@@ -38,7 +43,7 @@ class Ensemble(Detector):
     """Several detectors, brought to one scale by good images alone, and combined.
 
     Every member is fitted to the good images and scores each of them as if it hadn't seen it
-    (:meth:`Detector.score_held_out`). How those scores, and the map values, are distributed is the
+    (:meth:`Detector.calibrate`). How those scores, and the map values, are distributed is the
     member's scale; no test image and no defect has a part in it. Where members disagree, the
     ensemble is unsure: predictions carry the members' standard deviation.
 
@@ -68,7 +73,7 @@ class Ensemble(Detector):
 
     Examples
     --------
-    >>> [part.name for part in Ensemble(members=("patchcore", "spade")).parts()]
+    >>> [part.name for part in Ensemble(members=("patchcore", "spade")).components()]
     ['patchcore', 'spade']
     """
 
@@ -97,7 +102,7 @@ class Ensemble(Detector):
                     f"member_weights must be {len(self.members)} positive numbers, one a member,"
                     f" not {self.member_weights}"
                 )
-        for part in self.parts():
+        for part in self.components():
             if not np.allclose(_visible(part), _visible(self)):
                 raise ParameterError(
                     f"all members must see the same part of an image: {part.label} crops"
@@ -110,7 +115,7 @@ class Ensemble(Detector):
         """What it is called in tables: its members, unless they are the default ones."""
         if self.members == Ensemble.members:
             return self.name
-        return "+".join(part.label for part in self.parts())
+        return "+".join(part.label for part in self.components())
 
     def parameters(self) -> dict[str, Any]:
         """Return all hyperparameters by name, as plain JSON values, those of members included."""
@@ -124,7 +129,7 @@ class Ensemble(Detector):
         values["member_weights"] = None if weights is None else list(weights)
         return values
 
-    def parts(self) -> list[Detector]:
+    def components(self) -> list[Detector]:
         """Return the members, unfitted. Their seeds go up with the ensemble's.
 
         Raises
@@ -162,31 +167,33 @@ class Ensemble(Detector):
                 raise ParameterError(_NESTED)
         return made
 
-    def fit(
+    def _learn(
         self,
         images: ImageSet,
-        *,
-        store: FeatureStore | None = None,
-        progress: Progress | None = None,
-        training: Training | None = None,
-    ) -> Self:
-        """Fit and calibrate every member; see :meth:`Detector.fit`.
+        store: FeatureStore | None,
+        progress: Progress | None,
+        training: Training | None,
+    ) -> None:
+        """Fit and calibrate every member.
 
         A single image leaves none to hold out: then members are scaled by the image they saw.
         """
-        check_good(images)
         store = FeatureStore() if store is None else store
-        fitted, held_out = [], []
-        for i, part in enumerate(self.parts()):
-            kept = None if training is None else training.checkpoint
+        members = self.components()
+        _share(store, [member.make_backbone() for member in members])
+        kept = None if training is None else training.checkpoint
+        held_out = []
+        for i, member in enumerate(members):
             own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
-            fitted.append(part.fit(images, store=store, progress=progress, training=own))
-            held_out.append(
-                part.score_held_out(images, store=store, progress=progress, training=own)
-                if len(images) > 1
-                else part.predict(images, store=store)
-            )
-        return self.assemble(fitted, held_out)
+            member.fit(images, store=store, progress=progress, training=own)
+            if len(images) > 1:
+                good = member.calibrate(images, store=store, progress=progress, training=own)
+            else:
+                good = member.predict(images, store=store)
+            held_out.append(good)
+            if training is not None:
+                training.resumed_seconds += own.resumed_seconds
+        self._assemble(members, held_out)
 
     def assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> Self:
         """Make it of members that are fitted already.
@@ -194,49 +201,62 @@ class Ensemble(Detector):
         Parameters
         ----------
         fitted : sequence of Detector
-            The `parts`, fitted.
+            The `components`, fitted to the same images and, but for a single image, calibrated.
         held_out : sequence of Predictions
-            What the :meth:`Detector.score_held_out` of each gave.
+            What the :meth:`Detector.calibrate` of each gave.
 
         Returns
         -------
         Ensemble
             Itself, fitted and calibrated.
         """
+        assembled = replace(self)
+        assembled._assemble(fitted, held_out)
+        self.__dict__ = vars(assembled)
+        return self
+
+    def _assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> None:
+        self._forget()
         self.members_ = list(fitted)
         for member, good in zip(self.members_, held_out, strict=True):
             if member.calibration_ is None:
-                alone = "the one image that it was fitted to"
-                method = member.held_out_method if len(good) > 1 else alone
-                member.calibration_ = Calibration.of(good, method=method)
+                member.calibration_ = Calibration.of(
+                    good, method="the one image that it was fitted to"
+                )
         self.backbone_ = self.members_[0].backbone_
-        self._held_out: Predictions | None = self.merge(held_out)
-        self._forget()
-        if len(self._held_out) > 1:
-            self.calibration_ = Calibration.of(self._held_out, method=self.held_out_method)
-        return self
+        self.images_ = self.members_[0].images_
+        good = self.merge(held_out)
+        # What was learnt of good images on the way, for the one who calibrates next.
+        self._good: Predictions | None = good
+        if len(good) > 1:
+            self.calibration_ = Calibration.of(good, method=self.held_out_method)
 
-    def score_held_out(
+    def _held_out(
         self,
         images: ImageSet,
-        *,
-        store: FeatureStore | None = None,
-        progress: Progress | None = None,
-        training: Training | None = None,
+        store: FeatureStore | None,
+        progress: Progress | None,
+        training: Training,
     ) -> Predictions:
         """Score the images that it was fitted to, each by members that hadn't seen it."""
-        self._check_fitted()
-        kept = self._held_out
-        if kept is not None and list(kept.paths) == list(images.paths):
-            return kept
-        return self.merge(
-            [m.score_held_out(images, store=store, progress=progress) for m in self.members_]
-        )
+        if self._good is not None and len(images) > 1:
+            return replace(self._good, paths=images.paths)
+        store = FeatureStore() if store is None else store
+        _share(store, [member.backbone_ for member in self.members_])
+        made = []
+        for i, member in enumerate(self.members_):
+            kept = training.checkpoint
+            own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
+            made.append(copy.copy(member).calibrate(images, store=store, training=own))
+            training.resumed_seconds += own.resumed_seconds
+            if progress is not None:
+                progress((i + 1) * len(images), len(self.members_) * len(images))
+        return self.merge(made)
 
     @property
     def held_out_method(self) -> str:
-        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
-        methods = {part.held_out_method: None for part in self.parts()}
+        """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
+        methods = {part.held_out_method: None for part in self.components()}
         return "its members', combined: " + "; ".join(methods)
 
     def predict(
@@ -250,12 +270,34 @@ class Ensemble(Detector):
 
         Predictions carry the members' disagreement, on the scale on which they are combined.
         """
-        self._check_fitted()
+        model = copy.copy(self)
+        model._check_fitted()
         if len(images) == 0:
             raise DataError(f"{images.name or 'the image set'} has no image to score")
-        store = FeatureStore() if store is None else store
+        masks = load_masks(images, self.transform)
+        if store is not None:
+            return model._merged(images, store, progress, masks)
+        # Members share what an image's pass gives, and no more is kept than a few batches.
+        step = _BATCHES * math.lcm(*(member.batch_size for member in model.members_))
+        made = []
+        for start in range(0, len(images), step):
+            chunk = images[start : start + step]
+            of_chunk = None if masks is None else masks[start : start + step]
+            made.append(model._merged(chunk, FeatureStore(), None, of_chunk))
+            if progress is not None:
+                progress(start + len(chunk), len(images))
+        return Predictions.join(made)
+
+    def _merged(
+        self,
+        images: ImageSet,
+        store: FeatureStore,
+        progress: Progress | None,
+        masks: npt.NDArray[np.bool_] | None,
+    ) -> Predictions:
+        _share(store, [member.backbone_ for member in self.members_])
         made = [m.predict(images, store=store, progress=progress) for m in self.members_]
-        return self.merge(made, load_masks(images, self.transform))
+        return self.merge(made, masks)
 
     def merge(
         self, made: Sequence[Predictions], masks: npt.NDArray[np.bool_] | None = None
@@ -315,17 +357,20 @@ class Ensemble(Detector):
     def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         raise NotImplementedError("members score feature maps of their own")
 
+    def _restore(self) -> None:
+        self._good = None
+
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         header, tensors = self._calibration_state()
-        parts = []
+        entries = []
         for i, member in enumerate(self.members_):
-            part, of_part = member._state()
-            parts.append(part)
-            tensors |= {f"member{i}.{name}": tensor for name, tensor in of_part.items()}
+            entry, of_member = member._state()
+            entries.append(entry)
+            tensors |= {f"member{i}.{name}": tensor for name, tensor in of_member.items()}
         return {
             "detector": self.name,
             "parameters": self.parameters(),
-            "members": parts,
+            "members": entries,
             **header,
         }, tensors
 
@@ -333,24 +378,27 @@ class Ensemble(Detector):
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> None:
         self.members_ = []
-        expected = [part.name for part in self.parts()]
-        parts = header.get("members", [])
-        given = [part.get("detector") for part in parts] if conforms(parts, _PARTS) else []
+        expected = [member.name for member in self.components()]
+        entries = header.get("members", [])
+        given = [entry.get("detector") for entry in entries] if conforms(entries, _ENTRIES) else []
         if given != expected:
             raise ModelFileError(f"its members aren't {', '.join(expected)}")
         left = dict(tensors)
-        for i, part in enumerate(parts):
+        for i, entry in enumerate(entries):
             kind = registry.DETECTORS[expected[i]]
-            member = kind._from_state(part, take_below(f"member{i}.", left), device)
+            member = kind._from_state(entry, take_below(f"member{i}.", left), device)
             if member.calibration_ is None:
                 raise ModelFileError(f"member {i} of the ensemble has no calibration")
             if not np.allclose(_visible(member), _visible(self)):
                 raise ModelFileError(f"member {i} of the ensemble sees another part of images")
+            if i and not np.array_equal(member.images_, self.members_[0].images_):
+                raise ModelFileError(f"member {i} of the ensemble was fitted to other images")
             self.members_.append(member)
         if left:
             raise ModelFileError(f"it holds {reprlib.repr(min(left))}, which doesn't belong there")
         self.backbone_ = self.members_[0].backbone_
-        self._held_out = None
+        self.images_ = self.members_[0].images_
+        self._restore()
 
 
 def combined(values: Array, weights: Array, how: Combination) -> Array:
@@ -394,6 +442,12 @@ def combined(values: Array, weights: Array, how: Combination) -> Array:
     else:
         result = (values * shaped).sum(axis=0)
     return result
+
+
+def _share(store: FeatureStore, backbones: list[Backbone]) -> None:
+    """Let one pass of an image give the maps that all members ask for."""
+    for backbone in unite_backbones(backbones):
+        store.adopt(backbone)
 
 
 def _visible(detector: Detector) -> tuple[float, float]:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from anomalist.data import load_batches
-from anomalist.detectors.base import Detector, FeatureBatches, enlarge
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.glass_step import Network
 from anomalist.detectors.glass_training import Examples, Trainer
-from anomalist.detectors.model_file import Layout
+from anomalist.models import Layout
 from anomalist.errors import ParameterError
-from anomalist.features import patch_embeddings
+from anomalist.features import enlarge, patch_embeddings
 from anomalist.files import scratch_array
 from anomalist.synthesis import foreground_mask, judge_distribution
 

@@ -20,7 +20,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from anomalist.detectors.base import FeatureBatches, below
+from anomalist.detectors.batches import FeatureBatches
+from anomalist.models import below
 from anomalist.detectors.glass_step import Iteration, Network, losses
 from anomalist.files import atomic_path, scratch_array
 from anomalist.metrics import auroc

@@ -16,12 +16,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from anomalist.data import ImageSet
-from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
-from anomalist.detectors.model_file import Layout
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
+from anomalist.models import Layout
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress
+from anomalist.features import FeatureStore, Progress, enlarge
 from anomalist.files import scratch_array
 from anomalist.predictions import Predictions
+from anomalist.training import Training
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -108,13 +110,12 @@ class PaDiM(Detector):
         self.means_, self.factors_ = gaussians.finish()
         self._restore()
 
-    def score_held_out(
+    def _held_out(
         self,
         images: ImageSet,
-        *,
-        store: FeatureStore | None = None,
-        progress: Progress | None = None,
-        training: Training | None = None,
+        store: FeatureStore | None,
+        progress: Progress | None,
+        training: Training,
     ) -> Predictions:
         """Score the images that it was fitted to, each by the Gaussians of all others.
 
@@ -127,10 +128,9 @@ class PaDiM(Detector):
         DataError
             If there are fewer than 2 images.
         """
-        self._check_fitted()
         n = len(images)
         if n < 2:
-            return super().score_held_out(images)
+            return super()._held_out(images, store, progress, training)
         store = FeatureStore() if store is None else store  # two passes follow
         if n - 2 < len(self.channels_):
             return self._left_out_of_few(images, store, progress)
@@ -196,7 +196,7 @@ class PaDiM(Detector):
 
     @property
     def held_out_method(self) -> str:
-        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
+        """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
         return "each scored by the Gaussians of all others"
 
     def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from anomalist.calibration import assign_folds
-from anomalist.calibration.crossfit import in_order
 from anomalist.data import ImageSet
-from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
-from anomalist.detectors.model_file import Layout
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
+from anomalist.models import Layout
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress, patch_embeddings
+from anomalist.features import FeatureStore, Progress, enlarge, patch_embeddings
 from anomalist.neighbors import Index, StreamingCoreset
 from anomalist.predictions import Predictions
+from anomalist.training import Training
 
 _GROUPS = 20
 
@@ -109,13 +110,12 @@ class PatchCore(Detector):
         self.bank_images_ = arrivals // (patches.shape[1] * patches.shape[2])
         self._restore()
 
-    def score_held_out(
+    def _held_out(
         self,
         images: ImageSet,
-        *,
-        store: FeatureStore | None = None,
-        progress: Progress | None = None,
-        training: Training | None = None,
+        store: FeatureStore | None,
+        progress: Progress | None,
+        training: Training,
     ) -> Predictions:
         """Score the images that it was fitted to, ignoring the bank's patches of the image itself.
 
@@ -129,33 +129,33 @@ class PatchCore(Detector):
         DataError
             If there are fewer than 2 images.
         """
-        self._check_fitted()
         groups = assign_folds(len(images), _GROUPS, seed=self.seed)
         others = copy.copy(self)
         done = 0
-        parts = []
+        made, places = [], []
         for group in range(int(groups.max()) + 1):
             others.bank_ = self.bank_[groups[self.bank_images_] != group]
             if not len(others.bank_):
                 others.bank_ = self.bank_  # a coreset so small that one group holds it all
             others._restore()
             chosen = np.flatnonzero(groups == group)
-            parts.append((chosen, others.predict(images[chosen], store=store)))
+            made.append(others.predict(images[chosen], store=store))
+            places.append(chosen)
             done += len(chosen)
             if progress is not None:
                 progress(done, len(images))
-        return in_order(parts)
+        return Predictions.join(made)[np.argsort(np.concatenate(places))]
 
     @property
     def held_out_method(self) -> str:
-        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
+        """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
         return f"{_GROUPS} groups, the bank's patches of an image's own group ignored"
 
     def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
         channels = sum(of_layer for of_layer, _, _ in maps)
         return {
             "bank_": Layout(np.float32, ("n", channels)),
-            "bank_images_": Layout(np.int64, ("n",), minimum=0),
+            "bank_images_": Layout(np.int64, ("n",), minimum=0, below=len(self.images_)),
             "coverage_radius_": float,
         }
 

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from anomalist.data import ImageSet
-from anomalist.detectors.base import Detector, FeatureBatches, Training, enlarge
-from anomalist.detectors.model_file import Layout
+from anomalist.detectors.base import Detector
+from anomalist.detectors.batches import FeatureBatches
+from anomalist.models import Layout
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress
+from anomalist.features import FeatureStore, Progress, enlarge
 from anomalist.neighbors import Index, nearest_neighbors
 from anomalist.predictions import Predictions
+from anomalist.training import Training
 
 ImageScore = Literal["knn", "map"]
 
@@ -107,20 +109,19 @@ class SPADE(Detector):
         if len(maps) < 2:
             raise ParameterError("layers are fewer than two")
         return {
-            "pooled_": Layout(np.float32, ("n", maps[-1][0])),
-            "gallery_": Layout(np.float32, ("n", sum(map(prod, maps[:-1])))),
+            "pooled_": Layout(np.float32, (len(self.images_), maps[-1][0])),
+            "gallery_": Layout(np.float32, (len(self.images_), sum(map(prod, maps[:-1])))),
         }
 
     def _restore(self) -> None:
         self._images = Index(torch.from_numpy(self.pooled_).to(self.backbone_.device))
 
-    def score_held_out(
+    def _held_out(
         self,
         images: ImageSet,
-        *,
-        store: FeatureStore | None = None,
-        progress: Progress | None = None,
-        training: Training | None = None,
+        store: FeatureStore | None,
+        progress: Progress | None,
+        training: Training,
     ) -> Predictions:
         """Score the images that it was fitted to, each by the gallery without itself, in one pass.
 
@@ -129,9 +130,8 @@ class SPADE(Detector):
         DataError
             If there are fewer than 2 images.
         """
-        self._check_fitted()
         if len(images) < 2:
-            return super().score_held_out(images)
+            return super()._held_out(images, store, progress, training)
         done = 0
 
         def left_out(features: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -153,7 +153,7 @@ class SPADE(Detector):
 
     @property
     def held_out_method(self) -> str:
-        """How :meth:`score_held_out` sees to it that an image wasn't seen, in words."""
+        """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
         return "each scored by the gallery without itself"
 
     def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:

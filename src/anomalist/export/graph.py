@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from anomalist.detectors import SPADE, Detector, Ensemble
 from anomalist.errors import ExportError
-from anomalist.features.backbone import Backbone, _as_map
 from anomalist.neighbors import Index
 
 # Distances of a block for each image of the batch, at one patch to 8 x 8 pixels: 8 MB.
@@ -48,7 +47,7 @@ class Graph(nn.Module):
                         " in another way than the ensemble, and a graph has one input;"
                         " export the members one by one"
                     )
-            self._combine = Combination(detector)
+            self._combine = Combiner(detector)
         elif isinstance(detector, SPADE):
             raise ExportError(
                 "spade can't be exported: it keeps the features of all good images, and reads those"
@@ -64,17 +63,9 @@ class Graph(nn.Module):
         """Return scores (B,) and maps (B, H, W)."""
         made = []
         for member in self._members:
-            scores, patch_scores = member._score(_features(member.backbone_, pixels))
+            scores, patch_scores = member._score(member.backbone_.traced(pixels))
             made.append((scores, member._enlarge(patch_scores)))
         return self._combine(made) if hasattr(self, "_combine") else made[0]
-
-
-def _features(backbone: Backbone, pixels: Tensor) -> list[Tensor]:
-    mean, std = backbone._mean.view(-1, 1, 1), backbone._std.view(-1, 1, 1)
-    normalised = (pixels.float() - mean) / std
-    captured = backbone._run(normalised)
-    size = normalised.shape[-2:]
-    return [_as_map(captured[layer], backbone._network, size) for layer in backbone.layers]
 
 
 def _traceable(detector: Detector) -> Detector:
@@ -145,7 +136,7 @@ class MatrixIndex:
         return ranked.values, found.gather(1, ranked.indices)
 
 
-class Combination:
+class Combiner:
     """How a fitted ensemble combines its members' scores and maps, as a graph can.
 
     Called with a pair of scores (B,) and maps (B, H, W) for each member, it returns such a pair.

@@ -1,6 +1,8 @@
 """Frozen backbones, where their weights come from, and patch embeddings."""
 
 from anomalist.features.backbone import Backbone, unite_backbones
+from anomalist.features.devices import NoDeviceError, pick_device
+from anomalist.features.enlarging import enlarge
 from anomalist.features.patches import patch_embeddings
 from anomalist.features.store import FeatureStore, Progress
 from anomalist.features.weights import EMBEDDED, PINNED, WeightsFile, find_weights, timm_name
@@ -10,10 +12,13 @@ __all__ = [
     "PINNED",
     "Backbone",
     "FeatureStore",
+    "NoDeviceError",
     "Progress",
     "WeightsFile",
+    "enlarge",
     "find_weights",
     "patch_embeddings",
+    "pick_device",
     "timm_name",
     "unite_backbones",
 ]

@@ -14,8 +14,14 @@ from PIL import Image
 from anomalist.calibration import Calibration, false_alarm_interval, fewest_images
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import Detector, load
-from anomalist.detectors.base import SUMMARY, below, checked_summary, saved_calibration
-from anomalist.detectors.model_file import conforms, read_model
+from anomalist.models import (
+    SUMMARY,
+    below,
+    checked_summary,
+    conforms,
+    read_model,
+    saved_calibration,
+)
 from anomalist.errors import ModelFileError
 
 _CARD = {"detector": str, "parameters": dict[str, Any]}

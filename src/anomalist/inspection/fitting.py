@@ -16,10 +16,11 @@ from PIL import Image
 
 import anomalist
 from anomalist.benchmark.runner import shared_backbones
-from anomalist.calibration import DEFAULT_ALPHA, Calibration, fewest_images
+from anomalist.calibration import DEFAULT_ALPHA, fewest_images
 from anomalist.data import ImageSet, read_image
 from anomalist.detectors import Detector
-from anomalist.detectors.base import Training, pick_device
+from anomalist.features import pick_device
+from anomalist.training import Training
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import atomic_path, check_writable
@@ -129,7 +130,7 @@ def fit_parts(
     _check_writable(out, parts.root)
     _check_memory(detector, len(parts.train))
     store = FeatureStore()
-    for backbone in shared_backbones(detector.parts()):
+    for backbone in shared_backbones(detector.components()):
         store.adopt(backbone)
     if estimate is not None:
         estimate(_seconds(detector, parts, store))
@@ -138,13 +139,12 @@ def fit_parts(
     detector.fit(parts.train, store=store, progress=_of_stage(progress, "fit"), training=training)
     held_out = None
     if len(parts.train) > 1:
-        held_out = detector.score_held_out(
+        held_out = detector.calibrate(
             parts.train,
             store=store,
             progress=_of_stage(progress, "calibrate"),
             training=training,
         )
-        detector.calibration_ = Calibration.of(held_out, method=detector.held_out_method)
     detector.summary_ = _summary(parts, alpha)
     detector.thumbnails_ = _thumbnails(parts.train)
     detector.save(out)
@@ -207,7 +207,7 @@ def _training_of(out: Path) -> Path:
 def _seconds(detector: Detector, parts: Parts, store: FeatureStore) -> float:
     """Roughly how long it will take, from the second batch, which no start-up slows."""
     total = 0.0
-    for backbone in shared_backbones(detector.parts()):
+    for backbone in shared_backbones(detector.components()):
         step = detector.batch_size
         for start in (0, step if len(parts.train) > step else 0):
             batch = parts.train[start : start + step]

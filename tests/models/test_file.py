@@ -25,8 +25,8 @@ import anomalist
 from anomalist.cli.main import main
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import DETECTORS
-from anomalist.detectors.base import SUMMARY, checked_summary
-from anomalist.detectors.model_file import Layout, check_state, conforms, sign
+from anomalist.models import SUMMARY, checked_summary
+from anomalist.models import Layout, check_state, conforms, sign
 from anomalist.errors import ModelFileError, ParameterError
 from anomalist.features import Backbone
 from anomalist.inspection import model_card

@@ -1,0 +1,92 @@
+"""What the header of a model file tells beside the detector: its calibration and its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from anomalist.calibration import Calibration
+from anomalist.errors import ModelFileError
+from anomalist.models.layout import array_state, conforms
+
+Entry = TypeVar("Entry")
+
+
+def expect(header: dict[str, Any], kinds: dict[str, Any]) -> None:
+    """Refuse a header that lacks a value, or has one of another kind.
+
+    Raises
+    ------
+    ModelFileError
+        It names the value.
+    """
+    for key, kind in kinds.items():
+        if not conforms(header, {key: kind}):
+            raise ModelFileError(f"its header lacks or garbles {key!r}")
+
+
+#: What is known of the images that a detector was fitted to; none of it, or all.
+SUMMARY = {
+    "alpha": float,
+    "name": str,
+    "images": int,
+    "left_out": int,
+    "sizes": tuple[tuple[int, int, int], ...],
+    "data_hash": str,
+    "known_images": tuple[str, ...],
+    "version": str,
+}
+
+
+def checked_summary(summary: Any) -> dict[str, Any]:
+    """Return the summary of a header.
+
+    Raises
+    ------
+    ModelFileError
+        If a value makes no sense.
+    """
+    if not isinstance(summary, dict):
+        raise ModelFileError("its header lacks or garbles 'summary'")
+    for key, kind in SUMMARY.items():
+        if key in summary and not conforms(summary[key], kind):
+            raise ModelFileError(f"its summary garbles {key!r}")
+    if not 0 < summary.get("alpha", 0.05) < 1:
+        raise ModelFileError("its summary garbles 'alpha'")
+    return dict(summary)
+
+
+def saved_calibration(header: dict[str, Any], tensors: dict[str, Tensor]) -> Calibration | None:
+    """Return the calibration of a header and its arrays, if there is one.
+
+    Raises
+    ------
+    ModelFileError
+        If it makes no sense.
+    """
+    values = header.get("calibration", {})
+    if not isinstance(values, dict):
+        raise ModelFileError("its header lacks or garbles 'calibration'")
+    state = {**values, **array_state(tensors)}
+    return Calibration.from_state(state) if state else None
+
+
+def take_below(prefix: str, entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Return the entries `below` a prefix, and take them out."""
+    taken = below(prefix, entries)
+    for name in taken:
+        del entries[prefix + name]
+    return taken
+
+
+def below(prefix: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the entries whose names begin with a prefix, under what follows it.
+
+    Examples
+    --------
+    >>> below("state.", {"state.bank": 1, "backbone.bank": 2})
+    {'bank': 1}
+    """
+    return {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
