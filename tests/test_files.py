@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import stat
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,43 @@ def test_results_can_be_read_by_others(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("x")
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.txt", "b.txt")}
     assert len(modes) == 1
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file modes")
+@pytest.mark.usefixtures("umask")
+def test_private_files_of_other_threads_stay_private(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    stop = threading.Event()
+
+    def create() -> None:
+        number = 0
+        while not stop.is_set():
+            (tmp_path / "private" / str(number)).touch()
+            number += 1
+
+    other = threading.Thread(target=create)
+    other.start()
+    try:
+        for _ in range(1000):
+            write_text(tmp_path / "a.txt", "x")
+    finally:
+        stop.set()
+        other.join()
+    private = [*(tmp_path / "private").iterdir(), tmp_path / "a.txt"]
+    assert len(private) > 1
+    assert not [path for path in private if path.stat().st_mode & 0o077]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file modes")
+@pytest.mark.parametrize("mask", [0o000, 0o027, 0o077])
+def test_modes_are_those_of_any_new_file(tmp_path: Path, umask: None, mask: int) -> None:
+    os.umask(mask)
+    write_text(tmp_path / "a.txt", "x")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~mask
