@@ -6,15 +6,13 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from anomalist.data.images import image_size, read_image, read_mask
-from anomalist.data.imageset import ImageSet
+from anomalist.data.imageset import ImageSet, Sample
 from anomalist.data.transforms import Transform
-from anomalist.errors import DataError, ParameterError
+from anomalist.errors import ParameterError
 
 _MOST_WORKERS = 8
 
@@ -51,12 +49,8 @@ def load_batches(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from PIL import Image
     >>> from anomalist.data import Sample
-    >>> path = Path(tempfile.mkdtemp()) / "a.png"
-    >>> Image.new("RGB", (90, 90)).save(path)
-    >>> images = ImageSet([Sample(path)] * 5)
+    >>> images = ImageSet([Sample("grey", image=np.zeros((90, 90), np.uint8))] * 5)
     >>> [batch.shape for batch in load_batches(images, Transform(64), batch_size=3)]
     [(3, 64, 64, 3), (2, 64, 64, 3)]
     """
@@ -65,23 +59,23 @@ def load_batches(
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value < 1:
             raise ParameterError(f"{name} must be at least 1, not {value}")
-    return _batches(images.paths, transform, batch_size, workers)
+    return _batches(images, transform, batch_size, workers)
 
 
 def _batches(
-    paths: list[Path], transform: Transform, batch_size: int, workers: int
+    images: ImageSet, transform: Transform, batch_size: int, workers: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
     # Enough that no thread waits for work while the caller is busy with a batch.
     ahead = max(2, -(-2 * workers // batch_size))
     pending: deque[tuple[npt.NDArray[np.uint8], list[Future[None]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="anomalist-loader")
     try:
-        for start in range(0, len(paths), batch_size):
-            chunk = paths[start : start + batch_size]
+        for start in range(0, len(images), batch_size):
+            chunk = images[start : start + batch_size]
             batch = np.empty((len(chunk), *transform.output_size, 3), np.uint8)
             tasks = [
-                pool.submit(_decode, path, transform, pixels)
-                for path, pixels in zip(chunk, batch, strict=True)
+                pool.submit(_decode, sample, transform, pixels)
+                for sample, pixels in zip(chunk, batch, strict=True)
             ]
             pending.append((batch, tasks))
             if len(pending) > ahead:
@@ -92,8 +86,8 @@ def _batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(path: Path, transform: Transform, pixels: npt.NDArray[np.uint8]) -> None:
-    pixels[...] = transform(read_image(path))
+def _decode(sample: Sample, transform: Transform, pixels: npt.NDArray[np.uint8]) -> None:
+    pixels[...] = transform(sample.read())
 
 
 def _finished(batch: npt.NDArray[np.uint8], tasks: list[Future[None]]) -> npt.NDArray[np.uint8]:
@@ -132,22 +126,16 @@ def load_masks(images: ImageSet, transform: Transform) -> npt.NDArray[np.bool_] 
     Examples
     --------
     >>> from anomalist.data import Sample
-    >>> good = Sample(Path("good.png"), False, "good")
+    >>> good = Sample("good.png", False, "good")
     >>> load_masks(ImageSet([good]), Transform(4)).any()
     np.False_
-    >>> load_masks(ImageSet([good, Sample(Path("cut.png"), True, "cut")]), Transform(4))
+    >>> load_masks(ImageSet([good, Sample("cut.png", True, "cut")]), Transform(4))
     """
     if any(sample.label is None or (sample.label and sample.mask is None) for sample in images):
         return None
     masks = np.zeros((len(images), *transform.output_size), np.bool_)
     for sample, target in zip(images, masks, strict=True):
-        if sample.label and sample.mask is not None:
-            mask = read_mask(sample.mask)
-            size = image_size(sample.path)
-            if mask.shape != size:
-                raise DataError(
-                    f"the mask {sample.mask} is {mask.shape[1]} x {mask.shape[0]} pixels, but its "
-                    f"image {sample.path} is {size[1]} x {size[0]}"
-                )
+        mask = sample.read_mask() if sample.label else None
+        if mask is not None:
             target[...] = transform.mask(mask)
     return masks

@@ -437,7 +437,9 @@ class Detector(ABC):
             maps[done:stop] = self._enlarge(patch_scores).cpu().numpy()
             done = stop
         masks = load_masks(images, self.transform)
-        return Predictions(images.paths, scores, maps, images.labels, masks, images.defects)
+        return Predictions(
+            images.paths, scores, maps, images.labels, masks, images.defects, images=images
+        )
 
     def _features(
         self,

@@ -296,6 +296,7 @@ class Ensemble(Detector):
             first.defects,
             disagreement=scores.std(axis=0).astype(np.float32),
             disagreement_maps=spread,
+            images=first.images,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:

@@ -18,7 +18,7 @@ from torch import Tensor
 from anomalist.data import ImageSet, Transform, load_batches
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
-from anomalist.files import atomic_path, sha256_of
+from anomalist.files import atomic_path
 
 Progress = Callable[[int, int], None]
 
@@ -115,8 +115,8 @@ class FeatureStore:
             maker = backbone
         prefix = json.dumps([maker.name, maker.weights_sha256, transform.as_dict()], sort_keys=True)
         keys = [
-            hashlib.sha256(f"{prefix}{sha256_of(path)}".encode()).hexdigest() if self._keeps else ""
-            for path in images.paths
+            hashlib.sha256(f"{prefix}{sample.sha256()}".encode()).hexdigest() if self._keeps else ""
+            for sample in images
         ]
         chunks = [
             range(start, min(start + batch_size, len(images)))
