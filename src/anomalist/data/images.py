@@ -192,9 +192,7 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[
         return mask
 
 
-def image_size(
-    source: str | Path | bytes, *, name: str | Path | None = None
-) -> tuple[int, int]:
+def image_size(source: str | Path | bytes, *, name: str | Path | None = None) -> tuple[int, int]:
     """Return height and width in pixels as `read_image` gives them, from the file's header only.
 
     Parameters

@@ -194,7 +194,9 @@ def _held_mask(name: str, mask: object) -> Path | npt.NDArray[np.bool_]:
     if isinstance(mask, str | os.PathLike):
         return Path(mask)
     if not isinstance(mask, np.ndarray):
-        raise DataError(f"the mask of {name} is of type {type(mask).__name__}: give a path or array")
+        raise DataError(
+            f"the mask of {name} is of type {type(mask).__name__}: give a path or array"
+        )
     if mask.ndim != 2 or mask.dtype.kind not in "bui":
         raise DataError(
             f"the mask of {name} is an array of {mask.dtype.name} of shape {mask.shape}: it must be"
