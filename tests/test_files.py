@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,36 @@ def test_results_can_be_read_by_others(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("x")
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.txt", "b.txt")}
     assert len(modes) == 1
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file modes")
+def test_private_files_of_other_threads_stay_private(
+    tmp_path: Path, umask: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_umask, others = os.umask, []
+
+    def just_now(mask: int) -> int:
+        before = set_umask(mask)
+        # What a thread creates at the worst of all moments.
+        others.append(tmp_path / str(len(others)))
+        others[-1].touch()
+        return before
+
+    monkeypatch.setattr(os, "umask", just_now)
+    write_text(tmp_path / "a.txt", "x")
+    assert not [path for path in [*others, tmp_path / "a.txt"] if path.stat().st_mode & 0o077]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file modes")
+@pytest.mark.parametrize("mask", [0o000, 0o027, 0o077])
+def test_modes_are_those_of_any_new_file(tmp_path: Path, umask: None, mask: int) -> None:
+    os.umask(mask)
+    write_text(tmp_path / "a.txt", "x")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~mask

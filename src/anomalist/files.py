@@ -6,6 +6,7 @@ import errno
 import hashlib
 import math
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -47,13 +48,9 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".partial-", suffix=target.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _new_file(target.parent, target.suffix)
     try:
         yield temporary
-        # mkstemp makes files that only their owner reads; results are for sharing.
-        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(target)
@@ -155,7 +152,15 @@ def scratch_array(
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _new_file(folder: Path, suffix: str) -> Path:
+    """Make an empty file of a name that no other has."""
+    while True:
+        path = folder / f".partial-{secrets.token_hex(8)}{suffix}"
+        try:
+            # Not mkstemp, whose files only their owner reads: results are for sharing as far as the
+            # umask says, which the system knows. Python can't ask for it but by setting it.
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            continue
+        os.close(handle)
+        return path

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from anomalist.data import ImageSet, Sample
 from anomalist.errors import DataError
 
 
@@ -20,10 +22,14 @@ class Predictions:
     Higher scores and map values mean "more anomalous". Both are raw: never clamped, squashed or
     rescaled, so that every metric sees what the detector gave.
 
+    An index gives the predictions of one image; a slice, an index array or a boolean array gives
+    those of several; iterating gives them one by one. As of an array, a slice shares its memory and
+    an index array copies.
+
     Parameters
     ----------
     paths : sequence of str or Path, length N
-        The image files.
+        The image files, and what images in memory are called.
     scores : array of shape (N,)
         Image scores, finite.
     maps : array of shape (N, H, W)
@@ -38,11 +44,15 @@ class Predictions:
         Standard deviation of the scores that the members of an ensemble give, on their one scale.
     disagreement_maps : array of shape (N, H, W), optional
         The same of every pixel.
+    images : ImageSet, optional
+        The images, for those who draw them; by default the files of ``paths``. Images in memory
+        stay there for as long as this does.
 
     Raises
     ------
     DataError
-        If shapes disagree, or a score or a map value isn't a finite number.
+        If shapes disagree, a score or a map value isn't a finite number, or ``images`` have other
+        paths.
 
     Examples
     --------
@@ -50,6 +60,11 @@ class Predictions:
     >>> predictions = Predictions(["a.png", "b.png"], np.array([0.1, 0.9]), np.zeros((2, 4, 4)))
     >>> len(predictions), predictions.labels is None
     (2, True)
+    >>> worst = predictions[predictions.scores > 0.5]
+    >>> worst.paths, worst.maps.shape, predictions[0].scores
+    (['b.png'], (1, 4, 4), array([0.1]))
+    >>> len(Predictions.join([worst, *predictions]))
+    3
     """
 
     paths: Sequence[str | Path]
@@ -60,6 +75,7 @@ class Predictions:
     defects: Sequence[str] | None = None
     disagreement: npt.NDArray[np.floating[Any]] | None = None
     disagreement_maps: npt.NDArray[np.floating[Any]] | None = None
+    images: ImageSet = field(default_factory=lambda: ImageSet([]))
 
     def __post_init__(self) -> None:
         n = len(self.paths)
@@ -73,6 +89,13 @@ class Predictions:
         for name, values in (("masks", self.masks), ("disagreement", self.disagreement_maps)):
             if values is not None and values.shape != self.maps.shape:
                 raise DataError(f"{name} have shape {values.shape}, maps {self.maps.shape}")
+        if len(self.images) == 0 and n:
+            object.__setattr__(self, "images", ImageSet(Sample(Path(p)) for p in self.paths))
+        if len(self.images) != n:
+            raise DataError(f"{n} paths need {n} images, not {len(self.images)}")
+        for path, image in zip(self.paths, self.images, strict=True):
+            if Path(path) != image.path:
+                raise DataError(f"{path} is the path of an image that is called {image.path}")
         if self.defects is not None and len(self.defects) != n:
             raise DataError(f"{n} paths need {n} defect kinds, not {len(self.defects)}")
         for i, path in enumerate(self.paths):
@@ -82,21 +105,68 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: Any) -> Predictions:
-        chosen = np.arange(len(self))[index]
-        chosen = chosen.reshape(-1)
+    def __getitem__(
+        self, index: int | np.integer[Any] | slice | Sequence[int] | npt.NDArray[Any]
+    ) -> Self:
+        chosen: slice | npt.NDArray[np.intp]
+        if isinstance(index, slice):
+            chosen = index
+        elif isinstance(index, int | np.integer):
+            place = range(len(self))[index]
+            chosen = slice(place, place + 1)
+        else:
+            # An empty list is one of floats for NumPy.
+            chosen = np.arange(len(self))[np.asarray(index) if len(index) else []]
 
-        def of(v: Any) -> Any:
-            if v is None: return None
-            return v[chosen] if isinstance(v, np.ndarray) else [v[i] for i in chosen]
-        import dataclasses
-        return Predictions(**{f.name: of(getattr(self, f.name)) for f in dataclasses.fields(self)})
+        def taken(values: Any) -> Any:
+            if values is None or isinstance(values, np.ndarray | ImageSet):
+                return None if values is None else values[chosen]
+            return values[chosen] if isinstance(chosen, slice) else [values[i] for i in chosen]
+
+        return type(self)(**{name: taken(values) for name, values in self._fields()})
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[i] for i in range(len(self)))
 
     @classmethod
-    def join(cls, parts: Sequence[Predictions]) -> Predictions:
-        import dataclasses
-        def of(name: str) -> Any:
-            v = [getattr(p, name) for p in parts]
-            if v[0] is None: return None
-            return np.concatenate(v) if isinstance(v[0], np.ndarray) else [x for y in v for x in y]
-        return cls(**{f.name: of(f.name) for f in dataclasses.fields(cls)})
+    def join(cls, parts: Iterable[Self]) -> Self:
+        """Return the predictions of all images of several, in order.
+
+        Parameters
+        ----------
+        parts : iterable of Predictions
+            One or more.
+
+        Raises
+        ------
+        DataError
+            If there is none, some know what others don't, or their maps have several sizes.
+
+        Examples
+        --------
+        >>> two = Predictions(["a.png", "b.png"], np.array([0.1, 0.9]), np.zeros((2, 4, 4)))
+        >>> Predictions.join([two[1:], two[:1]]).paths
+        ['b.png', 'a.png']
+        """
+        made = list(parts)
+        if not made:
+            raise DataError("there are no predictions to join")
+        if len({part.maps.shape[1:] for part in made}) > 1:
+            sizes = " and ".join(sorted({f"{w} x {h}" for _, h, w in (p.maps.shape for p in made)}))
+            raise DataError(f"predictions can't be joined: their maps have {sizes} pixels")
+
+        def joined(name: str, values: list[Any]) -> Any:
+            if any(value is None for value in values):
+                if all(value is None for value in values):
+                    return None
+                raise DataError(f"predictions can't be joined: only some have {name}")
+            if isinstance(values[0], np.ndarray):
+                return np.concatenate(values)
+            entries = [entry for value in values for entry in value]
+            return ImageSet(entries, values[0].name) if name == "images" else entries
+
+        columns = zip(*(part._fields() for part in made), strict=True)
+        return cls(**{c[0][0]: joined(c[0][0], [values for _, values in c]) for c in columns})
+
+    def _fields(self) -> list[tuple[str, Any]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]

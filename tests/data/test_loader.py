@@ -15,7 +15,6 @@ from anomalist.data import (
     Transform,
     load_batches,
     load_masks,
-    loader,
     read_image,
 )
 from anomalist.errors import DataError, ParameterError
@@ -109,13 +108,13 @@ def test_reads_a_few_batches_ahead_and_no_more(
     read: list[Path] = []
     enough = threading.Event()
 
-    def recorded(path: Path) -> Image.Image:
-        read.append(path)
+    def recorded(sample: Sample) -> Image.Image:
+        read.append(sample.path)
         if len(read) >= most:
             enough.set()
-        return read_image(path)
+        return read_image(sample.path)
 
-    monkeypatch.setattr(loader, "read_image", recorded)
+    monkeypatch.setattr(Sample, "read", recorded)
     batches = load_batches(many, TRANSFORM, batch_size, workers=workers)
     next(batches)
     assert enough.wait(30)
@@ -130,13 +129,13 @@ def test_closing_early_drops_what_is_not_begun(
     read: list[Path] = []
     closing = threading.Event()
 
-    def slow(path: Path) -> Image.Image:
-        read.append(path)
+    def slow(sample: Sample) -> Image.Image:
+        read.append(sample.path)
         if len(read) > 4:
             closing.wait(30)
-        return read_image(path)
+        return read_image(sample.path)
 
-    monkeypatch.setattr(loader, "read_image", slow)
+    monkeypatch.setattr(Sample, "read", slow)
     batches = load_batches(images, TRANSFORM, 4, workers=1)
     next(batches)
     threading.Timer(0.5, closing.set).start()

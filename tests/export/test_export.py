@@ -218,7 +218,7 @@ def test_the_runner_takes_files_images_and_arrays(exported: Path, dot: Category)
     image = Image.open(dot.test.paths[0]).convert("RGB")
     made = runner.predict([dot.test.paths[0], image, np.asarray(image)])
     assert made.scores[0] == pytest.approx(made.scores[1]) == pytest.approx(made.scores[2])
-    assert made.paths[1:] == ["image 1", "image 2"]
+    assert made.paths[1:] == [Path("image-1"), Path("image-2")]
     with pytest.raises(ParameterError, match="at least one image"):
         runner.predict([])
 

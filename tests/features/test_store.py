@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,83 @@ def test_limits_hold(backbone: Backbone, images: ImageSet, tmp_path: Path) -> No
         assert_same(ask(store, backbone, images), expected)
     kept = sum(f.stat().st_size for f in tmp_path.glob("*/*.safetensors"))
     assert 0 < kept <= 0.1 * 2**20
-    assert sum(t.nbytes for t in store._memory.values()) <= 0.1 * 2**20
+    held = [t.nbytes for maps in store._memory.values() for t in maps.values()]
+    assert 0 < sum(held) <= 0.1 * 2**20
+
+
+@pytest.fixture
+def eight(dots: Path) -> ImageSet:
+    category = MVTecAD(dots).category("dot")
+    return ImageSet([*category.train, *category.test[:2]])
+
+
+def bytes_of_one(backbone: Backbone) -> int:
+    return sum(c * h * w * 4 for c, h, w in backbone.shapes(64, 64))
+
+
+def scan(store: FeatureStore, backbone: Backbone, images: ImageSet) -> int:
+    before = store.passes
+    for _ in store.features(backbone, images, TRANSFORM, 1):
+        pass
+    return store.passes - before
+
+
+def test_images_that_come_round_again_do_not_push_each_other_out(
+    backbone: Backbone, eight: ImageSet
+) -> None:
+    store = FeatureStore(memory_limit_mb=7 * bytes_of_one(backbone) / 2**20)
+    assert [scan(store, backbone, eight) for _ in range(5)] == [8, 1, 1, 1, 1]
+    # Two sets in turn, of which seven of ten images fit.
+    store = FeatureStore(memory_limit_mb=7 * bytes_of_one(backbone) / 2**20)
+    train, test = eight[:5], eight[[5, 6, 7]]
+    rounds = [scan(store, backbone, part) for _ in range(4) for part in (train, test)]
+    assert rounds == [5, 3, *[1, 0] * 3]
+
+
+def test_images_of_another_category_take_the_place_of_those_that_wait(
+    backbone: Backbone, eight: ImageSet
+) -> None:
+    store = FeatureStore(memory_limit_mb=4 * bytes_of_one(backbone) / 2**20)
+    first, second = eight[:4], eight[4:]
+    assert [scan(store, backbone, first) for _ in range(2)] == [4, 0]
+    assert [scan(store, backbone, second) for _ in range(3)] == [4, 0, 0]
+
+
+def test_sets_of_layers_lie_beside_each_other_on_disk(eight: ImageSet, tmp_path: Path) -> None:
+    one, other = (Backbone("efficientnet_lite0", [layer]) for layer in ("stride8", "stride16"))
+    store = FeatureStore(memory_limit_mb=0, folder=tmp_path)
+    assert [scan(store, b, eight) for b in (one, other, one, other)] == [8, 8, 0, 0]
+
+
+def test_a_file_is_read_once_for_its_hash_and_its_pixels(
+    backbone: Backbone, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anomalist.data import Sample, source
+
+    opened: list[str] = []
+    for name in ("read_bytes", "read_image", "sha256_of", "image_size"):
+        plain_read = getattr(source, name)
+
+        def reading(path: Path, *rest: object, plain: object = plain_read, **more: object) -> object:
+            if isinstance(path, Path):
+                opened.append(path.name)
+            return plain(path, *rest, **more)  # type: ignore[operator]
+
+        monkeypatch.setattr(source, name, reading)
+    fresh = ImageSet(Sample(path) for path in images.paths)
+    store = FeatureStore()
+    for _ in range(2):
+        ask(store, backbone, fresh)
+    fresh.digests()
+    assert sorted(opened) == sorted(path.name for path in images.paths)
+
+
+def test_threads_share_a_store(backbone: Backbone, images: ImageSet) -> None:
+    store = FeatureStore(memory_limit_mb=0.1)
+    expected = plain(backbone, images)
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: ask(store, backbone, images), range(12)):
+            assert_same(got, expected)
 
 
 def test_progress_counts_images(backbone: Backbone, images: ImageSet) -> None:

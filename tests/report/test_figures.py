@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from anomalist.data import MVTecAD, Transform, load_masks, read_image
+from anomalist.data import MVTecAD, Sample, Transform, as_image_set, load_masks, read_image
 from anomalist.errors import DataError, ParameterError
 from anomalist.predictions import Predictions
 from anomalist.report import colour_map, figures, heatmap_sheet, synthesis_sheet
@@ -475,6 +475,35 @@ def test_captions_with_a_font_of_the_system() -> None:
 def test_names_as_long_as_they_may_be_stay_apart() -> None:
     taken: set[str] = set()
     stem = "\u00e9" * 125 + "x"
-    names = [figures._free_name(f"/p/{stem}{suffix}", taken) for suffix in (".png", ".jpg", ".bmp")]
+    names = [
+        figures._free_name(Sample(f"/p/{stem}{suffix}"), taken)
+        for suffix in (".png", ".jpg", ".bmp")
+    ]
     assert len(set(names)) == 3
     assert all(len(f"{Path(name).name}.png".encode()) <= 255 for name in names)
+
+
+def test_images_in_memory_are_drawn_and_named(tmp_path: Path) -> None:
+    arrays = [np.full((12, 20), grey, np.uint8) for grey in (50, 90)]
+    named = [Sample("../a.png", image=arrays[0]), Sample("frame.17", image=arrays[1])]
+    for images, names in (
+        (as_image_set(arrays), ["image-0.png", "image-1.png"]),
+        (as_image_set(named), ["a.png", "frame.17.png"]),
+    ):
+        predictions = Predictions(
+            images.paths,
+            np.array([0.0, 1.0]),
+            np.zeros((2, 4, 4)),
+            defects=["good", "cut"],
+            images=images,
+        )
+        scale = {"transform": Transform(4), "low": 0.0, "high": 1.0}
+        written = write_heatmaps(predictions, tmp_path / "out", **scale, arrays=True)
+        assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == names
+        pictures = [np.asarray(Image.open(path)) for path in written]
+        assert [(p.shape, int(p[0, 0, 0])) for p in pictures] == [
+            ((12, 20, 3), 50),
+            ((12, 20, 3), 90),
+        ]
+        contact_sheet(predictions, **scale)
+        heatmap_sheet(predictions, Transform(4))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from anomalist.data import ImageSet, Transform, read_image, read_mask
+from anomalist.data import ImageSet, Transform
 from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
 
@@ -20,15 +20,15 @@ def write_photographs(images: ImageSet, folder: Path, category: str) -> None:
 
     All get the shape of the first, so that they are one array.
     """
-    width, height = read_image(images.paths[0]).size
+    height, width = images[0].size()
     scale = min(1.0, _PHOTOGRAPH / max(width, height))
     size = max(round(height * scale), 1), max(round(width * scale), 1)
     view = Transform(size)
-    photographs = np.stack([view(read_image(path)) for path in images.paths])
+    photographs = np.stack([view(sample.read()) for sample in images])
     masks = np.zeros(photographs.shape[:3], bool)
     for i, sample in enumerate(images):
-        if sample.mask is not None:
-            masks[i] = view.mask(read_mask(sample.mask))
+        if (mask := sample.read_mask()) is not None:
+            masks[i] = view.mask(mask)
     _save(folder / f"{category}.npz", photographs=photographs, masks=masks)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
-from anomalist.data import Transform, read_image
+from anomalist.data import Transform, as_image_set
 from anomalist.data.folder import list_photographs
 from anomalist.data.layout import existing_folder
 from anomalist.errors import DataError, ParameterError
@@ -66,16 +66,17 @@ def run(arguments: Namespace) -> None:
     paths = list_photographs(folder)
     if not paths:
         raise DataError(f"{folder} holds no image: name a folder of good images")
+    images = as_image_set(paths)
     transform = Transform(arguments.image_size)
     side = -(-arguments.image_size // _PATCH)
     synthesis = LocalSynthesis(
         textures=Textures(arguments.textures), transform=transform, grid=(side, side)
     )
     rng = np.random.default_rng(arguments.seed)
-    chosen = rng.permutation(len(paths))
+    chosen = rng.permutation(len(images))
     defects, parts = [], []
     for i in range(arguments.count):
-        image = transform(read_image(paths[chosen[i % len(paths)]]))
+        image = transform(images[chosen[i % len(images)]].read())
         part = foreground_mask(image)
         parts.append((image, part))
         defects.append(synthesis(image, rng, part if arguments.foreground else None))

@@ -1,13 +1,15 @@
-"""Folders of images become image sets, and image sets become batches of pixels."""
+"""Files, folders and arrays become image sets, and image sets become batches of pixels."""
 
 from anomalist.data.download import SOURCES, download
 from anomalist.data.folder import Folder, open_dataset
+from anomalist.data.given import ImageLike, ImagesLike, as_image_set
 from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image, read_mask
 from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.mvtec_ad import MVTecAD
 from anomalist.data.samples import make_sample_set
+from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
 from anomalist.data.visa import VisA
 
@@ -15,14 +17,18 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "SOURCES",
     "Category",
+    "Content",
     "Dataset",
     "Folder",
+    "ImageLike",
     "ImageSet",
+    "ImagesLike",
     "Interpolation",
     "MVTecAD",
     "Sample",
     "Transform",
     "VisA",
+    "as_image_set",
     "download",
     "image_size",
     "list_images",

@@ -1,14 +1,15 @@
-"""Image files become RGB images and boolean masks, or an error that names the file."""
+"""Image files and arrays become RGB images and boolean masks, or an error that names the image."""
 
 from __future__ import annotations
 
+import io
 import re
 import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 MAX_PIXELS = 100_000_000
+# Not even with eight bytes a pixel is an image of that many pixels larger.
+_LARGE_FILE = 8 * MAX_PIXELS
 
 # Only these: some of Pillow's other readers start programs.
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -39,7 +42,9 @@ _TURNS = {
 }
 
 
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(
+    source: str | Path | bytes, *, name: str | Path | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Read an image file as RGB, turned as its EXIF orientation asks.
 
     What the kinds of pixels become:
@@ -57,8 +62,11 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
 
     Parameters
     ----------
-    path : str or Path
-        A file with one of ``IMAGE_SUFFIXES``, though its content decides, not its name.
+    source : str, Path or bytes
+        A file with one of ``IMAGE_SUFFIXES``, though its content decides, not its name; or the
+        bytes of such a file.
+    name : str or Path, optional
+        What errors call it; by default its path.
     max_pixels : int
         The largest width x height that is decoded; a small file can hold a huge image. Pillow's
         own limit, twice ``PIL.Image.MAX_IMAGE_PIXELS``, holds as well.
@@ -82,8 +90,57 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     >>> image.mode, image.size, image.getpixel((0, 0))
     ('RGB', (3, 2), (128, 128, 128))
     """
-    with _opened(path, max_pixels) as image:
+    with _opened(source, name, max_pixels) as image:
         return _rgb(_upright(image))
+
+
+def image_of(pixels: npt.NDArray[np.uint8 | np.uint16]) -> Image.Image:
+    """Return the RGB image of an array: the one that `read_image` reads from a file of its pixels.
+
+    Parameters
+    ----------
+    pixels : uint8 or uint16 array of shape (H, W), (H, W, 3) or (H, W, 4)
+        Grey, RGB, or RGB and opacity.
+
+    Examples
+    --------
+    >>> image_of(np.full((2, 3), 65535, np.uint16)).getpixel((0, 0))
+    (255, 255, 255)
+    """
+    if pixels.dtype == np.uint16 and pixels.ndim == 3:
+        pixels = (pixels >> 8).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    return image if image.mode == "RGB" else _rgb(image)
+
+
+def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8]:
+    """Return the pixels of an image of Pillow, turned and brought to RGB as those of a file.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of any mode; its file, where it has one, may not have been read yet.
+    name : str or Path
+        What errors call it.
+
+    Returns
+    -------
+    uint8 array of shape (H, W, 3)
+        It shares no memory with the image.
+
+    Raises
+    ------
+    DataError
+        If it can't be read.
+
+    Examples
+    --------
+    >>> pixels_of(Image.new("L", (3, 2), 7), "grey").shape
+    (2, 3, 3)
+    """
+    with _told(name, MAX_PIXELS):
+        _check_pixels(name, image.size, MAX_PIXELS)
+        return np.array(_rgb(_upright(image)))
 
 
 def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
@@ -118,7 +175,7 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[
     array([[False,  True],
            [False,  True]])
     """
-    with _opened(path, max_pixels) as image:
+    with _opened(path, None, max_pixels) as image:
         if image.format in {"JPEG", "MPO"}:
             raise DataError(
                 f"{path} is a mask saved as JPEG, whose compression smears its edges: "
@@ -135,8 +192,15 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[
         return mask
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(source: str | Path | bytes, *, name: str | Path | None = None) -> tuple[int, int]:
     """Return height and width in pixels as `read_image` gives them, from the file's header only.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        The file, or its bytes.
+    name : str or Path, optional
+        What errors call it; by default its path.
 
     Raises
     ------
@@ -151,55 +215,96 @@ def image_size(path: str | Path) -> tuple[int, int]:
     >>> image_size(path)
     (20, 30)
     """
-    with _opened(path, MAX_PIXELS) as image:
+    with _opened(source, name, MAX_PIXELS) as image:
         width, height = image.size
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """Return the bytes of an image file, to be hashed and decoded.
+
+    Raises
+    ------
+    DataError
+        If the file can't be read, or is so large that it can't be an image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.png"
+    >>> path.write_bytes(b"not decoded yet")
+    15
+    >>> read_bytes(path)
+    b'not decoded yet'
+    """
+    with _told(path, MAX_PIXELS), _open_file(path) as file:
+        if Path(path).stat().st_size > _LARGE_FILE:
+            image_size(path)  # tells of what is no image before memory is taken for it
+        return file.read()
+
+
 @contextmanager
-def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(
+    source: str | Path | bytes, name: str | Path | None, max_pixels: int
+) -> Iterator[Image.Image]:
     """Open an image file; whatever is wrong with it, here or inside the block, is a DataError."""
+    if name is None:
+        name = "the image" if isinstance(source, bytes) else source
+    with _told(name, max_pixels), _open_source(source) as file:
+        head = file.read(30)
+        if not head:
+            raise DataError(f"{name} is empty: replace or remove it")
+        # Its reader takes memory for all pixels on opening.
+        _check_pixels(name, _webp_size(head), max_pixels)
+        file.seek(0)
+        with Image.open(file, formats=_FORMATS) as image:
+            _check_pixels(name, image.size, max_pixels)
+            yield image
+
+
+def _open_source(source: str | Path | bytes) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else _open_file(source)
+
+
+def _open_file(path: str | Path) -> IO[bytes]:
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        # A pipe would be waited for, and some devices never end.
+        raise DataError(f"{path} can't be read as an image: it is a folder, a pipe or a device")
+    return Path(path).open("rb")
+
+
+@contextmanager
+def _told(name: str | Path, max_pixels: int) -> Iterator[None]:
+    """Turn whatever goes wrong in the block into a DataError that names the image."""
     # warnings.catch_warnings would be undone in the wrong order by threads that read at once.
     if warnings.filters[:1] != [_QUIET_PILLOW]:
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            # A pipe would be waited for, and some devices never end.
-            raise DataError(f"{path} can't be read as an image: it is a folder, a pipe or a device")
-        with Path(path).open("rb") as file:
-            # Its reader takes memory for all pixels on opening.
-            _check_pixels(path, _webp_size(file.read(30)), max_pixels)
-            file.seek(0)
-            with Image.open(file, formats=_FORMATS) as image:
-                _check_pixels(path, image.size, max_pixels)
-                yield image
+        yield
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
+        raise DataError(f"there is no file {name}") from None
     except Image.DecompressionBombError:
         raise DataError(
-            f"{path} has far more pixels than the limit of {max_pixels}: scale it down or cut it "
+            f"{name} has far more pixels than the limit of {max_pixels}: scale it down or cut it "
             "into pieces"
         ) from None
     except UnidentifiedImageError:
         kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        problem = (
-            f"isn't an image that can be read ({kinds})"
-            if Path(path).stat().st_size
-            else "is empty"
-        )
-        raise DataError(f"{path} {problem}: replace or remove it") from None
+        raise DataError(
+            f"{name} isn't an image that can be read ({kinds}): replace or remove it"
+        ) from None
     except Exception as error:  # Decoders meet damaged bytes with errors of almost any class.
         reason = getattr(error, "strerror", None) or error or type(error).__name__
-        raise DataError(f"{path} can't be read as an image: {reason}") from error
+        raise DataError(f"{name} can't be read as an image: {reason}") from error
 
 
-def _check_pixels(path: str | Path, size: tuple[int, int], max_pixels: int) -> None:
+def _check_pixels(name: str | Path, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise DataError(
-            f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}: "
+            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}: "
             "scale it down or cut it into pieces"
         )
 

@@ -4,44 +4,210 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import os.path
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from anomalist.data.images import read_mask
+from anomalist.data.source import (
+    Content,
+    FileSource,
+    MemorySource,
+    Source,
+    array_sha256,
+    frozen,
+    held,
+)
 from anomalist.errors import DataError
-from anomalist.files import sha256_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sample:
-    """An image file and what is known of it.
+    """An image and what is known of it.
 
-    Attributes
+    The image is a file or, where ``image`` is given, in memory. Its hash and size are found out
+    when they are first asked for, and kept; those of a file for as long as its size and time of
+    change are the same. Threads can share a sample, and it can be pickled. Samples are equal when
+    what they say is, images and masks in memory compared by their hash.
+
+    Parameters
     ----------
-    path : Path
-        The image file.
+    path : str or Path
+        The image file, or what the image is called.
     label : bool or None
         True if anomalous, False if normal, None if unknown.
     defect : str
         Kind of defect: ``"good"`` for a normal image, ``""`` if unknown.
-    mask : Path or None
-        File of the ground-truth mask, where there is one.
+    mask : str, Path, array of shape (H, W), or None
+        The ground-truth mask, where there is one: a file, or True (or any number but 0) where the
+        image is anomalous.
+    image : bytes, PIL.Image.Image, array or None
+        An image that isn't a file: the bytes of one, an image of Pillow, or a uint8 or uint16
+        array of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGB and opacity. The pixels of an array
+        mean what they mean in a file, see `read_image`. An array that can be written to is copied,
+        so that writing to it later changes nothing here; one that can't be is kept as it is. Of an
+        image of Pillow, the array of its RGB pixels is kept.
+
+    Raises
+    ------
+    DataError
+        If ``image`` or ``mask`` is of another type or shape.
 
     Examples
     --------
-    >>> Sample(Path("new.png"))
+    >>> Sample("new.png")
     Sample(path=...('new.png'), label=None, defect='', mask=None)
+    >>> frame = Sample("frame", image=np.zeros((48, 64), np.uint8))
+    >>> frame
+    Sample(path=...('frame'), ..., image=<uint8 array of shape (48, 64)>)
+    >>> frame.size(), frame.read().mode
+    ((48, 64), 'RGB')
     """
 
     path: Path
     label: bool | None = None
     defect: str = ""
-    mask: Path | None = None
+    mask: Path | npt.NDArray[np.bool_] | None = None
+    image: bytes | Image.Image | npt.NDArray[Any] | None = None
+    _source: Source = field(init=False)
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        put("path", Path(self.path))
+        if self.mask is not None:
+            put("mask", _held_mask(str(self.path), self.mask))
+        if self.image is None:
+            put("_source", FileSource(self.path))
+        else:
+            data = held(str(self.path), self.image)
+            put("image", data)
+            put("_source", MemorySource(str(self.path), data))
+
+    def read(self) -> Image.Image:
+        """Return the image as RGB, as `read_image` does.
+
+        Raises
+        ------
+        DataError
+            If it can't be read.
+        """
+        return self._source.read()
+
+    def size(self) -> tuple[int, int]:
+        """Return height and width in pixels, as `read` gives them.
+
+        Raises
+        ------
+        DataError
+            If it can't be read.
+        """
+        return self._source.size()
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the image as 64 hexadecimal digits.
+
+        It is that of the file's bytes, or of the bytes given, whatever they mean; of an array, it
+        is made of its shape, type and values. So two arrays of the same pixels have one hash, and
+        an array has another than a file with its pixels.
+
+        Raises
+        ------
+        DataError
+            If the file can't be read.
+        """
+        return self._source.sha256()
+
+    def known_sha256(self) -> str | None:
+        """Return the hash if it is known without reading the file, else None."""
+        return self._source.known_sha256()
+
+    def fetch(self) -> Content:
+        """Return hash and pixels of one read, of which the pixels needn't be decoded.
+
+        Raises
+        ------
+        DataError
+            If the file can't be read.
+        """
+        return self._source.fetch()
+
+    def nbytes(self) -> int:
+        """Return the number of bytes of the file, of the bytes or of the array.
+
+        Raises
+        ------
+        DataError
+            If the file can't be read.
+        """
+        return self._source.nbytes()
+
+    def read_mask(self) -> npt.NDArray[np.bool_] | None:
+        """Return the ground-truth mask, (H, W) as `size` tells; None where there is none.
+
+        Raises
+        ------
+        DataError
+            If mask or image can't be read, or they differ in size.
+        """
+        if self.mask is None:
+            return None
+        in_memory = isinstance(self.mask, np.ndarray)
+        mask = self.mask if isinstance(self.mask, np.ndarray) else read_mask(self.mask)
+        size = self.size()
+        if mask.shape != size:
+            raise DataError(
+                f"the mask {'' if in_memory else f'{self.mask} '}is {mask.shape[1]} x"
+                f" {mask.shape[0]} pixels, but its image {self.path} is {size[1]} x {size[0]}"
+            )
+        return mask
+
+    def _identity(self) -> tuple[Any, ...]:
+        mask = array_sha256(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
+        image = None if self.image is None else self.sha256()
+        return self.path, self.label, self.defect, mask, image
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sample):
+            return NotImplemented
+        return self is other or self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.label, self.defect))
+
+    def __repr__(self) -> str:
+        mask = self.mask
+        shown = f"<array of shape {mask.shape}>" if isinstance(mask, np.ndarray) else repr(mask)
+        text = f"path={self.path!r}, label={self.label}, defect={self.defect!r}, mask={shown}"
+        if isinstance(self.image, np.ndarray):
+            text += f", image=<{self.image.dtype} array of shape {self.image.shape}>"
+        elif self.image is not None:
+            text += f", image=<{self.nbytes()} bytes>"
+        return f"Sample({text})"
+
+
+def _held_mask(name: str, mask: object) -> Path | npt.NDArray[np.bool_]:
+    if isinstance(mask, str | os.PathLike):
+        return Path(mask)
+    if not isinstance(mask, np.ndarray):
+        raise DataError(
+            f"the mask of {name} is of type {type(mask).__name__}: give a path or array"
+        )
+    if mask.ndim != 2 or mask.dtype.kind not in "bui":
+        raise DataError(
+            f"the mask of {name} is an array of {mask.dtype.name} of shape {mask.shape}: it must be"
+            " (H, W), of bool or whole numbers; of floating-point ones, say from where on a pixel"
+            " is anomalous: array > 0.5"
+        )
+    return frozen(mask if mask.dtype == np.bool_ else mask != 0)
 
 
 class ImageSet(Sequence[Sample]):
@@ -96,7 +262,7 @@ class ImageSet(Sequence[Sample]):
 
     @property
     def paths(self) -> list[Path]:
-        """The image files."""
+        """The image files, and what images in memory are called."""
         return [sample.path for sample in self]
 
     @property
@@ -112,11 +278,13 @@ class ImageSet(Sequence[Sample]):
 
     def digests(self) -> npt.NDArray[np.uint8]:
         """Return the SHA-256 of each image's content, as an array of shape (N, 32)."""
-        joined = b"".join(bytes.fromhex(sha256_of(path)) for path in self.paths)
+        joined = b"".join(bytes.fromhex(sample.sha256()) for sample in self)
         return np.frombuffer(joined, np.uint8).reshape(len(self), 32).copy()
 
     def shared_with(self, others: ImageSet) -> list[Path]:
         """Return the images whose bytes are those of one of ``others``, whatever they are called.
+
+        Arrays are compared with arrays: an array isn't the same as a file of its pixels.
 
         Raises
         ------
@@ -133,23 +301,21 @@ class ImageSet(Sequence[Sample]):
         >>> [path.name for path in a.shared_with(b)], a.shared_with(c)
         (['a.png'], [])
         """
-        try:
-            sizes = {path.stat().st_size for path in others.paths}
-            alike = [path for path in self.paths if path.stat().st_size in sizes]
-            if not alike:
-                return []
-            sizes = {path.stat().st_size for path in alike}
-            known = {sha256_of(p) for p in others.paths if p.stat().st_size in sizes}
-            return [path for path in alike if sha256_of(path) in known]
-        except OSError as error:
-            raise DataError(f"{error.filename} can't be read: {error.strerror or error}") from error
+        sizes = {sample.nbytes() for sample in others}
+        alike = [sample for sample in self if sample.nbytes() in sizes]
+        if not alike:
+            return []
+        sizes = {sample.nbytes() for sample in alike}
+        known = {sample.sha256() for sample in others if sample.nbytes() in sizes}
+        return [sample.path for sample in alike if sample.sha256() in known]
 
     def content_hash(self) -> str:
         """Return the SHA-256 of all that a result can depend on, as 64 hexadecimal digits.
 
         It covers, in order, each image's name below the folder that all files share, its label and
         kind of defect, its bytes, and the name and bytes of its mask. Copies of the same data in
-        other places have the same hash.
+        other places have the same hash. An image in memory counts with its name as it is and its
+        own hash, see `Sample.sha256`; a mask in memory has no name.
 
         Raises
         ------
@@ -167,20 +333,23 @@ class ImageSet(Sequence[Sample]):
         >>> len(hashes)
         1
         """
-        files = [file.absolute() for sample in self for file in (sample.path, sample.mask) if file]
-        root = os.path.commonpath([file.parent for file in files]) if files else ""
+        images = [sample.path for sample in self if sample.image is None]
+        masks = [sample.mask for sample in self if isinstance(sample.mask, Path)]
+        folders = [file.absolute().parent for file in (*images, *masks)]
+        root = os.path.commonpath(folders) if folders else ""
 
-        def described(file: Path | None) -> tuple[str, str] | None:
-            if file is None:
-                return None
-            try:
-                return file.absolute().relative_to(root).as_posix(), sha256_of(file)
-            except OSError as error:
-                raise DataError(f"{file} can't be read: {error.strerror or error}") from error
+        def named(file: Path) -> str:
+            return file.absolute().relative_to(root).as_posix()
 
         digest = hashlib.sha256()
         for sample in self:
-            entry = (described(sample.path), sample.label, sample.defect, described(sample.mask))
+            name = named(sample.path) if sample.image is None else sample.path.as_posix()
+            mask = None
+            if isinstance(sample.mask, np.ndarray):
+                mask = "", array_sha256(sample.mask)
+            elif sample.mask is not None:
+                mask = named(sample.mask), FileSource(sample.mask).sha256()
+            entry = ((name, sample.sha256()), sample.label, sample.defect, mask)
             digest.update(json.dumps(entry).encode() + b"\n")
         return digest.hexdigest()
 

@@ -4,28 +4,95 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
-from anomalist.data.images import image_size, read_image, read_mask
 from anomalist.data.imageset import ImageSet
+from anomalist.data.source import Content
 from anomalist.data.transforms import Transform
-from anomalist.errors import DataError, ParameterError
+from anomalist.errors import ParameterError
 
 _MOST_WORKERS = 8
 
 
-def load_batches(
-    images: ImageSet, transform: Transform, batch_size: int, *, workers: int | None = None
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Read and transform images, batch by batch, in order.
+class Chunk:
+    """Some images one after the other: their hashes, and their pixels when they are asked for.
 
-    Threads decode a few batches ahead; how many there are changes the speed and nothing else.
-    They end when the iterator is exhausted, closed or fails.
+    Attributes
+    ----------
+    sha256s : list of str
+        Hashes of the images, in order; empty where none were asked for.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        transform: Transform,
+        pool: ThreadPoolExecutor,
+        hashed: bool,
+        skip: Callable[[str], bool],
+    ) -> None:
+        self._images, self._transform, self._hashed, self._skip = images, transform, hashed, skip
+        self._pixels = np.empty((len(images), *transform.output_size, 3), np.uint8)
+        self._tasks = [pool.submit(self._prepare, i) for i in range(len(images))]
+        self._left: list[tuple[int, Content | None]] = []
+        self.sha256s: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def finish(self) -> Chunk:
+        """Wait until its images are read, as far as they must be."""
+        for i, task in enumerate(self._tasks):
+            sha256, content, decoded = task.result()
+            if sha256 is not None:
+                self.sha256s.append(sha256)
+            if not decoded:
+                self._left.append((i, content))
+        self._tasks = []
+        return self
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """Return the transformed images, (B, H, W, 3), those that were to be skipped too."""
+        for i, content in self._left:
+            read = self._images[i].fetch() if content is None else content
+            self.sha256s[i] = read.sha256  # a file may have changed since
+            self._pixels[i] = self._transform(read.decode())
+        self._left = []
+        return self._pixels
+
+    def _prepare(self, i: int) -> tuple[str | None, Content | None, bool]:
+        """Read an image; return its hash, what was read but not decoded, and if it was decoded."""
+        sample = self._images[i]
+        if not self._hashed:
+            self._pixels[i] = self._transform(sample.read())
+            return None, None, True
+        sha256 = sample.known_sha256()
+        if sha256 is not None and self._skip(sha256):
+            return sha256, None, False
+        content = sample.fetch()
+        if self._skip(content.sha256):
+            return content.sha256, content, False
+        self._pixels[i] = self._transform(content.decode())
+        return content.sha256, None, True
+
+
+def load_chunks(
+    images: ImageSet,
+    transform: Transform,
+    batch_size: int,
+    *,
+    hashed: bool = False,
+    skip: Callable[[str], bool] = lambda _: False,
+    workers: int | None = None,
+) -> Iterator[Chunk]:
+    """Read images some at a time, in order, a file once for both its hash and its pixels.
+
+    Threads read and decode a few chunks ahead; how many there are changes the speed and nothing
+    else. They end when the iterator is exhausted, closed or fails.
 
     Parameters
     ----------
@@ -34,9 +101,61 @@ def load_batches(
     transform : Transform
         Brings every image to one size.
     batch_size : int
-        Images a batch; the last may have fewer.
+        Images a chunk; the last may have fewer.
+    hashed : bool
+        Whether hashes are asked for.
+    skip : callable, optional
+        Told a hash, says whether the pixels will hardly be asked for. It is called by threads.
     workers : int, optional
         Threads; by default one for each processor that is ours to use, 8 at most.
+
+    Yields
+    ------
+    Chunk
+
+    Raises
+    ------
+    DataError
+        If an image can't be read; it names the first such file.
+    ParameterError
+        If ``batch_size`` or ``workers`` is less than 1.
+    """
+    if workers is None:
+        workers = min(_processors(), _MOST_WORKERS)
+    for name, value in (("batch_size", batch_size), ("workers", workers)):
+        if value < 1:
+            raise ParameterError(f"{name} must be at least 1, not {value}")
+    return _chunks(images, transform, batch_size, hashed, skip, workers)
+
+
+def _chunks(
+    images: ImageSet,
+    transform: Transform,
+    batch_size: int,
+    hashed: bool,
+    skip: Callable[[str], bool],
+    workers: int,
+) -> Iterator[Chunk]:
+    # Enough that no thread waits for work while the caller is busy with a batch.
+    ahead = max(2, -(-2 * workers // batch_size))
+    pending: deque[Chunk] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="anomalist-loader")
+    try:
+        for start in range(0, len(images), batch_size):
+            chunk = images[start : start + batch_size]
+            pending.append(Chunk(chunk, transform, pool, hashed, skip))
+            if len(pending) > ahead:
+                yield pending.popleft().finish()
+        while pending:
+            yield pending.popleft().finish()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def load_batches(
+    images: ImageSet, transform: Transform, batch_size: int, *, workers: int | None = None
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Read and transform images, batch by batch, in order; see `load_chunks`.
 
     Yields
     ------
@@ -51,55 +170,13 @@ def load_batches(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from PIL import Image
     >>> from anomalist.data import Sample
-    >>> path = Path(tempfile.mkdtemp()) / "a.png"
-    >>> Image.new("RGB", (90, 90)).save(path)
-    >>> images = ImageSet([Sample(path)] * 5)
+    >>> images = ImageSet([Sample("grey", image=np.zeros((90, 90), np.uint8))] * 5)
     >>> [batch.shape for batch in load_batches(images, Transform(64), batch_size=3)]
     [(3, 64, 64, 3), (2, 64, 64, 3)]
     """
-    if workers is None:
-        workers = min(_processors(), _MOST_WORKERS)
-    for name, value in (("batch_size", batch_size), ("workers", workers)):
-        if value < 1:
-            raise ParameterError(f"{name} must be at least 1, not {value}")
-    return _batches(images.paths, transform, batch_size, workers)
-
-
-def _batches(
-    paths: list[Path], transform: Transform, batch_size: int, workers: int
-) -> Iterator[npt.NDArray[np.uint8]]:
-    # Enough that no thread waits for work while the caller is busy with a batch.
-    ahead = max(2, -(-2 * workers // batch_size))
-    pending: deque[tuple[npt.NDArray[np.uint8], list[Future[None]]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="anomalist-loader")
-    try:
-        for start in range(0, len(paths), batch_size):
-            chunk = paths[start : start + batch_size]
-            batch = np.empty((len(chunk), *transform.output_size, 3), np.uint8)
-            tasks = [
-                pool.submit(_decode, path, transform, pixels)
-                for path, pixels in zip(chunk, batch, strict=True)
-            ]
-            pending.append((batch, tasks))
-            if len(pending) > ahead:
-                yield _finished(*pending.popleft())
-        while pending:
-            yield _finished(*pending.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _decode(path: Path, transform: Transform, pixels: npt.NDArray[np.uint8]) -> None:
-    pixels[...] = transform(read_image(path))
-
-
-def _finished(batch: npt.NDArray[np.uint8], tasks: list[Future[None]]) -> npt.NDArray[np.uint8]:
-    for task in tasks:
-        task.result()
-    return batch
+    chunks = load_chunks(images, transform, batch_size, workers=workers)
+    return (chunk.pixels() for chunk in chunks)
 
 
 def _processors() -> int:
@@ -132,22 +209,16 @@ def load_masks(images: ImageSet, transform: Transform) -> npt.NDArray[np.bool_] 
     Examples
     --------
     >>> from anomalist.data import Sample
-    >>> good = Sample(Path("good.png"), False, "good")
+    >>> good = Sample("good.png", False, "good")
     >>> load_masks(ImageSet([good]), Transform(4)).any()
     np.False_
-    >>> load_masks(ImageSet([good, Sample(Path("cut.png"), True, "cut")]), Transform(4))
+    >>> load_masks(ImageSet([good, Sample("cut.png", True, "cut")]), Transform(4))
     """
     if any(sample.label is None or (sample.label and sample.mask is None) for sample in images):
         return None
     masks = np.zeros((len(images), *transform.output_size), np.bool_)
     for sample, target in zip(images, masks, strict=True):
-        if sample.label and sample.mask is not None:
-            mask = read_mask(sample.mask)
-            size = image_size(sample.path)
-            if mask.shape != size:
-                raise DataError(
-                    f"the mask {sample.mask} is {mask.shape[1]} x {mask.shape[0]} pixels, but its "
-                    f"image {sample.path} is {size[1]} x {size[0]}"
-                )
+        mask = sample.read_mask() if sample.label else None
+        if mask is not None:
             target[...] = transform.mask(mask)
     return masks

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from anomalist.calibration import DEFAULT_ALPHA, Calibration, held_out_scores
-from anomalist.data import ImageSet, Interpolation, Transform, load_masks
+from anomalist.data import ImagesLike, ImageSet, Interpolation, Transform, as_image_set, load_masks
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.hyperparameters import check_hyperparameters
 from anomalist.detectors.recall import check_unseen, places_of
@@ -115,7 +115,7 @@ class Detector(Saved):
 
     def fit(
         self,
-        images: ImageSet,
+        images: ImagesLike,
         *,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
@@ -128,7 +128,7 @@ class Detector(Saved):
 
         Parameters
         ----------
-        images : ImageSet
+        images : ImageSet, or path, array, image or bytes, or a sequence of them
             Good images; their masks and labels are not looked at, except to refuse bad ones.
         store : FeatureStore, optional
             Keeps feature maps for other detectors, seeds and settings.
@@ -151,8 +151,9 @@ class Detector(Saved):
         """
         learner = dataclasses.replace(self)
         self.__dict__ = dict(vars(learner))
-        check_good(images)
-        learner._learn(images, store, progress, training)
+        given = as_image_set(images)
+        check_good(given)
+        learner._learn(given, store, progress, training)
         # All at once, for threads that ask meanwhile.
         self.__dict__ = vars(learner)
         return self
@@ -166,12 +167,12 @@ class Detector(Saved):
     ) -> None:
         self._forget()
         self.backbone_ = self.make_backbone()
-        self._fit(self._features(images, store, progress, training))
+        self._fit(self._features(images, store, progress, training, hashed=True))
         self.images_ = images.digests()
 
     def calibrate(
         self,
-        images: ImageSet,
+        images: ImagesLike,
         *,
         seen: bool = True,
         store: FeatureStore | None = None,
@@ -182,7 +183,7 @@ class Detector(Saved):
 
         Parameters
         ----------
-        images : ImageSet
+        images : ImageSet, or path, array, image or bytes, or a sequence of them
             Good images.
         seen : bool
             Whether they are those that it was fitted to, in any order. Each is then scored as if it
@@ -211,15 +212,16 @@ class Detector(Saved):
         """
         model = copy.copy(self)
         model._check_fitted()
-        check_good(images)
+        given = as_image_set(images)
+        check_good(given)
         if seen:
-            places = places_of(model.images_, images)
+            places = places_of(model.images_, given)
             kept = Training() if training is None else training
-            good = model._held_out(images[places], store, progress, kept)[np.argsort(places)]
+            good = model._held_out(given[places], store, progress, kept)[np.argsort(places)]
             method = model.held_out_method
         else:
-            check_unseen(model.images_, images)
-            good = model.predict(images, store=store, progress=progress)
+            check_unseen(model.images_, given)
+            good = model.predict(given, store=store, progress=progress)
             method = "images that it wasn't fitted to"
         self.calibration_ = Calibration.of(good, method=method)
         return good
@@ -289,7 +291,7 @@ class Detector(Saved):
 
     def predict(
         self,
-        images: ImageSet,
+        images: ImagesLike,
         *,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
@@ -298,7 +300,7 @@ class Detector(Saved):
 
         Parameters
         ----------
-        images : ImageSet
+        images : ImageSet, or path, array, image or bytes, or a sequence of them
             Any images.
         store : FeatureStore, optional
             Keeps feature maps for other detectors, seeds and settings.
@@ -321,7 +323,12 @@ class Detector(Saved):
         # A copy, as another thread may fit it anew meanwhile.
         model = copy.copy(self)
         model._check_fitted()
-        return model._predicted(images, model._score, store, progress)
+        return model._predict(as_image_set(images), store, progress)
+
+    def _predict(
+        self, images: ImageSet, store: FeatureStore | None, progress: Progress | None
+    ) -> Predictions:
+        return self._predicted(images, self._score, store, progress)
 
     def _predicted(
         self,
@@ -344,7 +351,9 @@ class Detector(Saved):
             maps[done:stop] = self._enlarge(patch_scores).cpu().numpy()
             done = stop
         masks = load_masks(images, self.transform)
-        return Predictions(images.paths, scores, maps, images.labels, masks, images.defects)
+        return Predictions(
+            images.paths, scores, maps, images.labels, masks, images.defects, images=images
+        )
 
     def _features(
         self,
@@ -352,12 +361,14 @@ class Detector(Saved):
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Training | None = None,
+        *,
+        hashed: bool = False,
     ) -> FeatureBatches:
         """The feature maps of the images, from the store or through the backbone."""
         source = FeatureStore(memory_limit_mb=0) if store is None else store
         return FeatureBatches(
             lambda: source.features(
-                self.backbone_, images, self.transform, self.batch_size, progress
+                self.backbone_, images, self.transform, self.batch_size, progress, hashed=hashed
             ),
             len(images),
             images,

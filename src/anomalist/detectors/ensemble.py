@@ -240,7 +240,7 @@ class Ensemble(Detector):
     ) -> Predictions:
         """Score the images that it was fitted to, each by members that hadn't seen it."""
         if self._good is not None and len(images) > 1:
-            return replace(self._good, paths=images.paths)
+            return replace(self._good, paths=images.paths, images=images)
         store = FeatureStore() if store is None else store
         _share(store, [member.backbone_ for member in self.members_])
         made = []
@@ -259,31 +259,22 @@ class Ensemble(Detector):
         methods = {part.held_out_method: None for part in self.components()}
         return "its members', combined: " + "; ".join(methods)
 
-    def predict(
-        self,
-        images: ImageSet,
-        *,
-        store: FeatureStore | None = None,
-        progress: Progress | None = None,
+    def _predict(
+        self, images: ImageSet, store: FeatureStore | None, progress: Progress | None
     ) -> Predictions:
-        """Score images by all members; see :meth:`Detector.predict`.
-
-        Predictions carry the members' disagreement, on the scale on which they are combined.
-        """
-        model = copy.copy(self)
-        model._check_fitted()
+        """Score images by all members; predictions carry their disagreement, on their one scale."""
         if len(images) == 0:
             raise DataError(f"{images.name or 'the image set'} has no image to score")
         masks = load_masks(images, self.transform)
         if store is not None:
-            return model._merged(images, store, progress, masks)
+            return self._merged(images, store, progress, masks)
         # Members share what an image's pass gives, and no more is kept than a few batches.
-        step = _BATCHES * math.lcm(*(member.batch_size for member in model.members_))
+        step = _BATCHES * math.lcm(*(member.batch_size for member in self.members_))
         made = []
         for start in range(0, len(images), step):
             chunk = images[start : start + step]
             of_chunk = None if masks is None else masks[start : start + step]
-            made.append(model._merged(chunk, FeatureStore(), None, of_chunk))
+            made.append(self._merged(chunk, FeatureStore(), None, of_chunk))
             if progress is not None:
                 progress(start + len(chunk), len(images))
         return Predictions.join(made)
@@ -338,6 +329,7 @@ class Ensemble(Detector):
             first.defects,
             disagreement=scores.std(axis=0).astype(np.float32),
             disagreement_maps=spread,
+            images=first.images,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import anomalist
-from anomalist.data import ImageSet, Sample, make_sample_set, open_dataset
+from anomalist.data import ImageSet, as_image_set, make_sample_set, open_dataset
 from anomalist.detectors import Detector, Ensemble
 from anomalist.errors import ExportError, ParameterError
 from anomalist.export.graph import Graph
@@ -157,7 +157,7 @@ def export(
         if format == "openvino":
             _write_openvino(written.with_suffix(".onnx"), written)
         got = _RUNNERS[format](written, threads=torch.get_num_threads()).predict(
-            images.paths, batch_size=detector.batch_size
+            images, batch_size=detector.batch_size
         )
         threshold = detector.calibration_.threshold(alpha) if detector.calibration_ else math.inf
         report = ExportReport(
@@ -202,11 +202,7 @@ def _on_cpu(detector: Detector) -> Detector:
 
 def _some_images(detector: Detector, folder: Path) -> tuple[ImageSet, str]:
     if detector.thumbnails_:
-        folder.mkdir()
-        files = [folder / f"{i}.jpg" for i in range(len(detector.thumbnails_))]
-        for file, jpeg in zip(files, detector.thumbnails_, strict=True):
-            file.write_bytes(jpeg)
-        return ImageSet(Sample(file) for file in files), "thumbnails of its training images"
+        return as_image_set(detector.thumbnails_), "thumbnails of its training images"
     name = "bottle_mouth"
     make_sample_set(folder, train=1, good=2, per_defect=1, categories=[name])
     return open_dataset(folder).category(name).test, f"the sample set's {name}"

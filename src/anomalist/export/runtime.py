@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from anomalist.data.images import read_image
-from anomalist.data.transforms import Transform
+from anomalist.data import ImagesLike, Transform, as_image_set
 from anomalist.errors import AnomalistError, ExportError, ModelFileError, ParameterError
 from anomalist.predictions import Predictions
 
@@ -113,18 +111,14 @@ class ExportedDetector(ABC):
         maps : float32 array of shape (B, H, W)
         """
 
-    def predict(
-        self,
-        images: Sequence[str | Path | Image.Image | npt.NDArray[np.uint8]],
-        *,
-        batch_size: int = 8,
-    ) -> Predictions:
+    def predict(self, images: ImagesLike, *, batch_size: int = 8) -> Predictions:
         """Score images, as the detector that was exported does.
 
         Parameters
         ----------
-        images : sequence
-            Files, RGB images of Pillow, or uint8 arrays of shape (height, width, 3), of any size.
+        images : ImageSet, an image, or several
+            Files, their bytes, images of Pillow or arrays, of any size; see
+            `~anomalist.data.as_image_set`.
         batch_size : int
             Images that pass the graph at once.
 
@@ -136,24 +130,23 @@ class ExportedDetector(ABC):
         Raises
         ------
         DataError
-            If a file can't be read.
+            If an image can't be read.
         ParameterError
             If there is no image, or ``batch_size`` is less than 1.
         """
+        images = as_image_set(images)
         if batch_size < 1 or len(images) == 0:
             raise ParameterError("predict needs at least one image and a batch_size of at least 1")
         scores, maps = [], []
         for start in range(0, len(images), batch_size):
-            batch = [self.transform(_opened(image)) for image in images[start : start + batch_size]]
+            batch = [self.transform(image.read()) for image in images[start : start + batch_size]]
             pixels = np.ascontiguousarray(np.stack(batch).transpose(0, 3, 1, 2))
             batch_scores, batch_maps = self(pixels)
             scores.append(batch_scores)
             maps.append(batch_maps)
-        names = [
-            image if isinstance(image, str | Path) else f"image {i}"
-            for i, image in enumerate(images)
-        ]
-        return Predictions(names, np.concatenate(scores), np.concatenate(maps))
+        return Predictions(
+            images.paths, np.concatenate(scores), np.concatenate(maps), images=images
+        )
 
 
 class OnnxDetector(ExportedDetector):
@@ -197,9 +190,3 @@ class OpenVINODetector(ExportedDetector):
         """Run the graph on transformed images (B, 3, H, W)."""
         results = self._compiled({"pixels": pixels})
         return results["score"].copy(), results["map"].copy()
-
-
-def _opened(image: str | Path | Image.Image | npt.NDArray[np.uint8]) -> Image.Image:
-    if isinstance(image, str | Path):
-        return read_image(image)
-    return Image.fromarray(image) if isinstance(image, np.ndarray) else image

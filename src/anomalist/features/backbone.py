@@ -171,6 +171,14 @@ class Backbone:
         """Network, weights and device: what gives the same layers the same maps."""
         return self.name, self.weights_sha256, self.device
 
+    def serves(self, other: Backbone) -> bool:
+        """Whether it gives another's layers too, and the same maps."""
+        return (
+            self.identity == other.identity
+            and set(other.layers) <= set(self.layers)
+            and self._network.bare <= set(other.layers)
+        )
+
     def shares_network(self, other: Backbone) -> bool:
         """Whether both run one and the same network.
 

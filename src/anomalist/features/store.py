@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from anomalist.data import ImageSet, Transform, load_batches
+from anomalist.data import ImageSet, Transform
+from anomalist.data.loader import load_chunks
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
-from anomalist.files import atomic_path, sha256_of
+from anomalist.files import atomic_path
 
 Progress = Callable[[int, int], None]
+
+_REMEMBERED = 2**18
 
 
 class FeatureStore:
     """Keeps feature maps, so that detectors, seeds and settings share one pass of each image.
 
     Maps are known by content: the bytes of the image, the transform, the bytes of the weights and
-    the layer. They are kept in memory and, where a folder is given, below it as a file an image;
-    the least recently used go first when a limit is reached. A file that is torn is made again.
+    the layer. They are kept in memory and, where a folder is given, below it as a file a map. A
+    file that is torn is made again. Any number of threads may use a store.
+
+    When memory is full, an image's maps take the place of those used longest ago, but only if these
+    have waited longer than the image itself since it was last asked for. So images that come round
+    again and again, more than there is room for, don't push each other out.
 
     Parameters
     ----------
@@ -62,14 +70,19 @@ class FeatureStore:
         for name, value in (("memory_limit_mb", memory_limit_mb), ("disk_limit_mb", disk_limit_mb)):
             if value < 0:
                 raise ParameterError(f"{name} must not be negative, not {value}")
-        self._memory: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
-        self._memory_left = int(memory_limit_mb * 2**20)
-        self._keeps = self._memory_left > 0 or folder is not None
+        self._lock = threading.RLock()
+        # Maps by layer of an image, the least recently used first; and when images, also those
+        # without maps, were last asked for, counted in images.
+        self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._asked = 0
+        self._limit = int(memory_limit_mb * 2**20)
+        self._in_memory = 0
         self._folder = None if folder is None else Path(folder)
         self._disk_limit = int(disk_limit_mb * 2**20)
         self._on_disk = sum(f.stat().st_size for f in self._files())
         self._cost: dict[str, float] = {}
-        self._adopted: dict[tuple[str, str, torch.device], Backbone] = {}
+        self._adopted: list[Backbone] = []
         #: Images that passed a backbone so far.
         self.passes = 0
         #: Seconds that making the maps anew would have cost, where they were kept instead.
@@ -80,7 +93,9 @@ class FeatureStore:
 
         Its layers should be all that will be asked for: then one pass serves everyone.
         """
-        self._adopted[_identity(backbone)] = backbone
+        with self._lock:
+            if not any(a.serves(backbone) for a in self._adopted):
+                self._adopted = [a for a in self._adopted if not backbone.serves(a)] + [backbone]
 
     def features(
         self,
@@ -89,6 +104,8 @@ class FeatureStore:
         transform: Transform,
         batch_size: int,
         progress: Progress | None = None,
+        *,
+        hashed: bool = False,
     ) -> Iterator[list[Tensor]]:
         """Yield the feature maps of images, batch by batch, as the backbone itself gives them.
 
@@ -104,119 +121,151 @@ class FeatureStore:
             Images a batch.
         progress : callable, optional
             Called with the number of images done and N.
+        hashed : bool
+            Whether the images' hashes will be asked for, so that a file is read once for both.
 
         Yields
         ------
         list of tensors of shape (B, C, h, w)
             One a layer, in the order of the backbone's layers, on its device.
         """
-        maker = self._adopted.get(_identity(backbone), backbone)
-        if not set(backbone.layers) <= set(maker.layers):
-            maker = backbone
+        maker = next((a for a in self._adopted if a.serves(backbone)), backbone)
+        keeps = self._limit > 0 or self._folder is not None
         prefix = json.dumps([maker.name, maker.weights_sha256, transform.as_dict()], sort_keys=True)
-        keys = [
-            hashlib.sha256(f"{prefix}{sha256_of(path)}".encode()).hexdigest() if self._keeps else ""
-            for path in images.paths
-        ]
-        chunks = [
-            range(start, min(start + batch_size, len(images)))
-            for start in range(0, len(images), batch_size)
-        ]
-        # Whole batches are made again, so that a map's bits don't depend on what was kept.
-        missing = [c for c in chunks if not all(self._has(keys[i], backbone.layers) for i in c)]
-        wanted = np.array([i for chunk in missing for i in chunk], dtype=np.intp)
-        batches = load_batches(images[wanted], transform, batch_size)
-        todo = {chunk.start for chunk in missing}
-        for chunk in chunks:
-            maps = None if chunk.start in todo else self._kept(keys, chunk, backbone.layers)
-            if maps is not None:
-                self.saved_seconds += sum(self._cost.get(keys[i], 0.0) for i in chunk)
-            else:
-                start = time.perf_counter()
-                if chunk.start in todo:
-                    batch = next(batches)
-                else:  # dropped since the look at what is there
-                    (batch,) = load_batches(images[list(chunk)], transform, batch_size)
-                made = dict(zip(maker.layers, maker(batch), strict=True))
-                self.passes += len(chunk)
-                seconds = (time.perf_counter() - start) / len(chunk)
-                if self._keeps:
-                    self._cost |= {keys[i]: seconds for i in chunk}
-                    self._keep([keys[i] for i in chunk], made)
+
+        def key_of(sha256: str) -> str:
+            return hashlib.sha256(f"{prefix}{sha256}".encode()).hexdigest()
+
+        def is_kept(sha256: str) -> bool:
+            return keeps and self._has(key_of(sha256), backbone.layers)
+
+        chunks = load_chunks(images, transform, batch_size, hashed=hashed or keeps, skip=is_kept)
+        done = 0
+        while True:
+            begin = time.perf_counter()
+            chunk = next(chunks, None)
+            if chunk is None:
+                return
+            keys = [key_of(sha256) for sha256 in chunk.sha256s] if keeps else []
+            # Whole batches are made again, so that a map's bits don't depend on what was kept.
+            maps = self._kept(keys, backbone.layers) if keeps else None
+            if maps is None:
+                made = dict(zip(maker.layers, maker(chunk.pixels()), strict=True))
+                seconds = (time.perf_counter() - begin) / len(chunk)
+                with self._lock:
+                    self.passes += len(chunk)
+                if keeps:
+                    self._keep([key_of(sha256) for sha256 in chunk.sha256s], made, seconds)
                 maps = [made[layer] for layer in backbone.layers]
+            done += len(chunk)
             # One memory layout for all, or what follows would round differently.
             yield [
                 m.to(backbone.device).contiguous(memory_format=torch.channels_last) for m in maps
             ]
             if progress is not None:
-                progress(chunk.stop, len(images))
+                progress(done, len(images))
 
     def _has(self, key: str, layers: Sequence[str]) -> bool:
-        if all((key, layer) in self._memory for layer in layers):
-            return True
-        return self._load(key, layers) is not None
+        with self._lock:
+            kept = self._memory.get(key, {})
+            if all(layer in kept for layer in layers):
+                return True
+        return self._folder is not None and all(self._path(key, n).is_file() for n in layers)
 
-    def _kept(self, keys: list[str], chunk: range, layers: Sequence[str]) -> list[Tensor] | None:
-        rows = []
-        for key in (keys[i] for i in chunk):
-            row = [self._memory.get((key, layer)) for layer in layers]
-            if any(m is None for m in row):
-                loaded = self._load(key, layers)
-                if loaded is None:
-                    return None
-                row = list(loaded)
-            else:
-                for layer in layers:
-                    self._memory.move_to_end((key, layer))
-            rows.append(row)
-        return [torch.stack([row[i] for row in rows]) for i in range(len(layers))]  # type: ignore[misc]
+    def _kept(self, keys: Sequence[str], layers: Sequence[str]) -> list[Tensor] | None:
+        """The maps of a batch, if all are there."""
+        rows = [self._row(key, layers) for key in keys]
+        if any(row is None for row in rows):
+            return None
+        with self._lock:
+            for key in keys:
+                self._asked_for(key)
+            self.saved_seconds += sum(self._cost.get(key, 0.0) for key in keys)
+        return [torch.stack(maps) for maps in zip(*rows, strict=True)]  # type: ignore[arg-type]
 
-    def _keep(self, keys: Sequence[str], made: dict[str, Tensor]) -> None:
+    def _row(self, key: str, layers: Sequence[str]) -> list[Tensor] | None:
+        with self._lock:
+            kept = self._memory.get(key, {})
+            if all(layer in kept for layer in layers):
+                return [kept[layer] for layer in layers]
+        return self._load(key, layers)
+
+    def _asked_for(self, key: str) -> int:
+        """Note that an image is asked for; return how many others were since it was last."""
+        self._asked += 1
+        away = self._asked - self._last.pop(key, self._asked)
+        self._last[key] = self._asked
+        if key in self._memory:
+            self._memory.move_to_end(key)
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
+        return away
+
+    def _keep(self, keys: Sequence[str], made: dict[str, Tensor], seconds: float) -> None:
         for i, key in enumerate(keys):
             maps = {layer: batch[i].cpu().contiguous() for layer, batch in made.items()}
-            for layer, tensor in maps.items():
-                if (key, layer) not in self._memory:
-                    self._memory[key, layer] = tensor
-                    self._memory_left -= tensor.nbytes
-            while self._memory_left < 0 and self._memory:
-                self._memory_left += self._memory.popitem(last=False)[1].nbytes
+            with self._lock:
+                self._cost[key] = seconds
+                self._keep_in_memory(key, maps, self._asked_for(key))
             if self._folder is not None:
-                with atomic_path(self._path(key)) as path:
-                    safetensors.torch.save_file(maps, path)
-                self._on_disk += self._path(key).stat().st_size
+                self._keep_on_disk(key, maps)
         if self._on_disk > self._disk_limit:
             self._trim_folder()
 
-    def _path(self, key: str) -> Path:
+    def _keep_in_memory(self, key: str, maps: dict[str, Tensor], away: int) -> None:
+        kept = self._memory.get(key, {})
+        new = {layer: tensor for layer, tensor in maps.items() if layer not in kept}
+        needed = sum(tensor.nbytes for tensor in new.values())
+        while self._in_memory + needed > self._limit:
+            oldest = next(iter(self._memory), key)
+            idle = self._asked - self._last.get(oldest, 0)
+            if oldest == key or idle <= away:
+                return
+            self._in_memory -= sum(t.nbytes for t in self._memory.pop(oldest).values())
+        self._memory[key] = kept | new
+        self._in_memory += needed
+
+    def _keep_on_disk(self, key: str, maps: dict[str, Tensor]) -> None:
+        for layer, tensor in maps.items():
+            target = self._path(key, layer)
+            with atomic_path(target) as path:
+                safetensors.torch.save_file({layer: tensor}, path)
+            with self._lock:
+                self._on_disk += target.stat().st_size
+
+    def _path(self, key: str, layer: str) -> Path:
         assert self._folder is not None
-        return self._folder / key[:2] / f"{key}.safetensors"
+        return self._folder / key[:2] / f"{key}-{layer}.safetensors"
 
     def _load(self, key: str, layers: Sequence[str]) -> list[Tensor] | None:
-        """Read maps from their file, memory-mapped; None if it isn't there, torn or lacks one."""
+        """Read maps from their files, memory-mapped; None if one isn't there, or torn."""
         if self._folder is None:
             return None
-        path = self._path(key)
+        maps = []
         try:
-            with safetensors.safe_open(path, "pt") as file:
-                maps = [file.get_tensor(layer) for layer in layers]
-            path.touch()  # the least recently used go first
+            for layer in layers:
+                path = self._path(key, layer)
+                with safetensors.safe_open(path, "pt") as file:
+                    maps.append(file.get_tensor(layer))
+                path.touch()  # the least recently used go first
         except (OSError, safetensors.SafetensorError):
             return None
         return maps
 
     def _trim_folder(self) -> None:
         """Drop the files that were used longest ago, down to nine tenths of the limit."""
-        files = [(file.stat(), file) for file in self._files()]
-        self._on_disk = sum(stat.st_size for stat, _ in files)
+        files = []
+        for file in self._files():
+            with suppress(FileNotFoundError):  # another process trims as well
+                files.append((file.stat(), file))
+        left = sum(stat.st_size for stat, _ in files)
         for stat, file in sorted(files, key=lambda item: item[0].st_mtime_ns):
-            if self._on_disk <= 0.9 * self._disk_limit:
-                return
+            if left <= 0.9 * self._disk_limit:
+                break
             file.unlink(missing_ok=True)
-            self._on_disk -= stat.st_size
+            left -= stat.st_size
+        with self._lock:
+            self._on_disk = left
 
     def _files(self) -> Iterator[Path]:
         return iter(()) if self._folder is None else self._folder.glob("*/*.safetensors")
-
-
-def _identity(backbone: Backbone) -> tuple[str, str, torch.device]:
-    return backbone.name, backbone.weights_sha256, backbone.device

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from anomalist.calibration import Calibration, false_alarm_interval, fewest_images
-from anomalist.data import ImageSet, Sample
+from anomalist.data import as_image_set
 from anomalist.detectors import Detector, load
 from anomalist.models import (
     SUMMARY,
@@ -50,15 +48,13 @@ def open_model(path: str | Path, *, device: str | None = None) -> Detector:
         If there is no such device.
     """
     detector = load(path, device=device)
-    with tempfile.TemporaryDirectory() as folder:
-        grey = Path(folder) / "grey.png"
-        Image.new("RGB", (64, 64), (128, 128, 128)).save(grey)
-        try:
-            scores = detector.predict(ImageSet([Sample(grey)])).scores
-        except (MemoryError, OSError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # arrays of wrong values meet operations of many kinds
-            raise ModelFileError(f"{path} is damaged: its parts don't fit ({error})") from error
+    grey = as_image_set(np.full((64, 64), 128, np.uint8))
+    try:
+        scores = detector.predict(grey).scores
+    except (MemoryError, OSError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # arrays of wrong values meet operations of many kinds
+        raise ModelFileError(f"{path} is damaged: its parts don't fit ({error})") from error
     if not np.isfinite(scores).all():
         raise ModelFileError(
             f"{path} is damaged: it gives a grey image no finite score; fit the detector again"

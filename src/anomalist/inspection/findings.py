@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from anomalist.calibration import false_alarm_interval, fewest_images
-from anomalist.data import Transform, image_size
+from anomalist.data import Sample, Transform
 from anomalist.detectors import Detector
 from anomalist.errors import ParameterError
 from anomalist.metrics.regions import EIGHT_NEIGHBORS
@@ -221,17 +221,17 @@ class Rule:
         calibration = detector.calibration_
         p_values = None if calibration is None else calibration.p_values(predictions.scores)
         findings = []
-        for i, path in enumerate(predictions.paths):
+        for i, sample in enumerate(predictions.images):
             score = float(predictions.scores[i])
             spread = predictions.disagreement
             findings.append(
                 Finding(
-                    path=str(path),
+                    path=str(predictions.paths[i]),
                     score=score,
                     threshold=self.threshold,
                     p_value=None if p_values is None else float(p_values[i]),
                     decision=self.decide(score),
-                    regions=self._regions(detector.transform, path, predictions.maps[i]),
+                    regions=self._regions(detector.transform, sample, predictions.maps[i]),
                     disagreement=None if spread is None else float(spread[i]),
                     heatmap=heatmap,
                 )
@@ -245,13 +245,13 @@ class Rule:
         return "anomalous" if score > self.threshold else "normal"
 
     def _regions(
-        self, transform: Transform, path: Any, values: npt.NDArray[np.floating[Any]]
+        self, transform: Transform, sample: Sample, values: npt.NDArray[np.floating[Any]]
     ) -> tuple[Region, ...] | None:
         if self.pixel_threshold is None:
             return None
         if values.max() <= self.pixel_threshold:
             return ()
-        return find_regions(transform.on_original(values, image_size(path)), self.pixel_threshold)
+        return find_regions(transform.on_original(values, sample.size()), self.pixel_threshold)
 
 
 def find_regions(values: npt.NDArray[np.floating[Any]], threshold: float) -> tuple[Region, ...]:

@@ -17,7 +17,7 @@ from PIL import Image
 import anomalist
 from anomalist.benchmark.runner import shared_backbones
 from anomalist.calibration import DEFAULT_ALPHA, fewest_images
-from anomalist.data import ImageSet, read_image
+from anomalist.data import ImageSet
 from anomalist.detectors import Detector
 from anomalist.features import pick_device
 from anomalist.training import Training
@@ -156,7 +156,7 @@ def fit_parts(
         order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
         least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
         sheet = _sheet_of(out)
-        _draw(_taken(held_out, order), detector, rule, sheet)
+        _draw(held_out[order], detector, rule, sheet)
     measured = None
     if len(parts.test):
         try:
@@ -240,18 +240,12 @@ def _thumbnails(images: ImageSet) -> list[bytes]:
     places = np.unique(np.linspace(0, len(images) - 1, _THUMBNAILS).round().astype(int))
     made = []
     for i in places.tolist():
-        image = read_image(images[i].path)
+        image = images[i].read()
         image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=80)
         made.append(stream.getvalue())
     return made
-
-
-def _taken(predictions: Predictions, order: list[int]) -> Predictions:
-    return Predictions(
-        [predictions.paths[i] for i in order], predictions.scores[order], predictions.maps[order]
-    )
 
 
 def _draw(predictions: Predictions, detector: Detector, rule: Rule, target: Path) -> None:

@@ -16,7 +16,6 @@ from anomalist.data import (
     ImageSet,
     Sample,
     Transform,
-    image_size,
     list_images,
     load_masks,
     open_dataset,
@@ -25,7 +24,6 @@ from anomalist.data.folder import GOOD_FOLDERS, MASK_FOLDERS
 from anomalist.data.layout import existing_folder, sub_folders
 from anomalist.data.mvtec_ad import is_category
 from anomalist.errors import DataError, ParameterError
-from anomalist.files import sha256_of
 
 # Names of folders whose images can't be taken for good ones because nobody said otherwise.
 _NOT_GOOD = (
@@ -158,14 +156,14 @@ def check_outside(out: Path, root: Path) -> None:
 
 def known_images(parts: Parts) -> list[str]:
     """Return short hashes of the images that were learnt from or left out, sorted."""
-    paths = [*parts.train.paths, *parts.excluded]
-    return sorted({sha256_of(path)[:_SHORT_HASH] for path in paths})
+    images = [*parts.train, *map(Sample, parts.excluded)]
+    return sorted({image.sha256()[:_SHORT_HASH] for image in images})
 
 
 def unseen(images: ImageSet, known: Iterable[str]) -> ImageSet:
     """Return the images whose bytes aren't among `known_images`."""
     hashes = set(known)
-    new = [sha256_of(path)[:_SHORT_HASH] not in hashes for path in images.paths]
+    new = [image.sha256()[:_SHORT_HASH] not in hashes for image in images]
     return images[np.array(new, np.bool_)]
 
 
@@ -271,14 +269,14 @@ def _checked(train: ImageSet, test: ImageSet) -> dict[tuple[int, int], int]:
     """
     sizes: Counter[tuple[int, int]] = Counter()
     problems = []
-    for path in train.paths:
+    for sample in train:
         try:
-            sizes[image_size(path)] += 1
+            sizes[sample.size()] += 1
         except DataError as error:
             problems.append(str(error))
     for sample in test:
         try:
-            image_size(sample.path)
+            sample.size()
             load_masks(ImageSet([sample]), _SMALL)
         except DataError as error:
             problems.append(str(error))
@@ -292,8 +290,8 @@ def _checked(train: ImageSet, test: ImageSet) -> dict[tuple[int, int], int]:
 def _repeated(train: ImageSet, test: ImageSet) -> list[str]:
     """Warn of files that are the same, byte for byte."""
     learnt = defaultdict(list)
-    for path in train.paths:
-        learnt[sha256_of(path)].append(path)
+    for sample in train:
+        learnt[sample.sha256()].append(sample.path)
     notes = []
     copies = [paths for paths in learnt.values() if len(paths) > 1]
     if copies:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from anomalist.data import ImageSet, Sample, read_image
+from anomalist.data import ImageSet, Sample
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
@@ -88,56 +88,41 @@ def predict_in_chunks(
     """
     rest = iter(paths)
     while chunk := list(itertools.islice(rest, detector.batch_size * _BATCHES)):
-        yield chunk, *_scored(detector, chunk)
+        yield chunk, *_scored(detector, ImageSet(map(Sample, chunk)))
 
 
-def _scored(detector: Detector, chunk: list[Path]) -> tuple[Predictions | None, dict[Path, str]]:
+def _scored(detector: Detector, chunk: ImageSet) -> tuple[Predictions | None, dict[Path, str]]:
     try:
         return _predict(detector, chunk), {}
     except (DataError, OSError):
         pass
-    readable, failed = [], dict[Path, str]()
-    for path in chunk:
+    sound, failed = [], dict[Path, str]()
+    for sample in chunk:
         try:
-            read_image(path)
-            readable.append(path)
+            sample.read()
+            sound.append(sample)
         except DataError as error:
-            failed[path] = str(error)
-    if not readable:
+            failed[sample.path] = str(error)
+    if not sound:
         return None, failed
+    readable = ImageSet(sound)
     try:
         return _predict(detector, readable), failed
     except (DataError, OSError) as error:
         # Not one that can't be read, or it changes under our eyes: each for itself.
         if len(readable) == 1:
-            return None, {**failed, readable[0]: str(error)}
+            return None, {**failed, readable[0].path: str(error)}
     half = len(readable) // 2
     (first, a), (second, b) = (
         _scored(detector, part) for part in (readable[:half], readable[half:])
     )
     parts = [part for part in (first, second) if part is not None]
-    return _joined(parts), failed | a | b
+    return Predictions.join(parts) if parts else None, failed | a | b
 
 
-def _predict(detector: Detector, paths: list[Path]) -> Predictions:
+def _predict(detector: Detector, images: ImageSet) -> Predictions:
     # Its own store, so that members of an ensemble share what they can and nothing piles up.
-    return detector.predict(ImageSet(Sample(path) for path in paths), store=FeatureStore())
-
-
-def _joined(parts: list[Predictions]) -> Predictions | None:
-    if len(parts) < 2:
-        return parts[0] if parts else None
-
-    def join(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        return None if values[0] is None else np.concatenate(values)
-
-    return Predictions(
-        [path for part in parts for path in part.paths],
-        join("scores"),
-        join("maps"),
-        disagreement=join("disagreement"),
-    )
+    return detector.predict(images, store=FeatureStore())
 
 
 @dataclass
@@ -320,7 +305,7 @@ def predict_files(
                         continue
                     i = next(scored)
                     found = _written(
-                        detector, _one(predictions, i), output, rule, scale, heatmaps, arrays
+                        detector, predictions[i], output, rule, scale, heatmaps, arrays
                     )
                     _tell(found, output, finding)
                     if found.score is not None:
@@ -349,16 +334,6 @@ def _tell(found: Finding, output: Output, finding: Callable[[Finding], None] | N
     output.add(found)
     if finding is not None:
         finding(found)
-
-
-def _one(predictions: Predictions, i: int) -> Predictions:
-    spread = predictions.disagreement
-    return Predictions(
-        predictions.paths[i : i + 1],
-        predictions.scores[i : i + 1],
-        predictions.maps[i : i + 1],
-        disagreement=None if spread is None else spread[i : i + 1],
-    )
 
 
 def _written(
@@ -402,12 +377,13 @@ def _write_sheet(
     """Draw the highest scores; those of an earlier call are scored again for their maps."""
     there = []
     for score, _, path, values in top:
+        sample = Sample(Path(path))
         try:
-            read_image(path)
+            sample.read()
         except DataError:  # gone since
             continue
         if values is None:
-            values = _predict(detector, [Path(path)]).maps[0]
+            values = _predict(detector, ImageSet([sample])).maps[0]
         there.append((path, score, values))
     if not there:
         return

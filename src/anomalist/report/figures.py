@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from anomalist.data import Transform, read_image
+from anomalist.data import IMAGE_SUFFIXES, Sample, Transform
 from anomalist.errors import DataError, ParameterError
 from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
@@ -224,7 +224,7 @@ def heatmap_sheet(
     columns = []
     for kind in kinds[:_MOST_COLUMNS]:
         chosen = _typical(predictions, kind)
-        photograph = transform(read_image(predictions.paths[chosen]))
+        photograph = transform(predictions.images[chosen].read())
         truth = None if predictions.masks is None else predictions.masks[chosen]
         outlined = Image.fromarray(photograph)
         if truth is not None:
@@ -315,9 +315,8 @@ def contact_sheet(
     shown = ranked[: rows * columns]
     tiles = []
     for i in shown.tolist():
-        photograph = np.asarray(
-            Image.fromarray(transform(read_image(predictions.paths[i]))).resize(size)
-        )
+        sample = predictions.images[i]
+        photograph = np.asarray(Image.fromarray(transform(sample.read())).resize(size))
         truth = None
         if predictions.masks is not None:
             mask = _paint(predictions.masks[i])
@@ -325,11 +324,12 @@ def contact_sheet(
         heatmap = overlay(
             photograph, predictions.maps[i], low=low, high=high, threshold=threshold, truth=truth
         )
-        path, score = Path(predictions.paths[i]), float(predictions.scores[i])
+        score = float(predictions.scores[i])
         decision = ""
         if image_threshold is not None:
             decision = "anomalous" if score > image_threshold else "normal"
-        lines = [f"{path.parent.name}/{path.name}", f"{score:.4g}  {decision}"]
+        called = f"{sample.path.parent.name}/{sample.path.name}".lstrip("/")
+        lines = [called, f"{score:.4g}  {decision}"]
         tiles.append(_stack([Image.fromarray(heatmap), _captions(lines, size[0])]))
     parts = [legend]
     parts += [_beside(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
@@ -353,9 +353,10 @@ def write_heatmaps(
     """Write the heatmap of each image as a PNG file, on one scale.
 
     A picture has the name of its image, in a folder of the name of the image's folder:
-    ``crack/003.png`` for ``bottle/test/crack/003.jpg``. Where that is taken already, a number
-    follows, as in ``003_2.png``. Images are read and written one at a time, so memory doesn't grow
-    with their number, and each file is written whole or not at all.
+    ``crack/003.png`` for ``bottle/test/crack/003.jpg``, and ``image-0.png`` for an image in memory
+    of that name. Where that is taken already, a number follows, as in ``003_2.png``. Images are
+    read and written one at a time, so memory doesn't grow with their number, and each file is
+    written whole or not at all.
 
     Parameters
     ----------
@@ -395,9 +396,9 @@ def write_heatmaps(
     written: list[Path] = []
     taken = set() if taken is None else taken
     for part in [predictions] if isinstance(predictions, Predictions) else predictions:
-        for i, path in enumerate(part.paths):
-            target = Path(out) / f"{_free_name(path, taken)}.png"
-            image = read_image(path)
+        for i, sample in enumerate(part.images):
+            target = Path(out) / f"{_free_name(sample, taken)}.png"
+            image = sample.read()
             values, truth = part.maps[i], None if part.masks is None else part.masks[i]
             if original:
                 size = image.height, image.width
@@ -475,14 +476,19 @@ def _typical(predictions: Predictions, kind: str) -> int:
     return ranked[len(ranked) // 2]
 
 
-def _free_name(path: str | Path, taken: set[str]) -> str:
+def _free_name(sample: Sample, taken: set[str]) -> str:
     """A name for an image's files that no other has, whatever the case of letters means."""
-    # Not resolved: what a link is called is what its owner calls it.
+    in_memory = sample.image is not None
+    # Not resolved: what a link is called is what its owner calls it. A mere name has no folder.
+    path = Path(os.sep) / sample.path if in_memory else sample.path
     image = Path(os.path.abspath(path))  # noqa: PTH100
-    stem, number = image.stem, 1
+    plain = image.stem
+    if in_memory and image.suffix.lower() not in IMAGE_SUFFIXES:
+        plain = image.name
+    stem, number = plain, 1
     while (name := f"{image.parent.name}/{stem}".lstrip("/")).casefold() in taken:
         number += 1
-        stem = _numbered(image.stem, number)
+        stem = _numbered(plain, number)
     taken.add(name.casefold())
     return name
 
