@@ -128,3 +128,39 @@ def test_hash_names_a_file_that_is_gone(images: ImageSet) -> None:
     images[1].mask.unlink()
     with pytest.raises(DataError, match=r"1_mask\.png can't be read: No such file"):
         images.content_hash()
+
+
+def test_images_in_memory_have_hashes_too(images: ImageSet) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (3, 6, 9), np.uint8)
+    mask = frames[1] > 99
+    cut = Sample("image-1", True, "cut", mask, frames[1])
+    held = ImageSet([Sample("image-0", image=frames[0]), cut])
+    variants = [
+        held,
+        held[::-1],
+        images,
+        ImageSet([*images, *held]),
+        ImageSet([held[0], replace(cut, mask=~mask)]),
+        ImageSet([held[0], replace(cut, mask=None)]),
+        ImageSet([held[0], replace(cut, mask=images[1].mask)]),
+        ImageSet([held[0], replace(cut, image=frames[2])]),
+        ImageSet([held[0], replace(cut, path=Path("image-2"))]),
+    ]
+    assert len({variant.content_hash() for variant in variants}) == len(variants)
+    again = ImageSet([Sample("image-0", image=frames[0].copy()), replace(cut, mask=mask.copy())])
+    assert again.content_hash() == held.content_hash()
+
+
+def test_images_shared_in_files_and_in_memory(images: ImageSet) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (2, 6, 9), np.uint8)
+    upload = Sample("upload", image=images[0].path.read_bytes())
+    pixels = Sample("pixels", image=np.zeros((1, 1), np.uint8))  # as many bytes as the files
+    held = ImageSet([upload, pixels, Sample("frame", image=frames[0])])
+    assert held.shared_with(images) == [Path("upload")]
+    assert images.shared_with(held) == [images[0].path]
+    others = ImageSet([Sample("same", image=frames[0].copy()), Sample("new", image=frames[1])])
+    assert held.shared_with(others) == [Path("frame")]
+    assert others[1:].shared_with(held) == []
+    images[0].path.unlink()
+    with pytest.raises(DataError, match=r"0\.png can't be read: No such file"):
+        held.shared_with(images)

@@ -13,9 +13,11 @@ from anomalist.data import (
     MVTecAD,
     Sample,
     Transform,
+    as_image_set,
     load_batches,
     load_masks,
     read_image,
+    read_mask,
 )
 from anomalist.errors import DataError, ParameterError
 
@@ -143,6 +145,17 @@ def test_closing_early_drops_what_is_not_begun(
     assert len(read) <= 5
 
 
+def test_images_in_memory_give_the_same_batches(images: ImageSet) -> None:
+    expected = list(load_batches(images, TRANSFORM, 4))
+    arrays = [np.asarray(read_image(path)) for path in images.paths]
+    for held in (arrays, [path.read_bytes() for path in images.paths]):
+        batches = list(load_batches(as_image_set(held), TRANSFORM, 4))
+        assert all(np.array_equal(a, b) for a, b in zip(batches, expected, strict=True))
+    broken = as_image_set([*arrays, b"broken"])
+    with pytest.raises(DataError, match=f"image-{COUNT} isn't an image"):
+        list(load_batches(broken, TRANSFORM, 4))
+
+
 def masked(root: Path, size: tuple[int, int], mask_size: tuple[int, int]) -> Sample:
     Image.new("RGB", size).save(root / "cut.png")
     mask = np.zeros(mask_size[::-1], np.uint8)
@@ -158,6 +171,13 @@ def test_masks(tmp_path: Path) -> None:
     assert masks.dtype == np.bool_
     assert not masks[0].any()
     assert masks[1].tolist() == [[True] * 4] * 2 + [[False] * 4] * 2
+
+
+def test_masks_in_memory(tmp_path: Path) -> None:
+    cut = masked(tmp_path, (40, 20), (40, 20))
+    held = Sample("cut", True, mask=read_mask(cut.mask), image=np.asarray(read_image(cut.path)))
+    expected = load_masks(ImageSet([cut]), Transform((10, 8), 4))
+    assert np.array_equal(load_masks(ImageSet([held]), Transform((10, 8), 4)), expected)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.data.imageset import ImageSet, Sample
-from anomalist.data.source import ALLOWED
+from anomalist.data.source import ALLOWED, held
 from anomalist.errors import ParameterError
 
 #: What can be taken for one image.
@@ -96,4 +96,5 @@ def _sample(entry: object, place: int) -> Sample:
         return entry
     if isinstance(entry, str | os.PathLike):
         return Sample(Path(entry))
-    return Sample(Path(f"image-{place}"), image=entry)  # type: ignore[arg-type]  # it checks
+    name = f"image-{place}"
+    return Sample(Path(name), image=held(name, entry))
