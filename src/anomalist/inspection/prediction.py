@@ -96,16 +96,15 @@ def _scored(detector: Detector, chunk: ImageSet) -> tuple[Predictions | None, di
         return _predict(detector, chunk), {}
     except (DataError, OSError):
         pass
-    sound, failed = [], dict[Path, str]()
+    failed = dict[Path, str]()
     for sample in chunk:
         try:
             sample.read()
-            sound.append(sample)
         except DataError as error:
             failed[sample.path] = str(error)
-    if not sound:
+    readable = ImageSet(sample for sample in chunk if sample.path not in failed)
+    if len(readable) == 0:
         return None, failed
-    readable = ImageSet(sound)
     try:
         return _predict(detector, readable), failed
     except (DataError, OSError) as error:
@@ -282,7 +281,7 @@ def predict_files(
     settings = {"rule": vars(rule), "heatmaps": heatmaps, "arrays": arrays}
     output = Output(out, json.loads(json.dumps({**settings, "of": identity or {}})))
     scale = None if rule.low is None or rule.high is None else (rule.low, rule.high)
-    top: list[tuple[float, int, str, Any]] = [
+    top: list[tuple[float, int, str, Predictions | None]] = [
         (score, -i, path, None)
         for i, (path, score) in enumerate(output.done.items())
         if score is not None
@@ -304,14 +303,12 @@ def predict_files(
                         _tell(Finding(path=str(path), error=failed[path]), output, finding)
                         continue
                     i = next(scored)
-                    found = _written(
-                        detector, predictions[i], output, rule, scale, heatmaps, arrays
-                    )
+                    one = predictions[i]
+                    found = _written(detector, one, output, rule, scale, heatmaps, arrays)
                     _tell(found, output, finding)
                     if found.score is not None:
                         # A copy, as a view would keep the maps of its whole chunk.
-                        values = predictions.maps[i].copy()
-                        entry = (found.score, -output.tally.total, found.path, values)
+                        entry = found.score, -output.tally.total, found.path, predictions[[i]]
                         (heapq.heappush if len(top) < _ON_SHEET else heapq.heappushpop)(top, entry)
     except KeyboardInterrupt as error:
         stopped = error
@@ -369,30 +366,24 @@ def _written(
 
 def _write_sheet(
     detector: Detector,
-    top: list[tuple[float, int, str, Any]],
+    top: list[tuple[float, int, str, Predictions | None]],
     rule: Rule,
     scale: tuple[float, float],
     target: Path,
 ) -> None:
     """Draw the highest scores; those of an earlier call are scored again for their maps."""
     there = []
-    for score, _, path, values in top:
+    for _, _, path, one in top:
         sample = Sample(Path(path))
         try:
             sample.read()
         except DataError:  # gone since
             continue
-        if values is None:
-            values = _predict(detector, ImageSet([sample])).maps[0]
-        there.append((path, score, values))
+        there.append(one or _predict(detector, ImageSet([sample])))
     if not there:
         return
     sheet = contact_sheet(
-        Predictions(
-            [path for path, _, _ in there],
-            np.array([score for _, score, _ in there]),
-            np.stack([values for _, _, values in there]),
-        ),
+        Predictions.join(there),
         detector.transform,
         low=scale[0],
         high=scale[1],

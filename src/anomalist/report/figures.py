@@ -395,7 +395,7 @@ def write_heatmaps(
     _check_scale(low, high)
     written: list[Path] = []
     taken = set() if taken is None else taken
-    for part in [predictions] if isinstance(predictions, Predictions) else predictions:
+    for part in predictions:  # of one image each, or of more
         for i, sample in enumerate(part.images):
             target = Path(out) / f"{_free_name(sample, taken)}.png"
             image = sample.read()
