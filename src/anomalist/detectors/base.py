@@ -44,6 +44,7 @@ from anomalist.detectors.model_file import (
 from anomalist.errors import DataError, ModelFileError, ParameterError, WeightsError
 from anomalist.features import Backbone, FeatureStore, Progress
 from anomalist.predictions import Predictions
+from anomalist.training import Training as Training
 
 Entry = TypeVar("Entry")
 
@@ -51,33 +52,6 @@ _MAX_NEIGHBOURHOOD = 31
 _MAX_THUMBNAILS = 1000
 _HEADER = {"detector": str, "parameters": dict[str, Any]}
 _BACKBONE = {"layers": tuple[str, ...], "weights_sha256": str}
-
-
-@dataclass
-class Training:
-    """How the training of a detector that learns epoch by epoch is watched and kept.
-
-    Parameters
-    ----------
-    after_epoch : callable, optional
-        Called with the number of epochs done whenever the detector can predict. What it does
-        changes nothing in the training.
-    log : callable, optional
-        Called with the number of the step and what was measured there, by name.
-    checkpoint : str or Path, optional
-        File that keeps an unfinished training. Where it is there and of the same settings and
-        images, the training goes on from it to the same bits.
-
-    Attributes
-    ----------
-    resumed_seconds : float
-        The time that a checkpoint saved.
-    """
-
-    after_epoch: Callable[[int], None] | None = None
-    log: Callable[[int, Mapping[str, float]], None] | None = None
-    checkpoint: str | Path | None = None
-    resumed_seconds: float = 0.0
 
 
 class FeatureBatches:

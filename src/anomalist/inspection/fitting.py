@@ -19,7 +19,7 @@ from anomalist.benchmark.runner import shared_backbones
 from anomalist.calibration import DEFAULT_ALPHA, Calibration, fewest_images
 from anomalist.data import ImageSet, read_image
 from anomalist.detectors import Detector
-from anomalist.detectors.base import Training, pick_device
+from anomalist.detectors.base import pick_device
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import atomic_path, check_writable
@@ -28,6 +28,7 @@ from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
 from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet
+from anomalist.training import Training
 
 #: Called with the name of a stage, the number of images done and the total.
 StageProgress = Callable[[str, int, int], None]
