@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from anomalist.calibration import held_out_scores
 from anomalist.data import Category, ImageSet, MVTecAD, load_batches
 from anomalist.detectors import DETECTORS
 from anomalist.detectors.cfa import CFA, _weighted_rows, k_means, soft_boundary
 from anomalist.errors import ParameterError
 from anomalist.features import Backbone, patch_embeddings
+from anomalist.training import Training
 from tests.reference import cfa as reference
 from tests.reference.patchcore import smooth_map
 
@@ -128,6 +131,69 @@ def test_the_result_is_that_of_the_last_epoch(category: Category) -> None:
     rerun = make(epochs=6, lr=0.3).fit(category.train)
     assert np.array_equal(long.descriptor_, rerun.descriptor_)
     assert not np.allclose(long.descriptor_, short.descriptor_)
+
+
+class Killed(Exception):  # noqa: N818 - it stands for no error
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("changes", [{}, {"gamma_c": 2, "radius": 1.7, "alpha": 0.5}])
+def test_killed_and_resumed_training_equals_the_uninterrupted_one(
+    category: Category, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    whole = make(**changes).fit(category.train)
+    path = tmp_path / "a.training"
+    steps: list[int] = []
+
+    def kill(step: int, _values: Mapping[str, float]) -> None:
+        steps.append(step)
+        if len(steps) in (2, 5, 6):  # before the first epoch is kept, in the second, at once again
+            raise Killed
+
+    for _ in range(3):
+        with pytest.raises(Killed):
+            make(**changes).fit(category.train, training=Training(log=kill, checkpoint=path))
+    training = Training(log=kill, checkpoint=path)
+    resumed = make(**changes).fit(category.train, training=training)
+    assert steps == [0, 1, 0, 1, 2, 2, 2, 3, 4, 5]  # six images in batches of four
+    assert training.resumed_seconds > 0
+    assert np.array_equal(resumed.descriptor_, whole.descriptor_)
+    assert np.array_equal(resumed.losses_, whole.losses_)
+    assert resumed.radius_ == whole.radius_
+    a, b = (d.predict(category.test) for d in (resumed, whole))
+    assert np.array_equal(a.maps, b.maps)
+
+
+def test_folds_are_kept_beside_the_checkpoint(category: Category, tmp_path: Path) -> None:
+    make().fit(category.train, training=Training(checkpoint=tmp_path / "a"))
+    held_out_scores(
+        make(),
+        category.train,
+        folds=2,
+        training=lambda fold: Training(checkpoint=tmp_path / f"a.fold{fold}"),
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.fold0", "a.fold1"]
+    folds: list[Training] = []
+
+    def of_fold(fold: int) -> Training:
+        folds.append(Training(checkpoint=tmp_path / f"a.fold{fold}"))
+        return folds[-1]
+
+    held_out_scores(make(), category.train, folds=2, training=of_fold)
+    assert all(fold.resumed_seconds > 0 for fold in folds)
+
+
+def test_looking_at_the_test_set_changes_nothing(category: Category) -> None:
+    scores: list[Any] = []
+
+    def look(_epoch: int, current: Any) -> None:
+        scores.append(current.predict(category.test).scores)
+
+    detector = make().fit(category.train, training=Training(after_epoch=look))
+    assert len(scores) == 3
+    assert not np.array_equal(scores[0], scores[1])
+    assert np.array_equal(scores[2], detector.predict(category.test).scores)
+    assert np.array_equal(detector.descriptor_, make().fit(category.train).descriptor_)
 
 
 def test_patches_in_a_file_give_the_same_bits(category: Category) -> None:

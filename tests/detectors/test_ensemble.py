@@ -118,7 +118,9 @@ def test_members_are_names_detectors_or_dictionaries() -> None:
     assert ensemble.label == "patchcore+patchcore+dfm"
     assert small().label == "ensemble"
     again = Ensemble(**ensemble.parameters())
-    assert [p.parameters() for p in again.components()] == [p.parameters() for p in ensemble.components()]
+    assert [p.parameters() for p in again.components()] == [
+        p.parameters() for p in ensemble.components()
+    ]
 
 
 def test_members_of_other_resolutions_and_layers_fit_together(
@@ -148,9 +150,7 @@ def test_an_ensemble_is_calibrated_when_it_is_fitted(category: Category, tmp_pat
     assert loaded.calibration_ is not None
     assert np.array_equal(loaded.calibration_.scores, detector.calibration_.scores)
     # What it gave to good images isn't in the file, and is made again.
-    np.testing.assert_allclose(
-        loaded.calibrate(category.train).scores, again.scores, rtol=1e-4
-    )
+    np.testing.assert_allclose(loaded.calibrate(category.train).scores, again.scores, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

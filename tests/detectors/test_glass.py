@@ -11,10 +11,10 @@ from PIL import Image
 
 from anomalist.data import Category, MVTecAD
 from anomalist.detectors import presets
-from anomalist.training import Training
 from anomalist.detectors.glass import GLASS
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, patch_embeddings
+from anomalist.training import Training
 from tests.reference.patchcore import smooth_map
 
 
@@ -85,12 +85,20 @@ def test_a_checkpoint_of_another_training_is_left_alone(category: Category, tmp_
         trained = detector.fit(images, training=training)
         assert training.resumed_seconds == 0
         assert_same_network(trained, type(detector)(**detector.parameters()).fit(images))
-    for content in (b"", b"nonsense", path.read_bytes()[:500]):
-        path.write_bytes(content)
-        assert_same_network(
-            make().fit(category.train, training=Training(checkpoint=path)),
-            make().fit(category.train),
-        )
+        assert len(training.notes) == 1
+        assert str(path) in training.notes[0]
+
+
+def test_other_textures_make_another_training(category: Category, tmp_path: Path) -> None:
+    folder, path = tmp_path / "textures", tmp_path / "a.training"
+    folder.mkdir()
+    Image.new("RGB", (80, 80), "red").save(folder / "red.png")
+    make(textures=str(folder)).fit(category.train, training=Training(checkpoint=path))
+    Image.new("RGB", (80, 80), "blue").save(folder / "blue.png")
+    training = Training(checkpoint=path)
+    make(textures=str(folder)).fit(category.train, training=training)
+    assert training.resumed_seconds == 0
+    assert "textures" in training.notes[0]
 
 
 def test_a_finished_checkpoint_needs_no_training(category: Category, tmp_path: Path) -> None:
@@ -108,9 +116,10 @@ def test_looking_at_the_test_set_changes_nothing(category: Category) -> None:
     detector = make()
     epochs = []
 
-    def look(epoch: int) -> None:
+    def look(epoch: int, current: Any) -> None:
         epochs.append(epoch)
-        scores.append(detector.predict(category.test).scores)
+        scores.append(current.predict(category.test).scores)
+        assert len(current.losses_) == current.epoch_ == epoch
 
     scores: list[Any] = []
     detector.eval_epochs = 3
@@ -232,6 +241,64 @@ def test_held_out_images_choose_the_epoch_and_are_not_trained_on(category: Categ
     patient.fit(category.train)
     assert len(patient.losses_) < 50
     assert patient.epoch_ < len(patient.losses_) + 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # Of four patches a quarter is one; the last batch of three images is one image.
+        {"image_size": 16},
+        {"image_size": 16, "variants": 0},
+        # One patch an image.
+        {"image_size": 8},
+        {"image_size": 8, "variants": 0, "patches": 1.0, "spread": None, "svd": 1},
+    ],
+    ids=["four patches", "four patches, new ones", "one patch", "one patch, new ones"],
+)
+def test_a_step_of_one_patch_trains(
+    category: Category, count: int, batch_size: int, changes: dict[str, Any]
+) -> None:
+    detector = make(**changes, batch_size=batch_size, meta_epochs=2)
+    if count == 1 and changes["image_size"] == 8:
+        with pytest.raises(ParameterError, match="one patch of one image"):
+            detector.fit(category.train[:count])
+        return
+    detector.fit(category.train[:count])
+    assert np.isfinite(detector.losses_).all()
+    assert np.isfinite(detector.predict(category.test).maps).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_few_images_leave_none_to_hold_out(category: Category, count: int) -> None:
+    """Folds of two or three images have one to learn from, of four two."""
+    images = category.train[:count]
+    detector = make(selection="held_out", meta_epochs=2, image_size=32)
+    if count == 1:
+        with pytest.raises(ParameterError, match=r"2 images or more.*not 1"):
+            detector.fit(images)
+        return
+    assert 1 <= detector.fit(images).epoch_ <= 2
+    if count < 4:
+        with pytest.raises(ParameterError, match="4 to be calibrated on folds of them, not 1"):
+            detector.calibrate(images)
+    else:
+        detector.calibrate(images)
+        assert detector.calibration_ is not None
+
+
+def test_a_checkpoint_that_cannot_be_kept_is_told_before_the_work(
+    category: Category, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    def forbidden(_done: int, _total: int) -> None:
+        raise AssertionError("began")
+
+    for checkpoint in (tmp_path, tmp_path / "file" / "a.training"):
+        with pytest.raises(ParameterError, match=str(checkpoint)):
+            make().fit(category.train, progress=forbidden, training=Training(checkpoint=checkpoint))
 
 
 def test_textures_come_from_a_folder_where_one_is_given(category: Category, tmp_path: Path) -> None:

@@ -173,7 +173,9 @@ def test_a_file_is_read_once_for_its_hash_and_its_pixels(
     for name in ("read_bytes", "read_image", "sha256_of", "image_size"):
         plain_read = getattr(source, name)
 
-        def reading(path: Path, *rest: object, plain: object = plain_read, **more: object) -> object:
+        def reading(
+            path: Path, *rest: object, plain: object = plain_read, **more: object
+        ) -> object:
             if isinstance(path, Path):
                 opened.append(path.name)
             return plain(path, *rest, **more)  # type: ignore[operator]

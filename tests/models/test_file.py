@@ -25,11 +25,10 @@ import anomalist
 from anomalist.cli.main import main
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import DETECTORS
-from anomalist.models import SUMMARY, checked_summary
-from anomalist.models import Layout, check_state, conforms, sign
 from anomalist.errors import ModelFileError, ParameterError
 from anomalist.features import Backbone
 from anomalist.inspection import model_card
+from anomalist.models import SUMMARY, Layout, check_state, checked_summary, conforms, sign
 from fuzz.models import seeds
 
 Header = dict[str, Any]

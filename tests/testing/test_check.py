@@ -134,6 +134,4 @@ def test_state_that_is_neither_saved_nor_restored_is_found() -> None:
             return scores + getattr(self, "_offset", 0.0), maps
 
     with pytest.raises(AssertionError, match="copied deeply"):
-        check_detector(
-            Forgets, leave_out={c.__name__ for c in CHECKS} - {"copies_are_the_same"}
-        )
+        check_detector(Forgets, leave_out={c.__name__ for c in CHECKS} - {"copies_are_the_same"})

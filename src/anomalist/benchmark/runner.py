@@ -24,17 +24,16 @@ from anomalist.benchmark.pictures import write_maps, write_photographs
 from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.records import RunRecord, RunStore, config_hash, results_frame
 from anomalist.benchmark.resources import environment, peak_memory_mb, reset_peak_memory
-from anomalist.calibration import DEFAULT_ALPHA, Calibration, fewest_images
+from anomalist.calibration import DEFAULT_ALPHA, fewest_images
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector, Ensemble
-from anomalist.features import pick_device
-from anomalist.training import Training
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import Backbone, FeatureStore, Progress
+from anomalist.features import Backbone, FeatureStore, Progress, pick_device
 from anomalist.files import atomic_path, write_text
 from anomalist.metrics import evaluate
 from anomalist.predictions import Predictions
 from anomalist.report import heatmap_sheet, write_report, write_tables
+from anomalist.training import Predictor, Training
 
 
 class Watcher(Protocol):
@@ -357,7 +356,7 @@ class _Workshop:
     def _fit(self, detector: Detector, run: Run, category: Category, base: Path) -> Fitted:
         reset_peak_memory()
         training = Training(checkpoint=f"{base}.training")
-        curve = _TestCurve(detector, category, self._store, training, Path(f"{base}.epochs"))
+        curve = _TestCurve(category, self._store, training, Path(f"{base}.epochs"))
         if (watcher := self._watcher) is not None:
             training.log = lambda step, values: watcher.trained(run, step, values)
         if self._oracle and detector.trained:
@@ -470,13 +469,12 @@ class _TestCurve:
 
     def __init__(
         self,
-        detector: Detector,
         category: Category,
         store: FeatureStore,
         training: Training,
         path: Path,
     ) -> None:
-        self._detector, self._category, self._store = detector, category, store
+        self._category, self._store = category, store
         self._training, self._path = training, path
         self._epochs: list[dict[str, float | None]] = []
         self.seconds = 0.0
@@ -488,10 +486,10 @@ class _TestCurve:
             self._epochs = json.loads(self._path.read_text(encoding="utf-8"))
         return self._epochs
 
-    def __call__(self, epoch: int) -> None:
+    def __call__(self, epoch: int, detector: Predictor) -> None:
         saved, start = self._store.saved_seconds, time.perf_counter()
         self._epochs = [e for e in self.epochs if (e["epoch"] or 0) < epoch]
-        predictions = self._detector.predict(self._category.test, store=self._store)
+        predictions = detector.predict(self._category.test, store=self._store)
         self._epochs.append({"epoch": epoch, **evaluate(predictions).as_dict()})
         write_text(self._path, json.dumps(self._epochs))
         self.seconds += time.perf_counter() - start + self._store.saved_seconds - saved

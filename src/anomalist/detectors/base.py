@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from anomalist.calibration import DEFAULT_ALPHA, Calibration, held_out_scores
-from anomalist.data import ImagesLike, ImageSet, Interpolation, Transform, as_image_set, load_masks
+from anomalist.data import ImageSet, ImagesLike, Interpolation, Transform, as_image_set, load_masks
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.hyperparameters import check_hyperparameters
 from anomalist.detectors.recall import check_unseen, places_of
@@ -260,7 +260,9 @@ class Detector(Saved):
             progress=progress,
             training=of_fold,
         )
-        training.resumed_seconds += sum(own.resumed_seconds for own in of_folds)
+        for own in of_folds:
+            training.resumed_seconds += own.resumed_seconds
+            training.notes += own.notes
         return good
 
     @property

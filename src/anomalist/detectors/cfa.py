@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,13 +16,15 @@ from torch.nn import Parameter
 
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.models import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import enlarge, patch_embeddings
 from anomalist.files import scratch_array
+from anomalist.models import Layout
 from anomalist.neighbors import Index, nearest_neighbors
+from anomalist.training import Learner, Schedule, Step, train
 
 Float32 = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 _MAX_CLUSTERING_ROUNDS = 300
 
@@ -136,19 +139,33 @@ class CFA(Detector):
                 raise ParameterError(f"{name} must not be negative, not {getattr(self, name)}")
 
     def _fit(self, features: FeatureBatches) -> None:
+        features.training.check()
         patches, mean = self._gather(features)
         rng = np.random.default_rng(self.seed)
-        descriptor = Parameter(self._untrained(mean.shape[1], rng).to(mean.device))
-        radius = Parameter(torch.tensor(self.radius, device=mean.device))
-        with torch.no_grad():
-            # The descriptor is affine: the mean of described patches is the mean patch described.
-            bank = self._merged(mean @ descriptor.T, rng)
-            self._index = Index(bank)
-            self._descriptor = descriptor.detach()
-            self._train(descriptor, radius, patches, bank, rng, features)
-        self.descriptor_ = self._descriptor.cpu().numpy()
+        descriptor = self._untrained(mean.shape[1], rng).to(mean.device)
+        # The descriptor is affine: the mean of described patches is the mean patch described.
+        bank = self._merged(mean @ descriptor.T, rng)
+        self._index = Index(bank)
         self.centroids_ = bank.cpu().numpy()
+        train(
+            self,
+            _Learner(self, self._index, bank, patches, descriptor, rng),
+            Schedule(
+                examples=np.arange(len(patches)),
+                batch_size=self.train_batch_size,
+                epochs=self.epochs,
+            ),
+            images=features.images,
+            training=features.training,
+            progress=features.progress,
+        )
+
+    def _take(self, descriptor: Tensor, radius: Tensor, losses: Sequence[float]) -> None:
+        """Score from now on with this descriptor."""
+        self._descriptor = descriptor.detach().clone()
+        self.descriptor_ = self._descriptor.cpu().numpy()
         self.radius_ = radius.item()
+        self.losses_ = np.array(losses, np.float32)
 
     def _gather(self, features: FeatureBatches) -> tuple[Tensor, Tensor]:
         """All patches (N, h * w, C + 3), in memory or in a file, and their mean over images."""
@@ -201,52 +218,6 @@ class CFA(Detector):
             return centroids
         return torch.from_numpy(k_means(centroids.cpu().numpy(), count, rng)).to(centroids.device)
 
-    def _train(
-        self,
-        descriptor: Parameter,
-        radius: Parameter,
-        patches: Tensor,
-        bank: Tensor,
-        rng: np.random.Generator,
-        features: FeatureBatches,
-    ) -> None:
-        """Adapt the descriptor and the radius, in place."""
-        training = features.training
-        optimizer = torch.optim.AdamW(
-            [descriptor, radius], lr=self.lr, weight_decay=self.weight_decay, amsgrad=True
-        )
-        k = self.num_nearest_neighbors + self.num_hard_negative_features
-        steps = math.ceil(len(patches) / self.train_batch_size)
-        losses = torch.zeros(self.epochs, device=bank.device)
-        for epoch in range(self.epochs):
-            order = torch.from_numpy(rng.permutation(len(patches)))
-            for i, images in enumerate(torch.split(order, self.train_batch_size)):
-                batch = patches[images].flatten(0, 1).to(bank.device)
-                described = batch @ descriptor.T
-                # Of all distances the loss sees the smallest alone, so these are found without a
-                # gradient, and the gradient is written out for them: bank and patches would
-                # otherwise meet in a matrix of millions of distances, kept for the way back.
-                distances, nearest = self._index.query(described, k)
-                loss, slopes = soft_boundary(
-                    distances.square(), radius, self.num_nearest_neighbors, self.alpha
-                )
-                slopes /= self.nu
-                offsets = slopes.sum(dim=1, keepdim=True) * described
-                offsets -= _weighted_rows(slopes, nearest, bank)
-                descriptor.grad = 2 * offsets.T @ batch
-                radius.grad = -2 * radius * slopes.sum()
-                optimizer.step()
-                losses[epoch] += loss / (self.nu * steps)
-                if training.log is not None:
-                    values = {"loss": loss.item() / self.nu, "radius": radius.item()}
-                    training.log(epoch * steps + i, values)
-                if features.progress is not None:
-                    seen = epoch * len(patches) + min((i + 1) * self.train_batch_size, len(patches))
-                    features.progress(seen, self.epochs * len(patches))
-            if training.after_epoch is not None:
-                training.after_epoch(epoch + 1)
-        self.losses_: Float32 = losses.cpu().numpy()
-
     def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
         _, height, width = maps[0]
         channels = sum(of_layer for of_layer, _, _ in maps)
@@ -276,6 +247,83 @@ class CFA(Detector):
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
         return enlarge(patch_scores, self.transform.output_size, self.sigma)
+
+
+class _Learner(Learner[Tensor]):
+    """Adapts a descriptor and a radius to a bank of centroids that stand still."""
+
+    def __init__(
+        self,
+        detector: CFA,
+        index: Index,
+        bank: Tensor,
+        patches: Tensor,
+        descriptor: Tensor,
+        rng: np.random.Generator,
+    ) -> None:
+        self._detector, self._index, self._bank, self._patches = detector, index, bank, patches
+        self._descriptor = Parameter(descriptor)
+        self._radius = Parameter(torch.tensor(detector.radius, device=bank.device))
+        self._rng = rng
+        optimizer = torch.optim.AdamW(
+            [self._descriptor, self._radius],
+            lr=detector.lr,
+            weight_decay=detector.weight_decay,
+            amsgrad=True,
+        )
+        super().__init__({"all": optimizer}, detector.seed)
+
+    def order(self, epoch: int, examples: Indices) -> Indices:
+        """Order the images by the generator that has drawn the descriptor, and goes on."""
+        return self._rng.permutation(examples)
+
+    def batches(self, epoch: int, numbers: Sequence[Indices]) -> Iterator[Tensor]:
+        """Give the patches (n, C + 3) of the images of a batch."""
+        for images in numbers:
+            patches = self._patches[torch.from_numpy(images)]
+            yield patches.flatten(0, 1).to(self._bank.device)
+
+    @torch.no_grad()
+    def step(self, batch: Tensor) -> Step:
+        """Write out the gradients of the coupled-hypersphere loss over nu."""
+        detector = self._detector
+        described = batch @ self._descriptor.T
+        # Of all distances the loss sees the smallest alone, so these are found without a gradient,
+        # and the gradient is written out for them: bank and patches would otherwise meet in a
+        # matrix of millions of distances, kept for the way back.
+        attracting = detector.num_nearest_neighbors
+        distances, nearest = self._index.query(
+            described, attracting + detector.num_hard_negative_features
+        )
+        loss, slopes = soft_boundary(distances.square(), self._radius, attracting, detector.alpha)
+        slopes /= detector.nu
+        offsets = slopes.sum(dim=1, keepdim=True) * described
+        offsets -= _weighted_rows(slopes, nearest, self._bank)
+        self._descriptor.grad = 2 * offsets.T @ batch
+        self._radius.grad = -2 * self._radius * slopes.sum()
+        return Step(
+            loss / detector.nu,
+            lambda: {"loss": loss.item() / detector.nu, "radius": self._radius.item()},
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return the descriptor, the radius, and where the generator stands."""
+        return {
+            "descriptor": self._descriptor,
+            "radius": self._radius,
+            "generator": self._rng.bit_generator.state,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` returned."""
+        with torch.no_grad():
+            self._descriptor.copy_(state["descriptor"])
+            self._radius.copy_(state["radius"])
+        self._rng.bit_generator.state = state["generator"]
+
+    def publish(self, epoch: int, losses: Sequence[float]) -> None:
+        """Let the detector score with the present descriptor."""
+        self._detector._take(self._descriptor, self._radius, losses)
 
 
 def soft_boundary(

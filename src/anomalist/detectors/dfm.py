@@ -13,9 +13,9 @@ from torch import Tensor
 
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.models import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
+from anomalist.models import Layout
 
 Array = npt.NDArray[np.float64]
 

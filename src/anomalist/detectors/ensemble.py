@@ -193,6 +193,7 @@ class Ensemble(Detector):
             held_out.append(good)
             if training is not None:
                 training.resumed_seconds += own.resumed_seconds
+                training.notes += own.notes
         self._assemble(members, held_out)
 
     def assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> Self:
@@ -249,6 +250,7 @@ class Ensemble(Detector):
             own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
             made.append(copy.copy(member).calibrate(images, store=store, training=own))
             training.resumed_seconds += own.resumed_seconds
+            training.notes += own.notes
             if progress is not None:
                 progress((i + 1) * len(images), len(self.members_) * len(images))
         return self.merge(made)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,19 +16,23 @@ from torch import Tensor
 from anomalist.data import load_batches
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.detectors.glass_step import Network
-from anomalist.detectors.glass_training import Examples, Trainer
-from anomalist.models import Layout
+from anomalist.detectors.glass_examples import HELD_OUT, WEIGHTS, Examples, GoodImages, Indices
+from anomalist.detectors.glass_learner import GLASSLearner
+from anomalist.detectors.glass_step import Iteration, Network, has_bfloat16
 from anomalist.errors import ParameterError
 from anomalist.features import enlarge, patch_embeddings
 from anomalist.files import scratch_array
-from anomalist.synthesis import foreground_mask, judge_distribution
+from anomalist.models import Layout
+from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask, judge_distribution
+from anomalist.training import Schedule, constant, cosine, stream, train
 
 Float32 = npt.NDArray[np.float32]
 
 _MAX_PATCHSIZE = 31
 _MAX_WIDTH = 2**16
 _MAX_DEPTH = 100
+_FEWEST_HELD_OUT = 2
+_ITERATIONS = 2000  # of a training whose epochs aren't given
 
 
 @dataclass(kw_only=True, eq=False)
@@ -243,14 +250,103 @@ class GLASS(Detector):
         return height // self.downsampling, width // self.downsampling
 
     def _fit(self, features: FeatureBatches) -> None:
-        examples = self._gather(features)
-        trainer = Trainer(self, examples, features)
-        trainer.run()
-        self.take(trainer.result)
-        self.epoch_ = trainer.chosen
-        self.losses_ = np.array(trainer.losses, np.float32)
+        features.training.check()
+        held_out, learnt = self._dealt(len(features))
+        textures = Textures(self.textures)
+        good = self._gather(features)
+        schedule = Schedule(
+            examples=learnt,
+            batch_size=self.batch_size,
+            batches=math.ceil((self.limit + 1) / self.batch_size),
+            epochs=self._epochs(len(learnt)),
+            look=self.eval_epochs,
+            patience=self.patience,
+            rate=cosine if self.schedule == "cosine" else constant,
+        )
+        network = self._untrained(good, learnt)
+        with ThreadPoolExecutor(2, thread_name_prefix="anomalist-synthesis") as pool:
+            examples = Examples(
+                good,
+                LocalSynthesis(
+                    textures=textures,
+                    transform=self.transform,
+                    grid=self.grid,
+                    mean=self.mean,
+                    std=self.std,
+                    rand_aug=self.rand_aug == 1,
+                ),
+                lambda images: self.embed(self.backbone_(images)),
+                seed=self.seed,
+                taken=self._taken(schedule),
+                variants=self.variants,
+                noise=self.noise,
+                batch_size=self.batch_size,
+                memory_limit_mb=self.memory_limit_mb,
+                pool=pool,
+            )
+            learner = GLASSLearner(
+                network,
+                examples,
+                Iteration(
+                    self.hypersphere_,
+                    self.step,
+                    self.mining,
+                    self.p,
+                    self.radius,
+                    half=self.precision == "bfloat16" and has_bfloat16(self.backbone_.device),
+                ),
+                mean=network.standardized(
+                    good.mean(learnt, self.batch_size).to(self.backbone_.device)
+                ),
+                held_out=held_out,
+                batch_size=self.batch_size,
+                lr=self.lr,
+                seed=self.seed,
+                publish=self._take,
+                identity={"textures": textures.digest()},
+            )
+            train(
+                self,
+                learner,
+                schedule,
+                images=features.images,
+                training=features.training,
+                progress=features.progress,
+            )
 
-    def _gather(self, features: FeatureBatches) -> Examples:
+    def _dealt(self, images: int) -> tuple[Indices, Indices]:
+        """Deal the images into those held out and those learnt from."""
+        held_out = 0
+        if self.selection == "held_out":
+            if images < _FEWEST_HELD_OUT:
+                raise ParameterError(
+                    "selection='held_out' needs 2 images or more, to learn from one and choose"
+                    f" the epoch by another, and {2 * self.folds} to be calibrated on folds of"
+                    f" them, not {images}: give more images, or selection='last'"
+                )
+            held_out = min(max(round(self.held_out * images), 1), images - 1)
+        order = stream(self.seed, HELD_OUT).permutation(images)
+        if math.prod(self.grid) * (images - held_out) == 1:
+            raise ParameterError(
+                f"image_size {self.image_size} with downsampling {self.downsampling} makes one"
+                " patch of one image, from which nothing can be learnt: enlarge image_size, lower"
+                " downsampling or give more images"
+            )
+        return order[:held_out], order[held_out:]
+
+    def _epochs(self, images: int) -> int:
+        """The length of the training, of which an epoch takes at most so many images."""
+        steps = math.ceil(min(images, self.limit + 1) / self.batch_size)
+        return self.meta_epochs or math.ceil(_ITERATIONS / steps)
+
+    def _taken(self, schedule: Schedule) -> int:
+        """Patches of an image that a step takes."""
+        smallest = min(map(len, schedule.batches_of(0, schedule.examples)))
+        # Batch norm takes the spread of a step's patches, so one alone won't do.
+        fewest = 2 if smallest == 1 else 1
+        return max(fewest, round(self.patches * math.prod(self.grid)))
+
+    def _gather(self, features: FeatureBatches) -> GoodImages:
         """What training needs of each good image: its pixels, its part, its patch embeddings."""
         assert features.images is not None
         count = len(features)
@@ -274,7 +370,16 @@ class GLASS(Detector):
         average = pixels.mean(axis=0, dtype=np.float32)
         self.hypersphere_ = self._judged(average)
         parts = np.stack([foreground_mask(image) for image in pixels]) if self.fg else None
-        return Examples(pixels, parts, torch.from_numpy(clean))
+        return GoodImages(pixels, parts, torch.from_numpy(clean))
+
+    def _untrained(self, good: GoodImages, learnt: Indices) -> Network:
+        """The network before training, on its device."""
+        network = self.make_network(good.clean.shape[-1])
+        weights_seed = int(stream(self.seed, WEIGHTS).integers(2**31))
+        network.initialise(torch.Generator().manual_seed(weights_seed))
+        if self.spread is not None:
+            network.standardize(*good.moments(learnt, self.batch_size), self.spread)
+        return network.to(self.backbone_.device)
 
     def _judged(self, mean_image: Float32) -> bool:
         if self.svd is not None:
@@ -303,9 +408,11 @@ class GLASS(Detector):
             dsc_hidden=self.dsc_hidden,
         )
 
-    def take(self, network: dict[str, Float32]) -> None:
-        """Score with these weights from now on."""
-        self.network_ = network
+    def _take(self, epoch: int, losses: Sequence[float], network: dict[str, Tensor]) -> None:
+        """Score from now on with the weights that stood after an epoch."""
+        self.network_ = {name: tensor.cpu().numpy().copy() for name, tensor in network.items()}
+        self.epoch_ = epoch
+        self.losses_ = np.array(losses, np.float32)
         self._restore()
 
     def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:

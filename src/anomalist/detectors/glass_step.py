@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from anomalist.detectors.ascent import Ascent, linear, truncate
+
+Float64 = npt.NDArray[np.float64]
 
 _LEAK = 0.2
 _TRUNCATION_PERIOD = 5
@@ -71,6 +75,12 @@ class Network(nn.Module):
     def standardized(self, features: Tensor) -> Tensor:
         """Shift and scale features (..., D)."""
         return (features - self.shift) * self.scale
+
+    def standardize(self, mean: Float64, deviation: Float64, spread: float) -> None:
+        """Bring features of these means and deviations (D,) to mean 0 and one deviation."""
+        scale = np.divide(spread, deviation, out=np.zeros_like(mean), where=deviation > 0)
+        self.shift.copy_(torch.from_numpy(mean.astype(np.float32)))
+        self.scale.copy_(torch.from_numpy(scale.astype(np.float32)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Score features (N, D)."""
@@ -171,6 +181,13 @@ def losses(
         "fake": fake.detach(),
         "r": r,
     }
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes matrix products in bfloat16 natively."""
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def _through(layers: nn.Sequential, features: Tensor, half: bool) -> Tensor:

@@ -46,7 +46,7 @@ def check_hyperparameters(detector: Any) -> None:
     ParameterError
         It names the hyperparameter.
     """
-    for name, kind in hyperparameter_kinds(type(detector)).items():
+    for name, kind in hyperparameter_kinds(detector.__class__).items():
         value = getattr(detector, name)
         if not conforms(value, kind):
             raise ParameterError(f"{name} must be {in_words(kind)}, not {reprlib.repr(value)}")
@@ -63,9 +63,7 @@ def check_hyperparameters(detector: Any) -> None:
     # A method that smooths, or averages neighbourhoods, has these.
     sigma = getattr(detector, "sigma", 0.0)
     if not 0 <= sigma <= max(height, width):
-        raise ParameterError(
-            f"sigma must not be negative, nor above the image's side, not {sigma}"
-        )
+        raise ParameterError(f"sigma must not be negative, nor above the image's side, not {sigma}")
     side = getattr(detector, "neighbourhood", 1)
     if side % 2 == 0 or not 1 <= side <= _MAX_NEIGHBOURHOOD:
         raise ParameterError(

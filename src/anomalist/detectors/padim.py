@@ -18,10 +18,10 @@ from torch import Tensor
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.models import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress, enlarge
 from anomalist.files import scratch_array
+from anomalist.models import Layout
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 

@@ -14,9 +14,9 @@ from anomalist.calibration import assign_folds
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.models import Layout
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress, enlarge, patch_embeddings
+from anomalist.models import Layout
 from anomalist.neighbors import Index, StreamingCoreset
 from anomalist.predictions import Predictions
 from anomalist.training import Training

@@ -27,7 +27,11 @@ def find_detectors() -> dict[str, type[Detector]]:
     """
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"{__package__}.{module.name}")
-    own = [d for d in _descendants(Detector) if d.__module__.startswith(f"{__package__}.")]
+    own = [
+        d
+        for d in _descendants(Detector)  # type: ignore[type-abstract]
+        if d.__module__.startswith(f"{__package__}.")
+    ]
     found = {d.name: d for d in sorted(own, key=lambda d: d.name)}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:

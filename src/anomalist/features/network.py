@@ -58,6 +58,7 @@ class Network:
         self._meta: nn.Module | None = None
         self._lock = threading.Lock()
         self.file: WeightsFile | None = None
+        self.weights: dict[str, Tensor] = {}
 
     @classmethod
     def from_file(
@@ -81,8 +82,8 @@ class Network:
         wrong = [n for n, t in kept.items() if n not in state or state[n].shape != t.shape]
         if wrong:
             raise WeightsError(f"{file.path} has no tensor {wrong[0]} that fits {name}")
-        self.weights: Mapping[str, Tensor] = {n: state[n].contiguous() for n in kept}
-        self._module.load_state_dict(dict(self.weights))
+        self.weights = {n: state[n].contiguous() for n in kept}
+        self._module.load_state_dict(self.weights)
         self.file = file
         self._make_ready()
         return self
@@ -151,12 +152,12 @@ class Network:
             module.register_forward_pre_hook(lambda module, _: begun.add(module))
             for module in self._module.modules()
         ]
-        for layer in {*self.layers, *offered}:
-            hooks.append(  # ahead of the hook that ends the pass
-                modules[layer].register_forward_hook(
-                    lambda *_, layer=layer: before.update({layer: set(begun)}), prepend=True
-                )
+        hooks += [  # ahead of the hook that ends the pass
+            modules[layer].register_forward_hook(
+                lambda *_, layer=layer: before.update({layer: set(begun)}), prepend=True
             )
+            for layer in {*self.layers, *offered}
+        ]
         self._run(example, wanted=self.layers)
         for hook in hooks:
             hook.remove()
@@ -272,7 +273,7 @@ class Network:
         return output
 
     def _grid(self, tokens: int, size: torch.Size) -> tuple[int, int] | None:
-        """Rows and columns of square patches that so many tokens are, but for those of the class."""
+        """Rows and columns of square patches that tokens are, but for those of the class."""
         left = tokens - int(getattr(self._module, "num_prefix_tokens", 0))
         if left < 1:
             return None

@@ -181,7 +181,7 @@ class FeatureStore:
             for key in keys:
                 self._asked_for(key)
             self.saved_seconds += sum(self._cost.get(key, 0.0) for key in keys)
-        return [torch.stack(maps) for maps in zip(*rows, strict=True)]  # type: ignore[arg-type]
+        return [torch.stack(maps) for maps in zip(*rows, strict=True)]
 
     def _row(self, key: str, layers: Sequence[str]) -> list[Tensor] | None:
         with self._lock:

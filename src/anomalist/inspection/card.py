@@ -12,6 +12,7 @@ import torch
 from anomalist.calibration import Calibration, false_alarm_interval, fewest_images
 from anomalist.data import as_image_set
 from anomalist.detectors import Detector, load
+from anomalist.errors import ModelFileError
 from anomalist.models import (
     SUMMARY,
     below,
@@ -20,7 +21,6 @@ from anomalist.models import (
     read_model,
     saved_calibration,
 )
-from anomalist.errors import ModelFileError
 
 _CARD = {"detector": str, "parameters": dict[str, Any]}
 _PART = {

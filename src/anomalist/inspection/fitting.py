@@ -19,16 +19,15 @@ from anomalist.benchmark.runner import shared_backbones
 from anomalist.calibration import DEFAULT_ALPHA, fewest_images
 from anomalist.data import ImageSet
 from anomalist.detectors import Detector
-from anomalist.features import pick_device
-from anomalist.training import Training
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import FeatureStore, Progress
+from anomalist.features import FeatureStore, Progress, pick_device
 from anomalist.files import atomic_path, check_writable
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
 from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet
+from anomalist.training import Training
 
 #: Called with the name of a stage, the number of images done and the total.
 StageProgress = Callable[[str, int, int], None]

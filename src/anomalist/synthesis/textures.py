@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,23 @@ class Textures:
 
     def __repr__(self) -> str:
         return "Textures()" if self.folder is None else f"Textures({str(self.folder)!r})"
+
+    def digest(self) -> str:
+        """Return a SHA-256 of the files' names and sizes, which says whether they are the same.
+
+        Raises
+        ------
+        DataError
+            If a file is gone.
+        """
+        digest = hashlib.sha256()
+        for path in self._paths:
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                raise DataError(f"{path} can't be read: {error.strerror or error}") from error
+            digest.update(f"{path.relative_to(self.folder or '').as_posix()} {size}\n".encode())
+        return digest.hexdigest()
 
     def __call__(self, rng: np.random.Generator) -> Image.Image:
         """Return a texture, of mode RGB and any size.

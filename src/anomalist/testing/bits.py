@@ -1,4 +1,4 @@
-"""Checks that a result is the same wherever it should be: seeds, batches, stores, sources, orders."""
+"""Checks that a result is the same where it should be: seeds, batches, sources, orders."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def held_out_scores_know_images_by_content(subject: Subject) -> None:
     same = np.array_equal(calibration.scores, expected.scores)
     require(same, "calibration_ isn't made of what calibrate returns")
     turned = np.arange(len(train))[::-1].copy()
-    renamed = ImageSet(Sample(f"other-{i}", False, "good", image=s.image) for i, s in enumerate(train))
+    renamed = ImageSet(
+        Sample(Path(f"other-{i}"), False, "good", image=s.image) for i, s in enumerate(train)
+    )
     for what, images, order in (
         ("in another order", train[turned], turned),
         ("under other names", renamed, np.arange(len(train))),
@@ -105,7 +107,7 @@ def held_out_scores_know_images_by_content(subject: Subject) -> None:
     require_same(unseen, detector.predict(test), "calibrated on others")
 
 
-class _NoFloat64(TorchDispatchMode):
+class _NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fails on any float64 tensor, as Metal would."""
 
     def __torch_dispatch__(
@@ -120,5 +122,5 @@ class _NoFloat64(TorchDispatchMode):
 
 def no_tensor_is_float64(subject: Subject) -> None:
     """No tensor on the way is float64, which Metal lacks; told on the CPU, by looking at all."""
-    with _NoFloat64():
+    with _NoFloat64():  # type: ignore[no-untyped-call]
         subject.make().fit(subject.category.train).predict(subject.category.test)

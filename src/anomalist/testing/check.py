@@ -40,9 +40,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check_detector(
-    detector: Detector | type[Detector], *, leave_out: Collection[str] = ()
-) -> None:
+def check_detector(detector: Detector | type[Detector], *, leave_out: Collection[str] = ()) -> None:
     """Check that a detector keeps what every detector promises; it takes some ten seconds.
 
     Parameters
@@ -69,7 +67,9 @@ def check_detector(
     """
     names = {check.__name__ for check in CHECKS}
     if unknown := set(leave_out) - names:
-        raise ValueError(f"there is no check {min(unknown)!r}; there are {', '.join(sorted(names))}")
+        raise ValueError(
+            f"there is no check {min(unknown)!r}; there are {', '.join(sorted(names))}"
+        )
     subject = Subject(detector)
     broken = []
     for check in CHECKS:

@@ -155,7 +155,7 @@ def a_fit_is_needed(subject: Subject) -> None:
 
 
 def a_failed_fit_leaves_nothing(subject: Subject) -> None:
-    """After a fit that failed, the first or a later one, it isn't fitted; the next fit is as new."""
+    """After a fit that failed it isn't fitted, whatever was before; the next fit is as new."""
     train, test = subject.category.train, subject.category.test[:2]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "broken.png"

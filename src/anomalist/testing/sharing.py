@@ -15,7 +15,7 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 
-import anomalist
+from anomalist.detectors import DETECTORS, load
 from anomalist.errors import ModelFileError
 from anomalist.models import sign
 from anomalist.testing.subject import Subject, refused, require, require_same
@@ -41,8 +41,8 @@ def saved_and_loaded_is_the_same(subject: Subject) -> None:
         path = Path(folder) / "part.anomalist"
         detector.save(path)
         loaded = [kind.load(path)]
-        if kind.name in anomalist.DETECTORS:
-            loaded.append(anomalist.load(path, device="cpu"))
+        if kind.name in DETECTORS:
+            loaded.append(load(path, device="cpu"))
     for again in loaded:
         require(type(again) is kind, f"what is loaded is a {type(again).__name__}")
         require(again.parameters() == detector.parameters(), "loading changes hyperparameters")

@@ -117,7 +117,7 @@ def require_close(got: Predictions, expected: Predictions, where: str) -> None:
 
 @contextmanager
 def refused(kind: type[Exception], what: str, *words: str) -> Iterator[None]:
-    """Raise an AssertionError unless the block raises an error of this kind that has these words."""
+    """Raise an AssertionError unless the block raises an error of this kind with these words."""
     try:
         yield
     except kind as error:

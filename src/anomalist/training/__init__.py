@@ -1,5 +1,18 @@
-"""How detectors that learn step by step are trained."""
+"""The one loop of all detectors that learn step by step, and how it is watched and kept."""
 
-from anomalist.training.training import Training
+from anomalist.training.learner import Learner, Step, stream
+from anomalist.training.loop import train
+from anomalist.training.schedule import Schedule, constant, cosine
+from anomalist.training.training import Predictor, Training
 
-__all__ = ["Training"]
+__all__ = [
+    "Learner",
+    "Predictor",
+    "Schedule",
+    "Step",
+    "Training",
+    "constant",
+    "cosine",
+    "stream",
+    "train",
+]
