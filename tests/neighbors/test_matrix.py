@@ -56,7 +56,7 @@ def test_ties_go_to_the_lowest_index_on_the_cpu(rows: int | None) -> None:
 
 
 class TestIndexOnAFakeAccelerator:
-    """The real path from ``Index(tensor)`` on, run on the CPU: its tensors say they are elsewhere."""
+    """The real path from ``Index(tensor)`` on, on the CPU: its tensors say they are elsewhere."""
 
     def test_ten_queries_upload_and_centre_the_bank_once(self) -> None:
         bank = vectors(500, 40, 2)
