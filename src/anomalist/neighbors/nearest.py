@@ -8,12 +8,9 @@ stand in one file, with all that they call: numba's cache doesn't see a change i
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+from anomalist.neighbors.axes import Float32, Float64, Int64
 
 BOX_DIMS = 16  # coordinates that bound a box: 15 along axes, 1 for the rest
 ROW_DIMS = 64  # coordinates that bound a row: 63 along axes, 1 for the rest
