@@ -27,3 +27,32 @@ class DownloadError(AnomalistError, RuntimeError):
 
 class ExportError(AnomalistError, RuntimeError):
     """A detector can't be exported, or its export doesn't do the same as itself."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, of the machine or of an accelerator.
+
+    Torch has an error of its own for CUDA alone, and its name is what it is known by here: whoever
+    asks need not have imported torch. Of others the text tells.
+
+    Parameters
+    ----------
+    error : exception
+        As it was caught.
+
+    Examples
+    --------
+    >>> is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 5.22 GB)."))
+    True
+    >>> is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    False
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    text = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or any(
+        words in text
+        for words in ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+    )

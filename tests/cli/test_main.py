@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from anomalist.cli.main import COMMANDS, main
 from anomalist.detectors import DETECTORS
@@ -72,6 +73,46 @@ def test_an_unexpected_failure_is_told_as_a_bug(
     monkeypatch.setattr("anomalist.cli.report.run", fail)
     assert main(["report", str(tmp_path)]) == 1
     assert "LookupError: odd - a bug" in capsys.readouterr().err
+
+
+CUDA = (
+    "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 7.79 GiB of"
+    " which 1.20 GiB is free. See documentation for Memory Management"
+)
+MPS = "MPS backend out of memory (MPS allocated: 5.22 GB, max allowed: 9.07 GB). Tried 256 MB. Use"
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (torch.OutOfMemoryError(CUDA), "CUDA out of memory. Tried to allocate 2.50 GiB;"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), "CUDA error: out of memo"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublas"), "ALLOC_FAIL"),
+        (RuntimeError(MPS), "MPS backend out of memory (MPS allocated: 5.22 GB"),
+        (RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory"), "allocate"),
+        (MemoryError("Unable to allocate 7.11 PiB for an array"), "Unable to allocate 7.11 PiB"),
+        (MemoryError(), "no more could be had"),
+    ],
+)
+def test_running_out_of_memory_is_one_line_that_says_what_to_lower(
+    error: Exception,
+    asked: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("anomalist.cli.report.run", fail)
+    assert main(["report", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("anomalist: error: out of memory: ")
+    assert asked in line
+    for flag in ("--batch_size", "--image_size", "--coreset_ratio", "--device cpu"):
+        assert flag in line
+    assert "bug" not in line
+    assert "documentation" not in line
 
 
 def benchmark(dots: Path, out: Path, *arguments: str) -> pd.DataFrame:

@@ -20,8 +20,7 @@ from anomalist.data import Category
 from anomalist.detectors import DETECTORS, Detector, Ensemble
 from anomalist.errors import ModelFileError, ParameterError
 from anomalist.export import ExportError, OnnxDetector, OpenVINODetector, export, exporter
-from anomalist.export.graph import Combiner, MatrixIndex, PiecewiseLinear
-from anomalist.neighbors import nearest_neighbors
+from anomalist.export.graph import Combiner, PiecewiseLinear
 
 SMALL: dict[str, dict[str, Any]] = {
     "cfa": {"epochs": 1},
@@ -264,16 +263,6 @@ def test_the_command(
     fitted["spade"].save(model)
     assert main(arguments) == 1
     assert "spade can't be exported" in capsys.readouterr().err
-
-
-def test_matrix_index_finds_what_the_search_finds() -> None:
-    rng = np.random.default_rng(0)
-    bank, queries = (rng.normal(5, 1, (n, 8)).astype(np.float32) for n in (100, 30))
-    for k in (1, 9):
-        expected = nearest_neighbors(queries, bank, k)
-        found = MatrixIndex(torch.from_numpy(bank), rows=32).query(torch.from_numpy(queries), k)
-        np.testing.assert_allclose(found[0].numpy(), expected[0], rtol=1e-5)
-        assert (found[1].numpy() == expected[1]).all()
 
 
 def test_piecewise_linear_is_interp_with_its_jumps() -> None:

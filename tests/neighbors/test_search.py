@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from anomalist.errors import ParameterError
-from anomalist.neighbors import search
+from anomalist.neighbors.boxes import Boxes
+from anomalist.neighbors.nearest import nothing_found
 from anomalist.neighbors.search import Index, nearest_neighbors
 from tests.reference.search import nearest_neighbors as brute_force
 
@@ -153,33 +154,9 @@ def test_the_probe_tells_structure_from_none():
 
 def test_bounds_pass_over_most_of_a_structured_bank():
     queries, bank = clustered(300, 152, 1), clustered(5000, 152, 2)
-    squares = np.full((300, 1), np.inf)
-    indices = np.full((300, 1), np.iinfo(np.int64).max)
-    bounded, measured = Index(bank)._search_boxes(queries, squares, indices, 256)
+    bounded, measured = Boxes(bank).search(queries, *nothing_found(300, 1))
     assert bounded < 0.5 * queries.shape[0] * bank.shape[0]
     assert measured < 0.1 * queries.shape[0] * bank.shape[0]
-
-
-def test_embedding_never_lengthens_a_distance():
-    bank = clustered(400, 100, 1)
-    index = Index(bank)
-    near, rows, norms = index._embedded(bank)
-    exact = np.linalg.norm(bank[:, np.newaxis].astype(np.float64) - bank, axis=2)
-    for short in (near, rows):
-        bound = np.linalg.norm(short[:, np.newaxis].astype(np.float64) - short, axis=2)
-        assert (bound <= exact + 1e-6 * norms.max()).all()
-    np.testing.assert_allclose(norms, np.linalg.norm(bank - index._mean, axis=1), rtol=1e-12)
-
-
-def test_leaves_hold_every_row_once():
-    near = np.zeros((1300, search.BOX_DIMS), np.float32)
-    near[:, 0] = scattered(1300, 1, 0)[:, 0]
-    order = search._leaf_order(near)
-    np.testing.assert_array_equal(np.sort(order), np.arange(1300))
-    leaves = near[order, 0][: 1300 // search.LEAF_ROWS * search.LEAF_ROWS]
-    leaves = leaves.reshape(-1, search.LEAF_ROWS)
-    # Along one axis the boxes don't overlap: each leaf begins where the one before ended.
-    assert (leaves.max(axis=1)[:-1] <= leaves.min(axis=1)[1:]).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
@@ -207,49 +184,6 @@ def test_tensors_are_answered_by_tensors(dtype):
     assert indices.dtype == torch.int64
     found = distances.numpy(), indices.numpy()
     assert_equals_brute_force(queries.detach().float().numpy(), bank.float().numpy(), 2, found)
-
-
-class TestTensorPath:
-    def search(self, queries, bank, k):
-        distances, indices = search._search_tensor(
-            torch.from_numpy(queries), torch.from_numpy(bank), k
-        )
-        return distances.numpy(), indices.numpy()
-
-    @pytest.mark.parametrize("k", [1, 9, 500])
-    @pytest.mark.parametrize("offset", [0, 1000])
-    def test_nearly_equals_brute_force(self, k, offset):
-        queries, bank = clustered(60, 40, 1) + offset, clustered(500, 40, 2) + offset
-        distances, indices = self.search(queries, bank, k)
-        expected, _ = brute_force(queries, bank, k)
-        np.testing.assert_allclose(distances, expected, rtol=1e-5)
-        chosen = np.linalg.norm(queries[:, np.newaxis].astype(np.float64) - bank[indices], axis=2)
-        np.testing.assert_allclose(chosen, expected, rtol=1e-5)
-
-    def test_ties_go_to_the_lowest_index(self):
-        bank = np.arange(20, dtype=np.float32).reshape(10, 2)[[3, 1, 3, 1, 5]]
-        _, indices = self.search(bank[:2], bank, 3)
-        np.testing.assert_array_equal(indices, [[0, 2, 1], [1, 3, 0]])
-
-    def test_chunks_change_nothing(self, monkeypatch):
-        queries, bank = clustered(60, 40, 1), clustered(500, 40, 2)
-        expected = self.search(queries, bank, 3)
-        monkeypatch.setattr(search, "TENSOR_CHUNK", 7 * 19 * 40)
-        found = self.search(queries, bank, 3)
-        np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
-        np.testing.assert_array_equal(found[1], expected[1])
-
-
-def test_tensors_elsewhere_are_searched_in_float32():
-    """No accelerator here: the meta device shows which dtypes and devices the path would use."""
-    bank = torch.empty(30, 4, device="meta")
-    distances, indices = search._search_tensor(torch.empty(6, 4, device="meta"), bank, 2)
-    assert (distances.device.type, distances.dtype, distances.shape) == (
-        "meta",
-        torch.float32,
-        (6, 2),
-    )
-    assert (indices.device.type, indices.dtype) == ("meta", torch.int64)
 
 
 BANK = np.zeros((5, 3), np.float32)

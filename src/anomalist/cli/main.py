@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 import anomalist
 from anomalist.cli.options import did_you_mean, one_line
-from anomalist.errors import AnomalistError
+from anomalist.errors import AnomalistError, is_out_of_memory
 
 COMMANDS = {
     "demo": "make the sample set, run every detector and an ensemble on it, write the report",
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has gone, as | head has: no failure of ours
         _drop_output()
         return 141
-    except (AnomalistError, OSError, MemoryError) as error:
+    except (AnomalistError, OSError) as error:
         if debug:
             traceback.print_exc()
         return _fail(_describe(error), 1)
@@ -92,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if is_out_of_memory(error):
+            return _fail(_out_of_memory(error), 1)
         return _fail(f"{_describe(error)} - a bug; please report it with what --debug prints", 1)
     return code
 
@@ -130,6 +132,16 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, AnomalistError):
         return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+def _out_of_memory(error: BaseException) -> str:
+    """Say what was asked for, without torch's advice for programmers, and what to lower."""
+    first_line = (str(error).splitlines() or [""])[0]
+    asked = ". ".join(first_line.split(". ")[:2]).rstrip(".") or "no more could be had"
+    return (
+        f"out of memory: {asked}; lower --batch_size, --image_size or --coreset_ratio (of the fit,"
+        " where a model is used), or choose --device cpu"
+    )
 
 
 def _fail(message: str, code: int) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from anomalist.detectors import SPADE, Detector, Ensemble
 from anomalist.errors import ExportError
-from anomalist.neighbors import Index
+from anomalist.neighbors import Index, MatrixIndex
 
 # Distances of a block for each image of the batch, at one patch to 8 x 8 pixels: 8 MB.
 _BLOCK = 2**21
@@ -75,8 +75,9 @@ def _traceable(detector: Detector) -> Detector:
     height, width = detector.transform.output_size
     for name, value in vars(detector).items():
         if isinstance(value, Index):
+            rows = max(256, _BLOCK * 64 // (height * width))
             bank = _same(torch.from_numpy(value._bank), detector)
-            setattr(copied, name, MatrixIndex(bank, max(256, _BLOCK * 64 // (height * width))))
+            setattr(copied, name, MatrixIndex(bank, rows=rows))
     return copied
 
 
@@ -86,54 +87,6 @@ def _same(bank: Tensor, detector: Detector) -> Tensor:
         if isinstance(value, Tensor) and value.data_ptr() == bank.data_ptr():
             return value
     return bank
-
-
-class MatrixIndex:
-    """Nearest neighbours by blocks of matrix products, the way a graph can.
-
-    Products choose the neighbours, in float32; their distances are measured by differences, so that
-    small ones are as exact as large ones.
-
-    Parameters
-    ----------
-    bank : Tensor of shape (m, d)
-        The vectors to search.
-    rows : int
-        Vectors of a block.
-
-    Examples
-    --------
-    >>> index = MatrixIndex(torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]), rows=2)
-    >>> distances, indices = index.query(torch.tensor([[0.0, 1.0]]), k=2)
-    >>> distances, indices
-    (tensor([[1.0000, 4.2426]]), tensor([[0, 1]]))
-    """
-
-    def __init__(self, bank: Tensor, rows: int) -> None:
-        self._bank = bank
-        self._mean = bank.mean(dim=0)
-        self._blocks = [
-            ((-2 * block).T.contiguous(), block.square().sum(dim=1))
-            for block in torch.split(bank - self._mean, rows)
-        ]
-
-    def query(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Return distances (q, k), ascending, and rows of the bank (q, k)."""
-        centred = queries - self._mean
-        bounds, rows, start = [], [], 0
-        for factors, squares in self._blocks:
-            count = len(squares)
-            best = torch.addmm(squares, centred, factors).topk(min(k, count), 1, largest=False)
-            bounds.append(best.values)
-            rows.append(best.indices + start)
-            start += count
-        found = torch.cat(rows, dim=1)
-        if len(self._blocks) > 1:
-            best = torch.cat(bounds, dim=1).topk(k, 1, largest=False)
-            found = found.gather(1, best.indices)
-        exact = (self._bank[found] - queries[:, None]).square().sum(dim=2).sqrt()
-        ranked = exact.topk(k, 1, largest=False)
-        return ranked.values, found.gather(1, ranked.indices)
 
 
 class Combiner:

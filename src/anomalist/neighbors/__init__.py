@@ -5,11 +5,13 @@ from anomalist.neighbors.coreset import (
     greedy_coreset_with_radius,
     random_projection,
 )
+from anomalist.neighbors.matrix import MatrixIndex
 from anomalist.neighbors.search import Index, nearest_neighbors
 from anomalist.neighbors.streaming import StreamingCoreset
 
 __all__ = [
     "Index",
+    "MatrixIndex",
     "StreamingCoreset",
     "greedy_coreset",
     "greedy_coreset_with_radius",
