@@ -88,6 +88,7 @@ def test_predictions_have_the_size_of_the_input(
     assert cropped.predict(category.test[:1]).maps.shape == (1, 64, 64)
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_a_seed_gives_the_same_bits(detector_class: type[Detector], category: Category) -> None:
     first, second = (make(detector_class, seed=3).fit(category.train) for _ in range(2))
     assert_same_bits(first.predict(category.test), second.predict(category.test))
