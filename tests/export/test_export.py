@@ -23,7 +23,7 @@ from anomalist.export import ExportError, OnnxDetector, OpenVINODetector, export
 from anomalist.export.graph import Combination, MatrixIndex, PiecewiseLinear
 from anomalist.neighbors import nearest_neighbors
 
-# Tracing takes as long as the network is deep: PatchCore's is the default one, others are cut short.
+# Tracing takes as long as the network is deep: PatchCore's is the default one, others are short.
 FIRST: dict[str, Any] = {"layers": ("stride4", "stride8")}
 SMALL: dict[str, dict[str, Any]] = {
     "padim": FIRST,
