@@ -2,12 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anomalist  # noqa: F401 - says how OpenMP waits, which counts before torch is imported
-
-# isort: split
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -47,9 +43,3 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(root / "dot" / "test" / "good" / f"{i:03}.png", False)
         save(root / "dot" / "test" / "square" / f"{i:03}.png", True)
     return root
-
-
-@pytest.fixture(autouse=True)
-def _same_threads() -> None:
-    # Bits depend on the number of threads; a test must not depend on the machine's cores.
-    torch.set_num_threads(2)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from anomalist.detectors import ascent
 from anomalist.detectors.ascent import Ascent, linear, truncate
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 def body(dimension: int, hidden: int, layers: int = 2) -> nn.Sequential:
     torch.manual_seed(0)

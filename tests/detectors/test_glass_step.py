@@ -8,6 +8,7 @@ import torch
 from anomalist.detectors.glass_step import Iteration, Network, losses
 from tests.reference import glass as reference
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 N, D = 600, 24
 
 

@@ -16,6 +16,8 @@ from anomalist.features import Backbone
 from tests.reference import padim as reference
 from tests.reference.patchcore import smooth_map
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 @pytest.fixture
 def category(dots: Path) -> Category:

@@ -291,7 +291,7 @@ class Page:
     def _pytest(self, arguments: list[str]) -> None:
         environment = {**os.environ, "PYTHONPATH": str(self.checkout / "src")}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *arguments],
             cwd=self.checkout,
             env=environment,
             capture_output=True,
@@ -310,8 +310,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ignore = shutil.ignore_patterns("__pycache__")
     for name in ("src", "tests/detectors", "tests/reference"):
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "tests/__init__.py", "tests/conftest.py"):
+    for name in ("pyproject.toml", "README.md", "conftest.py", "tests/__init__.py"):
         shutil.copy(ROOT / name, root / name)
+    shutil.copy(ROOT / "tests" / "conftest.py", root / "tests" / "conftest.py")
     yield root
     shutil.rmtree(root)
 

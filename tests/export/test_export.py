@@ -22,10 +22,19 @@ from anomalist.errors import ModelFileError, ParameterError
 from anomalist.export import ExportError, OnnxDetector, OpenVINODetector, export, exporter
 from anomalist.export.graph import Combiner, PiecewiseLinear
 
+# Tracing takes as long as the network is deep: PatchCore's is the default one, others are short.
+FIRST: dict[str, Any] = {"layers": ("stride4", "stride8")}
 SMALL: dict[str, dict[str, Any]] = {
-    "cfa": {"epochs": 1},
-    "glass": {"meta_epochs": 1, "limit": 6, "variants": 2},
-    "ensemble": {"members": ("patchcore", "dfm")},
+    "padim": FIRST,
+    "spade": FIRST,
+    "dfm": {"layers": ("stride4",)},
+    "cfa": {"epochs": 1, **FIRST},
+    "glass": {"meta_epochs": 1, "limit": 6, "variants": 2, **FIRST},
+    "ensemble": {
+        "members": tuple(
+            {"detector": name, "layers": ("stride4",)} for name in ("patchcore", "dfm")
+        )
+    },
 }
 EXPORTABLE = [name for name in DETECTORS if name != "spade"]
 
@@ -145,15 +154,17 @@ def test_metadata_tell_how_to_feed_it(
     assert (runner.alpha, runner.threshold) == (0.1, kept["anomalist.threshold"])
 
 
-def test_openvino(fitted: dict[str, Detector], dot: Category, tmp_path: Path) -> None:
-    for name in ("patchcore", "dfm"):
-        path = tmp_path / f"{name}.xml"
-        report = export(fitted[name], path, format="openvino", images=dot.test)
+def test_openvino(
+    fitted: dict[str, Detector], shallow: Detector, dot: Category, tmp_path: Path
+) -> None:
+    for detector in (shallow, fitted["dfm"]):
+        path = tmp_path / f"{detector.name}.xml"
+        report = export(detector, path, format="openvino", images=dot.test)
         assert report.map_relative < 1e-4
         got = OpenVINODetector(path).predict(dot.test.paths, batch_size=4)
-        expected = fitted[name].predict(dot.test)
+        expected = detector.predict(dot.test)
         np.testing.assert_allclose(got.scores, expected.scores, rtol=1e-4)
-        assert OpenVINODetector(path).transform == fitted[name].transform
+        assert OpenVINODetector(path).transform == detector.transform
         assert path.with_suffix(".bin").exists()
         assert not path.with_suffix(".onnx").exists()
 

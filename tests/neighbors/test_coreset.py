@@ -18,6 +18,7 @@ from anomalist.neighbors.coreset import (
 )
 from tests.reference.coreset import greedy_coreset as slow_coreset
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 BOTTLE = Path(__file__).parents[3] / "shared" / "data" / "mvtec_ad" / "bottle" / "train" / "good"
 
 

@@ -13,6 +13,8 @@ from anomalist.neighbors.nearest import nothing_found
 from anomalist.neighbors.search import Index, nearest_neighbors
 from tests.reference.search import nearest_neighbors as brute_force
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 def clustered(count, dimensions, seed, centres=20, spread=0.3):
     """Vectors as patch embeddings are: few directions hold most of the spread."""

@@ -7,6 +7,8 @@ import pytest
 from anomalist.errors import ParameterError
 from anomalist.neighbors import StreamingCoreset, greedy_coreset_with_radius
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 @pytest.fixture(scope="module")
 def points() -> npt.NDArray[np.float32]:

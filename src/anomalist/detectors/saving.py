@@ -15,7 +15,7 @@ from torch import Tensor
 from anomalist.calibration import Calibration
 from anomalist.data import Transform
 from anomalist.detectors.hyperparameters import hyperparameter_kinds
-from anomalist.errors import ModelFileError, ParameterError, WeightsError
+from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
 from anomalist.features import Backbone, NoDeviceError, pick_device
 from anomalist.models import (
     Layout,
@@ -168,9 +168,9 @@ class Saved(ABC):
             raise ModelFileError(
                 f"{path} is damaged: {error}; copy it again, or fit the detector again"
             ) from error
-        except MemoryError:
-            raise
         except Exception as error:  # parts that don't fit meet operations of many kinds
+            if is_out_of_memory(error):
+                raise
             raise ModelFileError(
                 f"{path} is damaged, its parts don't fit ({reprlib.repr(str(error))}): copy it"
                 " again, or fit the detector again"

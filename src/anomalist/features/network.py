@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from anomalist.errors import ParameterError, WeightsError
+from anomalist.errors import ParameterError, WeightsError, is_out_of_memory
 from anomalist.features.architecture import (
     create,
     create_unallocated,
@@ -239,9 +239,9 @@ class Network:
     ) -> Maps:
         try:
             caught = self._caught.run(module or self._module, images, wanted)
-        except (torch.OutOfMemoryError, WeightsError):
-            raise
         except (AssertionError, RuntimeError, ValueError) as error:
+            if is_out_of_memory(error) or isinstance(error, WeightsError):
+                raise
             height, width = images.shape[-2:]
             made_for = self._config["input_size"][-1]
             raise ParameterError(

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from anomalist.calibration import Calibration, false_alarm_interval, fewest_images
-from anomalist.data import as_image_set
 from anomalist.detectors import Detector, load
-from anomalist.errors import ModelFileError
+from anomalist.errors import ModelFileError, is_out_of_memory
 from anomalist.models import (
     SUMMARY,
     below,
@@ -48,12 +46,13 @@ def open_model(path: str | Path, *, device: str | None = None) -> Detector:
         If there is no such device.
     """
     detector = load(path, device=device)
-    grey = as_image_set(np.full((64, 64), 128, np.uint8))
     try:
-        scores = detector.predict(grey).scores
-    except (MemoryError, OSError, torch.OutOfMemoryError):
+        scores = detector.predict(np.full((64, 64), 128, np.uint8)).scores
+    except OSError:
         raise
     except Exception as error:  # arrays of wrong values meet operations of many kinds
+        if is_out_of_memory(error):
+            raise
         raise ModelFileError(f"{path} is damaged: its parts don't fit ({error})") from error
     if not np.isfinite(scores).all():
         raise ModelFileError(

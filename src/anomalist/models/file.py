@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from anomalist.errors import ModelFileError
+from anomalist.errors import ModelFileError, is_out_of_memory
 from anomalist.files import atomic_path, scratch_array
 
 FORMAT = 1
@@ -105,13 +105,15 @@ def read_model(
                 raise ModelFileError(f"{path} is damaged: it holds numbers of unknown kinds")
             chosen = [name for name in names if name.startswith(prefixes)]
             return header, {name: _owned(path, name, content.get_tensor(name)) for name in chosen}
-    except (ModelFileError, MemoryError):
+    except ModelFileError:
         raise
     except OSError as error:
         if error.strerror:
             raise ModelFileError(f"{path} can't be read: {error.strerror}") from error
         raise ModelFileError(_damaged(path)) from error
     except Exception as error:  # readers meet damaged bytes with errors of many kinds
+        if is_out_of_memory(error):
+            raise
         raise ModelFileError(_damaged(path)) from error
 
 

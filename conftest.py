@@ -1,0 +1,36 @@
+"""How the suite runs: workers of one thread each, so that bits don't depend on the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Each library reads its own when it is imported; processes that a test starts inherit them.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+
+# isort: split
+import anomalist  # noqa: F401 - says how OpenMP waits, which counts before torch is imported
+
+# isort: split
+import pytest
+import torch
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Start no workers for a single file: until they have imported torch, it may be done."""
+    files = {Path(argument.partition("::")[0]) for argument in config.args}
+    return 0 if len(files) == 1 and files.pop().is_file() else None
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    # Bits depend on the number of threads, and more threads than cores are slow.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def two_threads(_one_thread: None) -> None:
+    """For tests of what is shared out among threads, whatever cores the machine has."""
+    torch.set_num_threads(2)
