@@ -41,6 +41,7 @@ class Record:
     detector: str = "patchcore"
     category: str = "bottle"
     seed: int = 0
+    method: str = "patchcore"
     backbone: str = "resnet18"
     weights_sha256: str = "ab" * 32
     parameters: dict[str, Any] = field(default_factory=lambda: {"layers": ["layer2"]})
@@ -81,6 +82,7 @@ def record(detector: str, category: str, seed: int = 0, skill: float = 2.0, n: i
         detector=detector,
         category=category,
         seed=seed,
+        method=detector,
         metrics={
             **metrics,
             "image_AUROC": area,
@@ -580,6 +582,37 @@ def test_too_few_good_images_for_a_threshold(tmp_path: Path) -> None:
     assert "too few good training images for a threshold at 5 %" in page.words
     assert {image["detectors"]["a"]["decision"] for image in page.images} == {"undecided"}
     assert "any detector misses" not in page.words
+
+
+def test_each_false_alarm_rate_is_told_with_whose_it_is(tmp_path: Path) -> None:
+    runs = [record(name, "bottle", seed) for name in ("loose", "strict", "same") for seed in (0, 1)]
+    for run in runs:
+        run.calibration["alpha"] = 0.4 if run.detector == "loose" else 0.2
+    words = report(runs, tmp_path).words
+    targets = "20 % (strict, same) and 40 % (loose)"
+    assert f"set for at most {targets} false alarms" in words
+    assert f"the target is {targets}." in words
+    assert f"chosen so that at most {targets} of good images lie above it" in words
+    for run in runs:
+        run.calibration["image_threshold"] = None
+    words = report(runs, tmp_path).words
+    assert "a threshold at 20 % in some or all categories of strict and same" in words
+    assert "a threshold at 40 % in some or all categories of loose" in words
+
+
+def test_two_configurations_of_a_method_are_two_detectors(tmp_path: Path) -> None:
+    runs = [record(name, "bottle", seed) for name in ("patchcore", "small") for seed in (0, 1)]
+    for run in runs:
+        run.method = "patchcore"
+        run.config_hash = {"patchcore": "a", "small": "b"}[run.detector] * 64
+    page = report(runs, tmp_path, published=[published("bottle", 0.987)])
+    assert "2 detectors, 1 category, 2 seeds" in page.words
+    assert page.words.count("98.70") == 2  # beside each that is a PatchCore
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    line = "1 run is left out of the tables, of version 0.0.1"
+    assert line in report([record("a", "bottle")], tmp_path, left_out=[line]).words
 
 
 def test_detectors_without_a_category_in_common(tmp_path: Path) -> None:

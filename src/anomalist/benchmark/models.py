@@ -1,19 +1,19 @@
-"""Fitted detectors that a benchmark keeps, for ensembles that come later."""
+"""Fitted detectors that a benchmark keeps, for ensembles that come later or run elsewhere."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from anomalist.benchmark.records import config_hash
+from anomalist.benchmark.store import ResultStore
+from anomalist.benchmark.tasks import Identity
 from anomalist.data import ImageSet
 from anomalist.detectors import Detector
 from anomalist.errors import ModelFileError
-from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
 
 
@@ -29,28 +29,35 @@ class Fitted:
     epochs: list[dict[str, float | None]]
 
 
-class ModelStore:
-    """Fitted and calibrated detectors below ``OUT/models``, with their held-out predictions.
+class KeptModels:
+    """Fitted and calibrated detectors below ``models``, with their held-out predictions.
+
+    Where one lies says which run fitted it, and is for people; what it is, is told by what lies
+    beside it.
 
     Parameters
     ----------
-    out : str or Path
-        The results folder.
-    data : mapping
-        Hash of the images of each category.
+    results : ResultStore
+        Where they are kept.
     """
 
-    def __init__(self, out: str | Path, data: Mapping[str, str]) -> None:
-        self._folder = Path(out) / "models"
-        self._data = data
+    def __init__(self, results: ResultStore) -> None:
+        self._results = results
 
-    def keep(self, fitted: Fitted, category: str) -> None:
-        """Write a detector and its held-out predictions."""
-        assert fitted.held_out is not None
-        path = self._path(fitted.detector, category)
-        fitted.detector.save(path)
+    def keep(self, fitted: Fitted, identity: Identity, owner: str, suffix: str = "") -> None:
+        """Write a detector and its held-out predictions below its owner's name.
+
+        Nothing is written where they lie there, and of the ``suffix`` of an ensemble's member
+        neither where another run keeps the same.
+        """
+        key = f"models/{owner}/{identity.category}_seed{identity.seed}{suffix}"
+        known = self._places(identity) if suffix else [key]
+        if fitted.held_out is None or any(self._what(k, identity) is not None for k in known):
+            return
+        with self._results.put(f"{key}.anomalist") as path:
+            fitted.detector.save(path)
         what = {
-            **self._identity(fitted.detector, category),
+            **dataclasses.asdict(identity),
             "fit_seconds": fitted.fit_seconds,
             "calibrate_seconds": fitted.calibrate_seconds,
             "peak_memory_mb": fitted.peak_memory_mb,
@@ -58,32 +65,42 @@ class ModelStore:
         }
         held_out = fitted.held_out
         # Last, so that whatever has this file is whole.
-        with atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
+        with self._results.put(f"{key}.npz") as path, path.open("wb") as file:
             np.savez(file, scores=held_out.scores, maps=held_out.maps, what=json.dumps(what))
 
-    def find(self, detector: Detector, category: str, good: ImageSet) -> Fitted | None:
-        """Return what was kept of these settings, seed and images, if anything was."""
-        path = self._path(detector, category)
-        try:
-            with np.load(path.with_suffix(".npz")) as arrays:
-                what = json.loads(str(arrays["what"]))
-                for key, value in self._identity(detector, category).items():
-                    if what.pop(key) != value:
-                        return None
-                held_out = Predictions(
-                    good.paths,
-                    arrays["scores"],
-                    arrays["maps"],
-                    good.labels,
-                    None,
-                    good.defects,
-                )
-            return Fitted(type(detector).load(path, device=detector.device), held_out, **what)
-        except (OSError, ValueError, KeyError, ModelFileError):
+    def find(self, detector: Detector, identity: Identity, good: ImageSet) -> Fitted | None:
+        """Return what was kept of this very detector by whichever run, if anything was."""
+        for key in self._places(identity):
+            what = self._what(key, identity)
+            model = self._results.get(f"{key}.anomalist")
+            arrays = self._results.get(f"{key}.npz")
+            if what is None or model is None or arrays is None:
+                continue
+            try:
+                with np.load(arrays) as kept:
+                    scores, maps = kept["scores"], kept["maps"]
+                held_out = Predictions(good.paths, scores, maps, good.labels, None, good.defects)
+                fitted = type(detector).load(model, device=detector.device)
+                return Fitted(fitted, held_out, **what)
+            except (OSError, ValueError, KeyError, TypeError, ModelFileError):
+                continue
+        return None
+
+    def _places(self, identity: Identity) -> list[str]:
+        """Where detectors of that category and seed are kept."""
+        start = f"{identity.category}_seed{identity.seed}."
+        keys = (k for k in self._results.keys("models/") if k.endswith(".npz"))
+        return [k.removesuffix(".npz") for k in keys if k.rpartition("/")[2].startswith(start)]
+
+    def _what(self, key: str, identity: Identity) -> dict[str, Any] | None:
+        """What is known of a kept detector beside its identity; None if it isn't that one."""
+        path = self._results.get(f"{key}.npz")
+        if path is None:
             return None
-
-    def _identity(self, detector: Detector, category: str) -> dict[str, object]:
-        return {"config": config_hash(detector), "data": self._data[category]}
-
-    def _path(self, detector: Detector, category: str) -> Path:
-        return self._folder / detector.label / f"{category}_seed{detector.seed}.anomalist"
+        try:
+            with np.load(path) as kept:
+                what = json.loads(str(kept["what"]))
+            same = {name: what.pop(name) for name in dataclasses.asdict(identity)}
+        except (OSError, ValueError, KeyError):
+            return None
+        return what if same == dataclasses.asdict(identity) else None

@@ -1,26 +1,44 @@
-"""Small pictures of test images and maps, which reports show: arrays below ``OUT/pictures``."""
+"""Pictures of a run: a sheet of heatmaps, and below ``pictures`` the arrays that reports show."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from anomalist.benchmark.recording import Done
+from anomalist.benchmark.store import ResultStore
 from anomalist.data import ImageSet, Transform
-from anomalist.files import atomic_path
 from anomalist.predictions import Predictions
+from anomalist.report import heatmap_sheet
 
 _PHOTOGRAPH = 256
 _MAP = 128
 
 
-def write_photographs(images: ImageSet, folder: Path, category: str) -> None:
-    """Keep the test images of a category, with their masks, at most 256 pixels a side.
+def write_pictures(done: Done, results: ResultStore) -> None:
+    """Keep a sheet of a run's heatmaps, its maps, and the test images of its category."""
+    task, detector, predictions = done.task, done.fitted.detector, done.predictions
+    low = high = threshold = None
+    key = f"pictures/{task.category}.npz"
+    _save(results, key, **_photographs(done.category.test))
+    if (calibration := detector.calibration_) is not None:
+        low, high = calibration.pixel_range(task.asked.alpha)
+        threshold = calibration.pixel_threshold(task.asked.alpha)
+        key = f"pictures/{task.name}/{task.category}.npz"
+        _save(results, key, **_maps(predictions, detector.transform, low, high))
+    sheet = heatmap_sheet(predictions, detector.transform, low=low, high=high, threshold=threshold)
+    with results.put(f"{task.name}/{task.category}_heatmaps.png") as path:
+        sheet.save(path)
+
+
+def _photographs(images: ImageSet) -> dict[str, npt.NDArray[Any]]:
+    """Test images with their masks, at most 256 pixels a side.
 
     All get the shape of the first, so that they are one array.
     """
-    height, width = images[0].size()
+    width, height = images[0].read().size
     scale = min(1.0, _PHOTOGRAPH / max(width, height))
     size = max(round(height * scale), 1), max(round(width * scale), 1)
     view = Transform(size)
@@ -29,23 +47,18 @@ def write_photographs(images: ImageSet, folder: Path, category: str) -> None:
     for i, sample in enumerate(images):
         if (mask := sample.read_mask()) is not None:
             masks[i] = view.mask(mask)
-    _save(folder / f"{category}.npz", photographs=photographs, masks=masks)
+    return {"photographs": photographs, "masks": masks}
 
 
-def write_maps(
-    predictions: Predictions,
-    transform: Transform,
-    low: float,
-    high: float,
-    folder: Path,
-    category: str,
-) -> None:
-    """Keep the maps of a category in bytes: 0 is ``low``, 127.5 is ``high``, 255 twice as far."""
+def _maps(
+    predictions: Predictions, transform: Transform, low: float, high: float
+) -> dict[str, npt.NDArray[Any]]:
+    """Maps in bytes: 0 is ``low``, 127.5 is ``high``, 255 twice as far."""
     unit = 127.5 / (high - low)
     arrays = {"maps": _small(predictions.maps - np.float32(low), unit, transform)}
     if predictions.disagreement_maps is not None:
         arrays["disagreement"] = _small(predictions.disagreement_maps, unit, transform)
-    _save(folder / f"{category}.npz", **arrays)
+    return arrays
 
 
 def _small(
@@ -64,6 +77,6 @@ def _small(
     return np.stack(small)
 
 
-def _save(path: Path, **arrays: npt.NDArray[np.generic]) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+def _save(results: ResultStore, key: str, **arrays: npt.NDArray[Any]) -> None:
+    with results.put(key) as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -1,23 +1,17 @@
-"""The run store: one JSON record a run, whole or absent, from which every table is made."""
+"""The record of a run: what one detector did on one category with one seed, as plain data."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from anomalist.detectors import Detector
-from anomalist.errors import DataError
-from anomalist.features import find_weights
-from anomalist.files import write_text
 from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
 
 
@@ -28,7 +22,9 @@ class RunRecord:
     Parameters
     ----------
     detector, category, seed
-        Which run it was.
+        Which run it was; ``detector`` is the name that it was given in the benchmark.
+    method
+        The detector's own name, such as ``patchcore``, whatever it is called.
     backbone, weights_sha256, parameters, transform
         What was run.
     metrics, intervals, notes
@@ -41,8 +37,10 @@ class RunRecord:
         Cost. Images per second are those of predict. An ensemble's fit counts its members' fit and
         calibration at what they cost, also where another run of the benchmark had done them.
     config_hash, data_hash, version, environment
-        SHA-256 of the settings and of the images' bytes, the version of anomalist, and the
+        SHA-256 of the configuration and of the images' bytes, the version of anomalist, and the
         versions and the machine that it ran on.
+    configuration
+        What ``config_hash`` is of.
     calibration
         Target false-alarm rate ``alpha``, thresholds (None where training images are too few), the
         map values that pictures show as nothing and as the threshold, and the held-out scores.
@@ -56,11 +54,14 @@ class RunRecord:
         Of a training that was looked at on the test set: ``epoch`` and the metrics after it.
     command
         The command line that asked for it.
+    finished
+        When it was done, in ISO 8601, UTC.
     """
 
     detector: str
     category: str
     seed: int
+    method: str
     backbone: str
     weights_sha256: str
     parameters: dict[str, Any]
@@ -79,11 +80,13 @@ class RunRecord:
     data_hash: str
     version: str
     environment: dict[str, Any]
+    configuration: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     images: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, float | None]] = field(default_factory=list)
     command: str | None = None
+    finished: str = ""
 
     @property
     def oracle(self) -> dict[str, float | None]:
@@ -116,74 +119,39 @@ class RunRecord:
             "version": self.version,
         }
 
+    def to_json(self) -> str:
+        """Return the record as text."""
+        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
 
-class RunStore:
-    """The records below one results folder.
+    @classmethod
+    def from_json(cls, text: str, *, written: str) -> RunRecord:
+        """Make it of the text that `to_json` gave.
 
-    Parameters
-    ----------
-    out : str or Path
-        The results folder; records lie in its folder ``runs``.
-    """
-
-    def __init__(self, out: str | Path) -> None:
-        self.folder = Path(out) / "runs"
-
-    def path(self, detector: str, category: str, seed: int) -> Path:
-        """Return where the record of a run lies."""
-        return self.folder / detector / f"{category}_seed{seed}.json"
-
-    def write(self, record: RunRecord) -> None:
-        """Write a record, whole or not at all."""
-        path = self.path(record.detector, record.category, record.seed)
-        write_text(path, json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False) + "\n")
-
-    def read(self, path: Path) -> RunRecord:
-        """Read one record.
+        Parameters
+        ----------
+        text : str
+            The text.
+        written : str
+            When it was written, for records that don't say when they were finished.
 
         Raises
         ------
-        DataError
-            If the file is no record.
+        ValueError
+            If the text is no record.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            hints = typing.get_type_hints(RunRecord)
+            values = json.loads(text)
+            # Early records lack these: then, detectors were called what they are.
+            values.setdefault("method", values["detector"])
+            values.setdefault("finished", written)
+            hints = typing.get_type_hints(cls)
             if not all(_fits(value, hints[name]) for name, value in values.items()):
                 raise ValueError("a value is of another type")
             values["notes"] = tuple(values["notes"])
             values["intervals"] = {k: tuple(v) for k, v in values["intervals"].items()}
-            record = RunRecord(**values)
-            if self.path(record.detector, record.category, record.seed) != path:
-                raise ValueError("it is of another run")
-            return record
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(
-                f"{path} isn't a run record of this version: delete it, and the run is done again"
-            ) from error
-
-    def find(
-        self,
-        detector: str,
-        category: str,
-        seed: int,
-        config_hash: str,
-        data_hash: str,
-        version: str,
-    ) -> RunRecord | None:
-        """Return the record of a run if it was made with the same settings, data and version."""
-        path = self.path(detector, category, seed)
-        try:
-            record = self.read(path)
-        except DataError:
-            return None
-        same = (record.config_hash, record.data_hash, record.version)
-        return record if same == (config_hash, data_hash, version) else None
-
-    def records(self) -> list[RunRecord]:
-        """Return all records, ordered by detector, category and seed."""
-        found = [self.read(path) for path in self.folder.glob("*/*_seed*.json")]
-        return sorted(found, key=lambda r: (r.detector, r.category, r.seed))
+            return cls(**values)
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError("it isn't a record") from error
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -203,37 +171,3 @@ def _fits(value: object, hint: Any) -> bool:
 def results_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Return the table of ``results.csv``: one row a detector, category and seed."""
     return pd.DataFrame([record.row() for record in records])
-
-
-def config_hash(detector: Detector, *, oracle: bool = False, **asked: Any) -> str:
-    """Return the SHA-256 of all that decides a detector's results, apart from data and seed.
-
-    The weights count by their content, not by where they lie; ``oracle`` for detectors that are
-    trained epoch by epoch; what else was ``asked`` of a run counts as it is.
-
-    Examples
-    --------
-    >>> from anomalist import PatchCore
-    >>> config_hash(PatchCore(seed=1)) == config_hash(PatchCore(seed=2, batch_size=1))
-    True
-    >>> config_hash(PatchCore()) == config_hash(PatchCore(image_size=320))
-    False
-    """
-    values = _decisive(detector) | asked
-    if oracle and detector.trained:
-        values["oracle"] = True
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _decisive(detector: Detector) -> dict[str, Any]:
-    """The settings that decide a result; those of an ensemble with its members'."""
-    values = detector.parameters()
-    for name in ("seed", "weights", *detector.cost_only):
-        values.pop(name, None)
-    values["detector"] = detector.name
-    values["weights_sha256"] = find_weights(detector.backbone, detector.weights).sha256
-    if detector.components() != [detector]:
-        values["members"] = [
-            {**_decisive(part), "seed": part.seed - detector.seed} for part in detector.components()
-        ]
-    return values

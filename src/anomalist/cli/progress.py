@@ -19,7 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from anomalist.benchmark import Run, RunRecord
+from anomalist.benchmark import RunRecord, Task
 from anomalist.errors import ParameterError
 
 # Progress goes to stderr, so that stdout holds results alone and can be piped.
@@ -75,6 +75,10 @@ class BenchmarkProgress:
         if self._writer is not None:
             self._writer.close()
 
+    def notice(self, text: str) -> None:
+        """Print a line on files that don't count."""
+        console.print(text, markup=False)
+
     def begin(self, runs: int, reused: int) -> None:
         """Start: tell how many runs there are and how many are taken from records."""
         self._runs = runs - reused
@@ -84,20 +88,20 @@ class BenchmarkProgress:
         self._total = self._bar.add_task("runs", total=self._runs, left="")
         self._images = self._bar.add_task("", total=None, left="")
 
-    def stage(self, run: Run, name: str, done: int, total: int) -> None:
+    def stage(self, task: Task, name: str, done: int, total: int) -> None:
         """Move the bar of the images of one stage."""
-        text = f"{run.detector.label} {run.category} seed {run.detector.seed}: {name}"
+        text = f"{task.name} {task.category} seed {task.seed}: {name}"
         if text != self._stage:
             self._stage = text
             self._bar.reset(self._images, description=text, left="")
         self._bar.update(self._images, completed=done, total=total)
 
-    def trained(self, run: Run, step: int, values: Mapping[str, float]) -> None:
+    def trained(self, task: Task, step: int, values: Mapping[str, float]) -> None:
         """Show what a step of a training measured."""
         text = " ".join(f"{name} {value:.3g}" for name, value in values.items())
         self._bar.update(self._images, left=text)
         if self._writer is not None:
-            tag = f"{run.detector.label}/{run.category}/seed{run.detector.seed}"
+            tag = f"{task.name}/{task.category}/seed{task.seed}"
             for name, value in values.items():
                 self._writer.add_scalar(f"{tag}/{name}", value, step)
 

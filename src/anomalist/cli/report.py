@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.benchmark import RunStore, write_results
 from anomalist.cli.options import command_parser
+from anomalist.cli.progress import console
 from anomalist.cli.table import print_summary
 from anomalist.errors import DataError
 from anomalist.files import check_writable
@@ -29,9 +30,17 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> None:
     """Run the command."""
     out = Path(arguments.out)
-    records = RunStore(out).records()
-    if not records:
-        raise DataError(f"{out} holds no run records (looked for {out / 'runs'}/*/*.json)")
+    inventory = RunStore(out).inventory()
+    if not inventory.records:
+        none = f"{out} holds no run records (looked for {out / 'runs'}/*/*.json)"
+        raise DataError("; ".join(inventory.unreadable) or none)
     check_writable(out / "report.html")
-    write_results(records, out, max_megabytes=arguments.max_megabytes)
-    print_summary(records, out)
+    for line in inventory.notices:
+        console.print(line, markup=False)
+    write_results(
+        inventory.records,
+        out,
+        left_out=inventory.left_out,
+        max_megabytes=arguments.max_megabytes,
+    )
+    print_summary(inventory.records, out)

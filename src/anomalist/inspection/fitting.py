@@ -15,12 +15,11 @@ import numpy as np
 from PIL import Image
 
 import anomalist
-from anomalist.benchmark.runner import shared_backbones
 from anomalist.calibration import DEFAULT_ALPHA, fewest_images
 from anomalist.data import ImageSet
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import FeatureStore, Progress, pick_device
+from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
 from anomalist.files import atomic_path, check_writable
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
@@ -129,10 +128,11 @@ def fit_parts(
     _check_writable(out, parts.root)
     _check_memory(detector, len(parts.train))
     store = FeatureStore()
-    for backbone in shared_backbones(detector.components()):
+    shared = unite_backbones(member.make_backbone() for member in detector.components())
+    for backbone in shared:
         store.adopt(backbone)
     if estimate is not None:
-        estimate(_seconds(detector, parts, store))
+        estimate(_seconds(detector, parts, store, shared))
     kept = _training_of(out)
     training = Training(checkpoint=kept)
     detector.fit(parts.train, store=store, progress=_of_stage(progress, "fit"), training=training)
@@ -203,10 +203,12 @@ def _training_of(out: Path) -> Path:
     return out.with_name(f".{out.name}.training")
 
 
-def _seconds(detector: Detector, parts: Parts, store: FeatureStore) -> float:
+def _seconds(
+    detector: Detector, parts: Parts, store: FeatureStore, backbones: list[Backbone]
+) -> float:
     """Roughly how long it will take, from the second batch, which no start-up slows."""
     total = 0.0
-    for backbone in shared_backbones(detector.components()):
+    for backbone in backbones:
         step = detector.batch_size
         for start in (0, step if len(parts.train) > step else 0):
             batch = parts.train[start : start + step]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anomalist.benchmark.measurement import calibrated_metrics
+from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.calibration import fewest_images
 from anomalist.data import ImageSet, open_dataset
 from anomalist.detectors import Detector

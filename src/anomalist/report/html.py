@@ -103,6 +103,7 @@ def write_report(
     out: str | Path,
     *,
     published: Sequence[Mapping[str, Any]] = (),
+    left_out: Sequence[str] = (),
     max_megabytes: float = 25.0,
 ) -> Path:
     """Write ``report.html``: which detector is best, by how much, at what cost, and what it misses.
@@ -119,7 +120,10 @@ def write_report(
     published : sequence of mapping
         Numbers of others to set beside these: ``detector``, ``backbone``, ``category`` (or
         ``mean``, over all that are named), ``metric``, ``value`` as a fraction, ``source`` and
-        ``note``. Those of the same detector, backbone, source and note are one run of theirs.
+        ``note``. Those of the same detector, backbone, source and note are one run of theirs; they
+        stand beside all runs of that method, whatever these are called.
+    left_out : sequence of str
+        Lines on runs that the folder holds and the report doesn't show.
     max_megabytes : float
         Size that the file stays below, by showing fewer images; what isn't images takes 5 MB and
         more.
@@ -136,7 +140,7 @@ def write_report(
     """
     results, out = Results(runs), Path(out)
     template = _template()
-    page = _page(results, published)
+    page = {**_page(results, published), "left_out": left_out}
     nothing = {"all": 0, "with_pictures": 0, "shown": 0, "wrong": 0, "wrong_shown": 0}
     frame = template.render(**page, images=[], counts=nothing)
     # A thousandth for what the sentences about the images add.
@@ -165,7 +169,6 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
     detectors = results.detectors
     styles = charts.styles(detectors)
     oracles = {n: t for n, t in _ORACLES.items() if any(_cells(results, n, results.categories))}
-    alphas = [run.calibration.get("alpha", 0.05) for run in results.runs if run.calibration]
     kinds = failures.by_kind(results)
     return {
         "style": Markup(_text("report.css")),
@@ -194,7 +197,7 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
         "environments": _environments(results),
         "versions": sorted({run.version for run in results.runs}),
         "notes": _notes(results),
-        "alpha": alphas[0] if alphas else 0.05,
+        "targets": _targets(results),
         "review": REVIEW,
         "colours": [f"rgb({r} {g} {b})" for r, g, b in colour_map(np.linspace(0, 1, 16)).tolist()],
         "data": {
@@ -345,7 +348,6 @@ def _location(results: Results) -> str:
 
 def _in_use(results: Results) -> str:
     """What the calibrated thresholds give."""
-    alpha = next((r.calibration["alpha"] for r in results.runs if r.calibration), 0.05)
     sentences = []
     estimates = {d: results.estimate(d, "image_false_alarm_rate") for d in results.detectors}
     rates = {d: e.value for d, e in estimates.items() if e is not None}
@@ -358,20 +360,33 @@ def _in_use(results: Results) -> str:
         parts.append(f"{_span(shares)} of the defective ones are found")
     if parts:
         sentences.append(
-            f"with thresholds from good training images alone, set for at most {100 * alpha:g} % "
-            f"false alarms, {_listed(parts)}."
+            f"with thresholds from good training images alone, set for at most {_targets(results)}"
+            f" false alarms, {_listed(parts)}."
         )
-    without = {
-        run.detector: None
-        for run in results.runs
-        if run.calibration and run.calibration.get("image_threshold") is None
-    }
-    if without:
-        sentences.append(
-            f"There are too few good training images for a threshold at {100 * alpha:g} % in some "
-            f"or all categories of {_listed(list(without))}."
-        )
+    for alpha in results.targets:
+        without = {
+            run.detector: None
+            for run in results.runs
+            if run.calibration.get("alpha") == alpha
+            and run.calibration.get("image_threshold") is None
+        }
+        if without:
+            sentences.append(
+                f"There are too few good training images for a threshold at {100 * alpha:g} % in "
+                f"some or all categories of {_listed(list(without))}."
+            )
     return " ".join(sentences)
+
+
+def _targets(results: Results) -> str:
+    """The false-alarm rates that thresholds were set for; whose each is, where there are several.
+
+    A threshold of before it was kept is taken for one at 5 %.
+    """
+    targets = results.targets or {0.05: []}
+    if len(targets) == 1:
+        return f"{100 * next(iter(targets)):g} %"
+    return _listed([f"{100 * a:g} % ({', '.join(names)})" for a, names in targets.items()])
 
 
 def _span(shares: Mapping[str, float]) -> str:
@@ -432,7 +447,8 @@ def _published(results: Results, numbers: Sequence[Mapping[str, Any]]) -> list[P
         of_run = found.setdefault(run_name, {})
         of_run.setdefault(number["category"], {})[number["metric"]] = number["value"]
     named = {category for of_run in found.values() for category in of_run} - {_MEAN}
-    found = {name: of_run for name, of_run in found.items() if name[0] in results.detectors}
+    methods = {detector: results.method(detector) for detector in results.detectors}
+    found = {name: of_run for name, of_run in found.items() if name[0] in methods.values()}
     tables = []
     means = [_MEAN] if len(results.shared) > 1 else []
     for category in (*means, *results.categories):
@@ -443,8 +459,8 @@ def _published(results: Results, numbers: Sequence[Mapping[str, Any]]) -> list[P
         for detector in results.detectors:
             theirs = [
                 (backbone, [Cell(_percent(known.get(m), 2)) for m in columns], source, note)
-                for (of_detector, backbone, source, note), known in values.items()
-                if known and of_detector == detector
+                for (method, backbone, source, note), known in values.items()
+                if known and method == methods[detector]
             ]
             if not theirs:
                 continue
@@ -502,7 +518,9 @@ def _notes(results: Results) -> list[tuple[str, str]]:
 
 def _settings(run: Run) -> list[tuple[str, str]]:
     """All settings of a run; those of the transform that the detector's own don't say."""
-    values = {"backbone": run.backbone, **run.parameters}
+    values = {"detector": run.method, "backbone": run.backbone, **run.parameters}
+    if (alpha := run.calibration.get("alpha")) is not None:
+        values["alpha"] = alpha
     for name, value in run.transform.items():
         if values.get(name, value) != value or name not in values:
             values[f"transform: {name}"] = value

@@ -27,6 +27,8 @@ class Run(Protocol):
     @property
     def seed(self) -> int: ...
     @property
+    def method(self) -> str: ...
+    @property
     def backbone(self) -> str: ...
     @property
     def weights_sha256(self) -> str: ...
@@ -82,7 +84,7 @@ class Estimate:
 
 
 class Results:
-    """Runs by detector, category and seed.
+    """Runs by detector, which is what runs of one configuration are called, category and seed.
 
     Parameters
     ----------
@@ -109,6 +111,19 @@ class Results:
     def of(self, detector: str, category: str) -> list[Run]:
         """Return the runs of one detector on one category, a seed each, ascending."""
         return self._by_pair.get((detector, category), [])
+
+    def method(self, detector: str) -> str:
+        """Return which method goes by that name."""
+        return next(run.method for run in self.runs if run.detector == detector)
+
+    @cached_property
+    def targets(self) -> dict[float, list[str]]:
+        """The false-alarm rates that thresholds were set for, ascending, and whose."""
+        found: dict[float, dict[str, None]] = {}
+        for run in self.runs:
+            if (alpha := run.calibration.get("alpha")) is not None:
+                found.setdefault(alpha, {})[run.detector] = None
+        return {alpha: list(found[alpha]) for alpha in sorted(found)}
 
     def first(self, detector: str, category: str) -> Run | None:
         """Return the run with the lowest seed."""

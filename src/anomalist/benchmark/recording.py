@@ -1,24 +1,23 @@
-"""What a run's record holds of its predictions, beyond the seven metrics."""
+"""From a run that is done to its record: metrics, curves, what each image got, the machine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anomalist.calibration import Calibration, fewest_images
+import anomalist
+from anomalist.benchmark.decisions import calibrated_metrics
+from anomalist.benchmark.models import Fitted
+from anomalist.benchmark.records import RunRecord
+from anomalist.benchmark.resources import environment
+from anomalist.benchmark.tasks import Task
+from anomalist.calibration import Calibration
 from anomalist.data import Category
-from anomalist.metrics import (
-    CALIBRATED_NAMES,
-    f1_at,
-    f1_interval,
-    false_alarm_rate,
-    pr_curve,
-    pro_curve,
-    roc_curve,
-)
+from anomalist.metrics import evaluate, pr_curve, pro_curve, roc_curve
 from anomalist.metrics.classification import thin
 from anomalist.metrics.ranking import FPR_LIMIT
 from anomalist.predictions import Predictions
@@ -26,67 +25,61 @@ from anomalist.predictions import Predictions
 _POINTS = 200
 
 
-@dataclass(frozen=True)
-class Decisions:
-    """How good decisions are at the thresholds that good images gave.
+@dataclass
+class Done:
+    """A task whose detector is fitted and has scored the test images."""
 
-    Parameters
-    ----------
-    values : dict
-        By the names of `CALIBRATED_NAMES`, None where undefined.
-    intervals : dict
-        95 % bootstrap intervals of the F1s over images.
-    notes : tuple of str
-        Why a value is None.
-    """
-
-    values: dict[str, float | None]
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    task: Task
+    category: Category
+    fitted: Fitted
+    predictions: Predictions
+    predict_seconds: float
+    peak_memory_mb: float
 
 
-def calibrated_metrics(
-    predictions: Predictions, calibration: Calibration | None, alpha: float
-) -> Decisions:
-    """Measure decisions at the thresholds that good images gave.
+def now() -> str:
+    """Return the time as records have it."""
+    return datetime.now(UTC).isoformat()
 
-    Parameters
-    ----------
-    predictions : Predictions
-        Of labelled images.
-    calibration : Calibration or None
-        Of the detector that made them.
-    alpha : float
-        The false-alarm rate to ask for.
 
-    Returns
-    -------
-    Decisions
-    """
-    values: dict[str, float | None] = dict.fromkeys(CALIBRATED_NAMES)
-    if calibration is None:
-        return Decisions(values, notes=("no threshold: the detector isn't calibrated",))
-    n = len(calibration.scores)
-    if n < fewest_images(alpha):
-        note = (
-            f"no threshold: a false-alarm rate of {alpha:g} takes {fewest_images(alpha)} good"
-            f" training images or more, there are {n}"
-        )
-        return Decisions(values, notes=(note,))
-    intervals = {}
-    labels, masks = predictions.labels, predictions.masks
-    # An alarm is a score above the threshold; the metrics count those that reach theirs.
-    above = np.nextafter(np.float64(calibration.threshold(alpha)), np.inf)
-    pixel_above = np.nextafter(np.float64(calibration.pixel_threshold(alpha)), np.inf)
-    if labels is not None and labels.any():
-        values["image_F1_calibrated"] = f1_at(predictions.scores, labels, above)
-        intervals["image_F1_calibrated"] = f1_interval(predictions.scores >= above, labels)
-    if masks is not None and masks.any():
-        values["pixel_F1_calibrated"] = f1_at(predictions.maps, masks, pixel_above)
-        intervals["pixel_F1_calibrated"] = f1_interval(predictions.maps >= pixel_above, masks)
-    if labels is not None and not labels.all():
-        values["image_false_alarm_rate"] = false_alarm_rate(predictions.scores, labels, above)
-    return Decisions(values, intervals)
+def record_of(done: Done) -> RunRecord:
+    """Measure what was predicted, and make the record."""
+    task, category, fitted = done.task, done.category, done.fitted
+    detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
+    metrics = evaluate(predictions, intervals=True)
+    decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
+    parts = getattr(detector, "members_", [detector])
+    return RunRecord(
+        detector=task.name,
+        category=task.category,
+        seed=task.seed,
+        method=detector.name,
+        backbone="+".join(dict.fromkeys(part.backbone for part in parts)),
+        weights_sha256="+".join(dict.fromkeys(part.backbone_.weights_sha256 for part in parts)),
+        parameters=detector.parameters(),
+        transform=detector.transform.as_dict(),
+        metrics={**metrics.as_dict(), **decisions.values},
+        intervals={**metrics.intervals, **decisions.intervals},
+        notes=metrics.notes + decisions.notes + task.notes,
+        train_images=len(category.train),
+        test_images=len(category.test),
+        fit_seconds=fitted.fit_seconds,
+        calibrate_seconds=fitted.calibrate_seconds,
+        predict_seconds=done.predict_seconds,
+        images_per_second=len(category.test) / done.predict_seconds,
+        peak_memory_mb=done.peak_memory_mb,
+        config_hash=task.config_hash,
+        data_hash=task.data_hash,
+        version=anomalist.__version__,
+        environment=environment(),
+        configuration=task.configuration,
+        calibration=calibration_summary(detector.calibration_, alpha),
+        curves=curves(predictions),
+        images=image_rows(predictions, category, detector.calibration_, alpha),
+        epochs=fitted.epochs,
+        command=task.command,
+        finished=now(),
+    )
 
 
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""How a task comes to its fitted detector: taken over where the very same was fitted, or fitted."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from anomalist.benchmark.epochs import TestCurve
+from anomalist.benchmark.models import Fitted, KeptModels
+from anomalist.benchmark.resources import peak_memory_mb, reset_peak_memory
+from anomalist.benchmark.store import ResultStore
+from anomalist.benchmark.tasks import Identity, Task
+from anomalist.benchmark.watching import Watcher
+from anomalist.data import Category
+from anomalist.detectors import Detector, Ensemble
+from anomalist.features import FeatureStore, Progress
+from anomalist.training import Training
+
+
+class Shelf:
+    """Fitted detectors in memory, as long as later tasks of the same call ask for them.
+
+    It saves time, and changes no result.
+
+    Parameters
+    ----------
+    tasks : iterable of Task
+        Those of the call.
+    """
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._asked = Counter(task.identity(member) for task in tasks for member in task.members)
+        self._kept: dict[Identity, Fitted] = {}
+
+    def take(self, identity: Identity) -> Fitted | None:
+        """Return what was put here, which another task may have to put back."""
+        self._asked[identity] -= 1
+        return self._kept.pop(identity, None)
+
+    def put(self, identity: Identity, fitted: Fitted) -> None:
+        """Keep it if it is going to be asked for."""
+        if self._asked[identity] > 0:
+            self._kept[identity] = fitted
+
+
+class Clock:
+    """Time since it was made, with what the store saved counted at what it cost to make."""
+
+    def __init__(self, features: FeatureStore) -> None:
+        self._features = features
+        self._start = time.perf_counter() + features.saved_seconds
+
+    def seconds(self) -> float:
+        """Return the seconds."""
+        return time.perf_counter() + self._features.saved_seconds - self._start
+
+
+class Fitting:
+    """Fits what one task needs.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    category : Category
+        Its category, opened.
+    results : ResultStore
+        Where models and unfinished trainings are kept.
+    features : FeatureStore
+        Keeps feature maps.
+    shelf : Shelf
+        What was fitted in this process.
+    watcher : Watcher, optional
+        Is told of progress.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        category: Category,
+        results: ResultStore,
+        features: FeatureStore,
+        shelf: Shelf,
+        watcher: Watcher | None,
+    ) -> None:
+        self._task, self._category = task, category
+        self._features, self._shelf, self._watcher = features, shelf, watcher
+        self._models = KeptModels(results) if task.keeps_model else None
+        self._scratch = results.scratch(*task.key)
+
+    def fitted(self) -> Fitted:
+        """Return the task's detector, fitted, and calibrated if that is asked."""
+        task = self._task
+        if isinstance(task.detector, Ensemble):
+            return self._assembled(task.detector)
+        fitted = self._member(task.detector, self._scratch, "", task.asked.calibrate)
+        if task.asked.calibrate:
+            return fitted
+        # Others may have calibrated it, for their own use.
+        detector = copy.copy(fitted.detector)
+        detector.calibration_ = None
+        return dataclasses.replace(fitted, detector=detector, held_out=None, calibrate_seconds=0.0)
+
+    def _assembled(self, ensemble: Ensemble) -> Fitted:
+        members = [
+            self._member(part, Path(f"{self._scratch}.member{i}"), f".member{i}", calibrate=True)
+            for i, part in enumerate(self._task.members)
+        ]
+        reset_peak_memory()
+        clock = Clock(self._features)
+        good = self._category.train
+        held_out = [m.held_out or m.detector.predict(good, store=self._features) for m in members]
+        detector = dataclasses.replace(ensemble)
+        detector.assemble([m.detector for m in members], held_out)
+        fit_seconds = sum(m.fit_seconds + m.calibrate_seconds for m in members)
+        peak = max(peak_memory_mb(), *(m.peak_memory_mb for m in members))
+        return Fitted(detector, None, fit_seconds, clock.seconds(), peak, [])
+
+    def _member(self, member: Detector, scratch: Path, suffix: str, calibrate: bool) -> Fitted:
+        """Take over or fit the detector or one that it is made of; keep it for others."""
+        identity = self._task.identity(member)
+        good = self._category.train
+        fitted = self._shelf.take(identity)
+        if fitted is None and self._models is not None:
+            fitted = self._models.find(member, identity, good)
+        looks = self._task.asked.oracle and member.trained
+        if fitted is None or (looks and not fitted.epochs):
+            fitted = self._fit(member, scratch)
+        if calibrate and fitted.held_out is None and len(good) > 1:
+            reset_peak_memory()
+            clock = Clock(self._features)
+            training = Training(checkpoint=f"{scratch}.training")
+            progress = self._stage("calibrate")
+            fitted.held_out = fitted.detector.calibrate(
+                good, store=self._features, progress=progress, training=training
+            )
+            fitted.calibrate_seconds = clock.seconds() + training.resumed_seconds
+            self._notice(training)
+            fitted.peak_memory_mb = max(fitted.peak_memory_mb, peak_memory_mb())
+        if calibrate and self._models is not None:
+            self._models.keep(fitted, identity, self._task.name, suffix)
+        self._shelf.put(identity, fitted)
+        return fitted
+
+    def _fit(self, member: Detector, scratch: Path) -> Fitted:
+        detector = dataclasses.replace(member)  # tasks stay as they are, small
+        reset_peak_memory()
+        training = Training(checkpoint=f"{scratch}.training")
+        path = Path(f"{scratch}.epochs")
+        curve = TestCurve(self._category, self._features, training, path)
+        if (watcher := self._watcher) is not None:
+            training.log = lambda step, values: watcher.trained(self._task, step, values)
+        if self._task.asked.oracle and detector.trained:
+            training.after_epoch = curve
+        clock = Clock(self._features)
+        detector.fit(
+            self._category.train,
+            store=self._features,
+            progress=self._stage("fit"),
+            training=training,
+        )
+        self._notice(training)
+        seconds = clock.seconds() - curve.seconds + training.resumed_seconds
+        return Fitted(detector, None, seconds, 0.0, peak_memory_mb(), curve.epochs)
+
+    def _notice(self, training: Training) -> None:
+        if self._watcher is not None:
+            for note in training.notes:
+                self._watcher.notice(note)
+
+    def _stage(self, name: str) -> Progress | None:
+        if (watcher := self._watcher) is None:
+            return None
+        return lambda done, total: watcher.stage(self._task, name, done, total)
