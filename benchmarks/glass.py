@@ -48,10 +48,12 @@ import torch
 
 from anomalist import MVTecAD, Predictions, evaluate
 from anomalist.data import Category, Transform, load_masks
-from anomalist.detectors import Detector, glass, glass_training
+from anomalist.detectors import Detector, glass
+from anomalist.detectors.glass_examples import Examples
 from anomalist.features import Backbone, find_weights
 from anomalist.features.weights import EMBEDDED, read_weights, timm_name
 from anomalist.report import to_markdown
+from anomalist.training import loop
 from peak import peak_mb
 
 HYPERSPHERE = 3
@@ -270,10 +272,12 @@ class Ours:
     def fit(self, watch: Stopwatch, images: int | None = None) -> None:
         """Train; where a number of images is given, an epoch ends after so many of them."""
         self.model = self._make(**({"limit": images - 1} if images else {}))
-        trainer, made = glass_training.Trainer, glass_training.Trainer._made
+        run, patches = loop._Run, Examples.patches
         with (
-            mock.patch.object(trainer, "_epoch", watch.epoch(trainer._epoch)),
-            mock.patch.object(trainer, "_made", lambda *args: watch.each("images", made(*args))),
+            mock.patch.object(run, "epoch", watch.epoch(run.epoch)),
+            mock.patch.object(
+                Examples, "patches", lambda *args: watch.each("images", patches(*args))
+            ),
             mock.patch.object(Backbone, "__call__", watch.part("features", Backbone.__call__)),
             mock.patch.object(self.model, "embed", watch.part("features", self.model.embed)),
         ):

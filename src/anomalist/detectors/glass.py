@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.data import load_batches
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.glass_examples import HELD_OUT, WEIGHTS, Examples, GoodImages, Indices
@@ -21,9 +20,8 @@ from anomalist.detectors.glass_learner import GLASSLearner
 from anomalist.detectors.glass_step import Iteration, Network, has_bfloat16
 from anomalist.errors import ParameterError
 from anomalist.features import enlarge, patch_embeddings
-from anomalist.files import scratch_array
 from anomalist.models import Layout
-from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask, judge_distribution
+from anomalist.synthesis import LocalSynthesis, Textures, judge_distribution
 from anomalist.training import Schedule, constant, cosine, stream, train
 
 Float32 = npt.NDArray[np.float32]
@@ -215,9 +213,6 @@ class GLASS(Detector):
             ("distribution", (0, 1, 2, 3, 4)),
             ("fg", (0, 1)),
             ("rand_aug", (0, 1)),
-            ("schedule", ("constant", "cosine")),
-            ("selection", ("last", "held_out")),
-            ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in values:
                 known = ", ".join(str(value) for value in values if value is not None)
@@ -253,7 +248,16 @@ class GLASS(Detector):
         features.training.check()
         held_out, learnt = self._dealt(len(features))
         textures = Textures(self.textures)
-        good = self._gather(features)
+        assert features.images is not None
+        good = GoodImages.of(
+            features.images,
+            (self.embed(maps) for maps in features),
+            self.transform,
+            with_parts=self.fg == 1,
+            batch_size=self.batch_size,
+            memory_limit_mb=self.memory_limit_mb,
+        )
+        self.hypersphere_ = self._judged(good.pixels.mean(axis=0, dtype=np.float32))
         schedule = Schedule(
             examples=learnt,
             batch_size=self.batch_size,
@@ -345,32 +349,6 @@ class GLASS(Detector):
         # Batch norm takes the spread of a step's patches, so one alone won't do.
         fewest = 2 if smallest == 1 else 1
         return max(fewest, round(self.patches * math.prod(self.grid)))
-
-    def _gather(self, features: FeatureBatches) -> GoodImages:
-        """What training needs of each good image: its pixels, its part, its patch embeddings."""
-        assert features.images is not None
-        count = len(features)
-        size = self.transform.output_size
-        pixels = scratch_array((count, *size, 3), np.uint8, self.memory_limit_mb / 8)
-        done = 0
-        for batch in load_batches(features.images, self.transform, self.batch_size):
-            pixels[done : done + len(batch)] = batch
-            done += len(batch)
-        clean: Float32 | None = None
-        done = 0
-        for maps in features:
-            embeddings = self.embed(maps)
-            if clean is None:
-                clean = scratch_array(
-                    (count, *embeddings.shape[1:]), np.float32, self.memory_limit_mb
-                )
-            clean[done : done + len(embeddings)] = embeddings.cpu().numpy()
-            done += len(embeddings)
-        assert clean is not None
-        average = pixels.mean(axis=0, dtype=np.float32)
-        self.hypersphere_ = self._judged(average)
-        parts = np.stack([foreground_mask(image) for image in pixels]) if self.fg else None
-        return GoodImages(pixels, parts, torch.from_numpy(clean))
 
     def _untrained(self, good: GoodImages, learnt: Indices) -> Network:
         """The network before training, on its device."""

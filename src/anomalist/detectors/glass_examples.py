@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from anomalist.data import ImageSet, Transform, load_batches
 from anomalist.files import scratch_array
-from anomalist.synthesis import LocalSynthesis, pool_mask
+from anomalist.synthesis import LocalSynthesis, foreground_mask, pool_mask
 from anomalist.training import stream
 
 Bool = npt.NDArray[np.bool_]
@@ -34,6 +35,38 @@ class GoodImages:
     pixels: UInt8
     parts: Bool | None
     clean: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        images: ImageSet,
+        embeddings: Iterable[Tensor],
+        transform: Transform,
+        *,
+        with_parts: bool,
+        batch_size: int,
+        memory_limit_mb: float,
+    ) -> GoodImages:
+        """Read images, find their parts, and put down their embeddings, which come in batches."""
+        pixels = scratch_array(
+            (len(images), *transform.output_size, 3), np.uint8, memory_limit_mb / 8
+        )
+        done = 0
+        for batch in load_batches(images, transform, batch_size):
+            pixels[done : done + len(batch)] = batch
+            done += len(batch)
+        clean: Float32 | None = None
+        done = 0
+        for patches in embeddings:
+            if clean is None:
+                clean = scratch_array(
+                    (len(images), *patches.shape[1:]), np.float32, memory_limit_mb
+                )
+            clean[done : done + len(patches)] = patches.cpu().numpy()
+            done += len(patches)
+        assert clean is not None
+        parts = np.stack([foreground_mask(image) for image in pixels]) if with_parts else None
+        return cls(pixels, parts, torch.from_numpy(clean))
 
     def moments(self, indices: Indices, batch_size: int) -> tuple[Float64, Float64]:
         """Mean and standard deviation of every dimension of the patches of some images."""
