@@ -49,7 +49,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "bad_input.md"
 HEADER = ("input", "command", "what is printed", "exit code")
 # Small and quick; a command of a case may say otherwise, as later flags win.
 FAST = {
-    "fit": ["--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"],
+    "fit": [
+        *("--image_size", "64", "--layers", "stride8"),
+        *("--patchcore.coreset_ratio", "0.2", "--device", "cpu"),
+    ],
     "benchmark": [
         *("--detectors", "patchcore", "--calibrate", "false"),
         *("--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"),
