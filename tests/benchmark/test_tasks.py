@@ -20,7 +20,7 @@ import pickle, sys
 from pathlib import Path
 import torch
 from anomalist.benchmark import LocalExecutor
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 class Loud:
     def notice(self, text): pass
     def begin(self, runs, reused): pass
