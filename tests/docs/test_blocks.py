@@ -124,7 +124,7 @@ def place(
             shutil.copytree(mvtec_stand_in / name, root / name, dirs_exist_ok=True)
         return root
 
-    monkeypatch.setattr("anomalist.cli.download.download", fetch)
+    monkeypatch.setattr("anomalist.data.download", fetch)
     # Watching ends after the second look, as by Ctrl-C.
     looks: list[float] = []
 
@@ -363,6 +363,7 @@ def check_arguments(words: list[str]) -> None:
         return
     assert name in COMMANDS, name
     parser = importlib.import_module(f"anomalist.cli.{name}").parser()
+    parser.add_names(arguments)
     known = set(parser._option_string_actions)
     flags = [word.split("=")[0] for word in arguments if word.startswith("--")]
     assert set(flags) <= known, set(flags) - known
