@@ -123,6 +123,8 @@ def test_help_shows_the_flags_of_a_name(capsys: pytest.CaptureFixture[str]) -> N
         ("--detectors ü=dfm", 1, "can't be the name"),
         ("--detectors a=dfm,b=a", 1, "b=a must name a detector"),
         ("--detectors a=dfm+padim,b=a+dfm", 1, "b can't join a, an ensemble itself"),
+        ("--detectors b=oracle+dfm,oracle", 1, "no detector 'oracle'; there are"),
+        ("--detectors oracle", 1, "no detector 'oracle'; there are"),
         ("--detectors a=", 1, "no detector ''"),
     ],
 )

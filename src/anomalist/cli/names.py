@@ -71,7 +71,7 @@ def choices_of(entries: Sequence[str], known: Collection[str]) -> dict[str, Choi
     for name, what in asked.items():
         members = []
         for part in what.split("+"):
-            if part in asked and part not in alone:
+            if "+" in asked.get(part, ""):
                 raise ParameterError(
                     f"{name} can't join {part}, an ensemble itself: name its members instead"
                 )
