@@ -10,11 +10,9 @@ from typing import Any
 
 from anomalist.errors import ParameterError
 
-#: Of a flag, a file and a folder, on every system.
+# Of a flag. What a file can be called is the benchmark's to know.
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.+-]*[A-Za-z0-9_+-])?")
 _ENSEMBLE = "ensemble"
-# Folders of a results folder, in which every name has one of its own.
-_FOLDERS = ("runs", "models")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def choices_of(entries: Sequence[str], known: Collection[str]) -> dict[str, Choi
     Raises
     ------
     ParameterError
-        If there is no such detector, or a name is taken or can't be one of a file.
+        If there is no such detector, or a name comes twice, is a detector's or can't be a flag's.
 
     Examples
     --------
@@ -90,23 +88,15 @@ def _check_name(
 ) -> None:
     if name in asked:
         raise ParameterError(f"detector {name} is named twice")
-    for other in asked:
-        if other.lower() == name.lower():
-            raise ParameterError(
-                f"the names {other} and {name} differ in case alone, and some systems keep one"
-                " file for both: choose another"
-            )
     if not given:
         return
     if not _NAME.fullmatch(name):
         raise ParameterError(
-            f"{name!r} can't be the name of a detector and its files: use letters, digits, _, -, +"
-            " and ., beginning with a letter or digit"
+            f"{name!r} can't be the name of a detector, its files and flags: use letters from a to"
+            " z, digits, _, -, + and ., beginning with a letter or digit"
         )
     if name in known and name != what:
         raise ParameterError(f"the name {name} is taken by the detector {name}: choose another")
-    if name.lower() in _FOLDERS:
-        raise ParameterError(f"the name {name} is taken by a folder of the results: choose another")
 
 
 def entries_of(section: Mapping[str, Any]) -> tuple[list[str], dict[str, dict[str, Any]]]:
