@@ -39,8 +39,6 @@ import torch
 from PIL import Image
 
 import anomalist
-import anomalist.cli.evaluate
-import anomalist.cli.predict
 import anomalist.inspection
 from anomalist.cli.main import main
 from anomalist.data import Folder
@@ -1542,8 +1540,7 @@ def _opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
             return real(path, device=device)
         return _kept(Path(path).read_bytes(), real)
 
-    for command in ("predict", "evaluate"):
-        monkeypatch.setattr(f"anomalist.cli.{command}.open_model", opened)
+    monkeypatch.setattr("anomalist.inspection.open_model", opened)
 
 
 @functools.lru_cache(maxsize=1)
@@ -1706,13 +1703,13 @@ def test_standard_output_on_a_full_disk(
 def test_a_photograph_that_vanishes(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened = anomalist.cli.predict.open_model
+    opened = anomalist.inspection.open_model
 
     def vanish(*arguments: Any, **more: Any) -> Any:
         (here / "photos" / "good.png").unlink()
         return opened(*arguments, **more)
 
-    monkeypatch.setattr("anomalist.cli.predict.open_model", vanish)
+    monkeypatch.setattr("anomalist.inspection.open_model", vanish)
     assert main(shlex.split(VANISHED.command)) == VANISHED.code
     assert printed(VANISHED.answer, capsys.readouterr().err)
     failed(1)(here)

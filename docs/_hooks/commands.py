@@ -46,7 +46,8 @@ def reference() -> Iterator[str]:
     yield (
         "Of `fit`, `benchmark` and, for the detectors that it compares, `reproduce`. What all"
         " detectors share is also there for one alone, as `--patchcore.image_size`, and that one"
-        " wins. `--config FILE.yaml` reads all of them from a file:"
+        " wins; so is `--preset`. What has a [name](#names) of its own has all flags of its"
+        " detector. `--config FILE.yaml` reads all of them from a file:"
     )
     yield from ("", "```yaml", "image_size: 320", "patchcore:", "  coreset_ratio: 0.02", "```", "")
     for title, actions in hyperparameters.items():

@@ -1,7 +1,5 @@
 """anomalist finds defects in images after seeing only good ones."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from typing import TYPE_CHECKING, Any
@@ -56,18 +54,37 @@ __all__ = [
     "open_dataset",
 ]
 
-_PACKAGES = ("calibration", "data", "detectors", "errors", "features", "metrics", "predictions")
+# Names are imported when they are asked for: torch takes seconds that a --help need not wait.
+_HOMES = {
+    "CFA": "detectors",
+    "DETECTORS": "detectors",
+    "DFM": "detectors",
+    "GLASS": "detectors",
+    "SPADE": "detectors",
+    "AnomalistError": "errors",
+    "Calibration": "calibration",
+    "Detector": "detectors",
+    "Ensemble": "detectors",
+    "FeatureStore": "features",
+    "Folder": "data",
+    "ImageSet": "data",
+    "MVTecAD": "data",
+    "Metrics": "metrics",
+    "PaDiM": "detectors",
+    "PatchCore": "detectors",
+    "Predictions": "predictions",
+    "VisA": "data",
+    "evaluate": "metrics",
+    "load": "detectors",
+    "open_dataset": "data",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Names are imported when they are asked for: torch takes seconds that a --help need not wait.
-    if not name.startswith("_"):
-        for package in _PACKAGES:
-            module = importlib.import_module(f"anomalist.{package}")
-            if hasattr(module, name):
-                return getattr(module, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"anomalist.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'anomalist' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*__all__, "__version__"]

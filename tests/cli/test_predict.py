@@ -301,7 +301,7 @@ def test_an_ensemble_tells_how_far_its_members_disagree(
     data = ["--data", str(dots), "--out", str(model)]
     assert main(["fit", "patchcore+spade", *data, *fast]) == 0
     detector = anomalist.load(model)
-    assert [part.name for part in detector.parts()] == ["patchcore", "spade"]
+    assert [part.name for part in detector.components()] == ["patchcore", "spade"]
     assert detector.summary_["images"] == 6
     assert main(["predict", str(model), str(photos), "--out", str(out)]) == 0
     assert all(entry["disagreement"] >= 0 for entry in lines(out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 import subprocess
 import sys
@@ -79,8 +78,7 @@ def test_every_detector_is_exported(detector_class: type[Detector]) -> None:
 
 
 def test_every_hyperparameter_has_a_text_for_its_flag() -> None:
-    from anomalist.cli.options import parameter_docs
+    from anomalist.cli.signatures import signature_of
 
     for detector in DETECTORS.values():
-        texts = parameter_docs(detector)
-        assert all(texts.get(field.name) for field in dataclasses.fields(detector))
+        assert all(p.text for p in signature_of(detector).parameters.values())

@@ -124,7 +124,7 @@ def place(
             shutil.copytree(mvtec_stand_in / name, root / name, dirs_exist_ok=True)
         return root
 
-    monkeypatch.setattr("anomalist.cli.download.download", fetch)
+    monkeypatch.setattr("anomalist.data.download", fetch)
     # Watching ends after the second look, as by Ctrl-C.
     looks: list[float] = []
 
@@ -360,10 +360,11 @@ def check_benchmark(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 def check_arguments(words: list[str]) -> None:
     """Parse a command line as far as it goes: in a sentence, a few flags may stand alone."""
     name, *arguments = words
-    if name in ("COMMAND", "--help", "--version"):
+    if name in ("COMMAND", "--help", "--version", "--print_completion"):
         return
     assert name in COMMANDS, name
     parser = importlib.import_module(f"anomalist.cli.{name}").parser()
+    parser.add_names(arguments)
     known = set(parser._option_string_actions)
     flags = [word.split("=")[0] for word in arguments if word.startswith("--")]
     assert set(flags) <= known, set(flags) - known

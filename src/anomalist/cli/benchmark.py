@@ -6,20 +6,14 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.benchmark import RunStore, benchmark
-from anomalist.calibration import DEFAULT_ALPHA
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
+    add_store_options,
     build_detectors,
     command_parser,
 )
-from anomalist.cli.progress import BenchmarkProgress
-from anomalist.cli.table import print_summary
-from anomalist.data import open_dataset
-from anomalist.features import FeatureStore
-from anomalist.files import check_writable
-from anomalist.inspection.parts import check_outside
+from anomalist.cli.signatures import constant
 
 
 def parser() -> ArgumentParser:
@@ -38,7 +32,7 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--alpha",
         type=float,
-        default=DEFAULT_ALPHA,
+        default=constant("anomalist.calibration", "DEFAULT_ALPHA"),
         help="false-alarm rate that thresholds are to have",
     )
     arguments.add_argument(
@@ -63,20 +57,28 @@ def parser() -> ArgumentParser:
         default=None,
         help="folder for the course of trainings, for TensorBoard to show",
     )
-    arguments.add_class_arguments(FeatureStore, "store")
+    add_store_options(arguments)
     add_detector_options(arguments)
     return arguments
 
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.benchmark import RunStore, benchmark
+    from anomalist.cli.progress import BenchmarkProgress
+    from anomalist.cli.table import print_summary
+    from anomalist.data import open_dataset
+    from anomalist.features import FeatureStore
+    from anomalist.files import check_writable
+    from anomalist.inspection.parts import check_outside
+
     dataset = open_dataset(arguments.data)
     detectors = build_detectors(arguments)
     out = Path(arguments.out)
     if dataset.name == "folder":
         check_outside(out, dataset.root)
     check_writable(out / "results.csv")
-    with BenchmarkProgress(arguments.tensorboard) as progress:
+    with BenchmarkProgress(out, arguments.tensorboard) as progress:
         benchmark(
             dataset,
             detectors,
@@ -91,4 +93,4 @@ def run(arguments: Namespace) -> None:
             watcher=progress,
             command=arguments.command_line,
         )
-    print_summary(RunStore(out).records(), out)
+    print_summary(RunStore(out).inventory().records, out)

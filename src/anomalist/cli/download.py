@@ -5,15 +5,13 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import CommaList, command_parser
-from anomalist.cli.progress import bytes_progress, console
-from anomalist.data import SOURCES, download
 from anomalist.errors import ParameterError
 
 
 def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
-    arguments.add_argument("dataset", type=str, help=f"one of: {', '.join(SOURCES)}")
+    arguments.add_argument("dataset", type=str, help="which one; anomalist list names them")
     arguments.add_argument("--to", type=str, default=None, help="folder (default: data/DATASET)")
     arguments.add_argument(
         "--categories", type=CommaList(), default=None, help="which, by commas (default: all)"
@@ -25,6 +23,9 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.cli.progress import bytes_progress, console
+    from anomalist.data import SOURCES, download
+
     source = SOURCES.get(arguments.dataset)
     if source is None:
         raise ParameterError(f"no data set {arguments.dataset!r}; there are {', '.join(SOURCES)}")

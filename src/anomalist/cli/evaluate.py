@@ -7,9 +7,6 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
-from anomalist.cli.progress import StageProgress
-from anomalist.files import check_writable
-from anomalist.inspection import evaluate_model, open_model
 
 
 def parser() -> ArgumentParser:
@@ -37,6 +34,10 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.cli.progress import StageProgress
+    from anomalist.files import check_writable
+    from anomalist.inspection import evaluate_model, open_model
+
     if arguments.out is not None:
         check_writable(Path(arguments.out) / "metrics.json")
     detector = open_model(arguments.model, device=arguments.device)

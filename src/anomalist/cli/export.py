@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.calibration import fewest_images
 from anomalist.cli.options import command_parser
-from anomalist.data import ImageSet, Sample
-from anomalist.data.folder import list_photographs
-from anomalist.data.layout import existing_folder
-from anomalist.detectors import load
+from anomalist.cli.signatures import constant
 from anomalist.errors import DataError
-from anomalist.export.exporter import Format, export
-from anomalist.files import check_writable
+
+if TYPE_CHECKING:
+    from anomalist.data import ImageSet
 
 _MOST_IMAGES = 32
 
@@ -24,7 +21,12 @@ def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
     arguments.add_argument("model", type=str, help="a file that fit wrote")
-    arguments.add_argument("--format", type=Format, default="onnx", help="what to write")
+    arguments.add_argument(
+        "--format",
+        type=constant("anomalist.export.exporter", "Format"),
+        default="onnx",
+        help="what to write",
+    )
     arguments.add_argument(
         "--out", type=str, required=True, help="the file to write: .onnx, or .xml for openvino"
     )
@@ -52,6 +54,11 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.calibration import fewest_images
+    from anomalist.detectors import load
+    from anomalist.export.exporter import export
+    from anomalist.files import check_writable
+
     if arguments.alpha is not None:
         fewest_images(arguments.alpha)  # refuses one that makes no sense before any work is done
     check_writable(arguments.out)
@@ -80,6 +87,12 @@ def run(arguments: Namespace) -> None:
 
 def _spread(folder: Path) -> ImageSet:
     """Images from all over a folder, masks left out."""
+    import numpy as np
+
+    from anomalist.data import ImageSet, Sample
+    from anomalist.data.folder import list_photographs
+    from anomalist.data.layout import existing_folder
+
     files = list_photographs(existing_folder(folder))
     if not files:
         raise DataError(f"{folder} holds no image to compare the export on")

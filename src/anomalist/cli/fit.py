@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.calibration import DEFAULT_ALPHA
 from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
-from anomalist.cli.progress import StageProgress, console, duration
-from anomalist.detectors import DETECTORS, Detector
-from anomalist.features import pick_device
-from anomalist.inspection import FitResult, fit_parts, open_parts
+from anomalist.cli.signatures import constant, detector_signatures
+from anomalist.errors import ParameterError
+
+if TYPE_CHECKING:
+    from anomalist.detectors import Detector
+    from anomalist.inspection import FitResult
 
 
 def parser() -> ArgumentParser:
@@ -20,7 +24,8 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "detector",
         type=str,
-        help=f"one of {', '.join(DETECTORS)}; patchcore+padim is an ensemble of the two",
+        help=f"one of {', '.join(detector_signatures())}; patchcore+padim is an ensemble of the"
+        " two",
     )
     arguments.add_argument(
         "--data",
@@ -44,7 +49,7 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--alpha",
         type=float,
-        default=DEFAULT_ALPHA,
+        default=constant("anomalist.calibration", "DEFAULT_ALPHA"),
         help="false-alarm rate that the threshold is to have",
     )
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
@@ -54,8 +59,15 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.cli.progress import GOES_ON, StageProgress, console, duration
+    from anomalist.inspection import fit_parts, open_parts
+
+    if "=" in arguments.detector:
+        raise ParameterError(
+            f"fit takes one detector, which needs no name: not {arguments.detector}"
+        )
     arguments.detectors = (arguments.detector,)
-    (detector,) = build_detectors(arguments)
+    (detector,) = build_detectors(arguments).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
     parts = open_parts(arguments.data, arguments.category, arguments.exclude)
     for text in (parts.describe(), *parts.notes):
@@ -67,18 +79,26 @@ def run(arguments: Namespace) -> None:
         console.print(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
 
     with StageProgress() as progress:
-        result = fit_parts(
-            detector,
-            parts,
-            arguments.out,
-            alpha=arguments.alpha,
-            progress=progress,
-            estimate=estimate,
-        )
+        try:
+            result = fit_parts(
+                detector,
+                parts,
+                arguments.out,
+                alpha=arguments.alpha,
+                progress=progress,
+                estimate=estimate,
+            )
+        except KeyboardInterrupt as stop:
+            out = Path(arguments.out)
+            if any(out.parent.glob(f".{glob.escape(out.name)}.training*")):
+                stop.add_note(GOES_ON)
+            raise
     _show(result)
 
 
 def _plan(detector: Detector) -> str:
+    from anomalist.features import pick_device
+
     height, width = detector.transform.output_size
     backbones = ", ".join(dict.fromkeys(part.backbone for part in detector.components()))
     device = pick_device(detector.device)

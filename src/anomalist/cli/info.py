@@ -8,7 +8,6 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
-from anomalist.inspection import model_card
 
 
 def parser() -> ArgumentParser:
@@ -21,6 +20,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.inspection import model_card
+
     card = model_card(arguments.model)
     if arguments.json:
         print(json.dumps(card, indent=2, ensure_ascii=False))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
-from anomalist.data import SOURCES
-from anomalist.detectors import DETECTORS, presets
-from anomalist.features import EMBEDDED, PINNED
 
 
 def parser() -> ArgumentParser:
@@ -17,6 +14,10 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.data import SOURCES
+    from anomalist.detectors import DETECTORS, presets
+    from anomalist.features import EMBEDDED, PINNED
+
     print("detectors")
     for name, detector in DETECTORS.items():
         summary = (detector.__doc__ or "").splitlines()[0]

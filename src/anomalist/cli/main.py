@@ -7,18 +7,22 @@ import importlib
 import io
 import os
 import shlex
+import signal
 import sys
 import traceback
+from argparse import ArgumentError
 from collections.abc import Sequence
-
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 import anomalist
-from anomalist.cli.options import did_you_mean, one_line
+from anomalist.cli.names import did_you_mean
 from anomalist.errors import AnomalistError, is_out_of_memory
 
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
 COMMANDS = {
-    "demo": "make the sample set, run every detector and an ensemble on it, write the report",
+    "demo": "draw a sample set, run quick detectors and an ensemble on it, write the report",
     "benchmark": "run detectors x categories x seeds on a data set, resumably",
     "reproduce": "hold published numbers of MVTec AD against runs of our own",
     "report": "write the tables and report.html of a results folder again",
@@ -56,46 +60,81 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
-    if arguments[:1] == ["--version"]:
+    first = arguments[0] if arguments else "--help"
+    if first in ("--version", "-V"):
         print(f"anomalist {anomalist.__version__}")
         return 0
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if first in ("-h", "--help"):
         print(_help())
         return 0 if arguments else 2
-    name = arguments.pop(0)
-    if name not in COMMANDS:
-        hint = did_you_mean(name, COMMANDS)
-        return _fail(f"no command {name!r}; {hint}the commands are {', '.join(COMMANDS)}", 2)
+    if first not in COMMANDS and first.partition("=")[0] != "--print_completion":
+        hint = did_you_mean(first, COMMANDS)
+        return _fail(f"no command {first!r}; {hint}the commands are {', '.join(COMMANDS)}", 2)
     if "" in arguments:
         return _fail("an argument is empty: is a variable of the shell not set?", 2)
-    command = importlib.import_module(f"anomalist.cli.{name}")
     try:
-        parser = command.parser()
-        parser.prog = f"anomalist {name}"
-        parsed = _parsed(parser, arguments)
-        parsed["command_line"] = shlex.join(["anomalist", name, *arguments])
-        code: int = command.run(parsed) or 0
+        code = _run(arguments) if first in COMMANDS else _print_completion(arguments)
         _flush()
-    except ArgumentError as error:
-        if debug:
-            traceback.print_exc()
-        return _fail(f"{one_line(error)} (anomalist {name} --help)", 2)
     except BrokenPipeError:  # the reader has gone, as | head has: no failure of ours
         _drop_output()
         return 141
-    except (AnomalistError, OSError) as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:
+        stop = _stop_in(error)
+        if debug and stop is not error:
             traceback.print_exc()
-        return _fail(_describe(error), 1)
-    except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from what is finished", 130)
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
+        if stop is not None:
+            if argv is None:  # a second Ctrl-C has nothing left to stop
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return _fail("; ".join(["stopped", *getattr(stop, "__notes__", ())]), 130)
+        if isinstance(error, ArgumentError):
+            from anomalist.cli.options import one_line
+
+            command = f"anomalist {first}" if first in COMMANDS else "anomalist"
+            return _fail(f"{one_line(error)} ({command} --help)", 2)
+        if isinstance(error, AnomalistError | OSError):
+            return _fail(_describe(error), 1)
         if is_out_of_memory(error):
             return _fail(_out_of_memory(error), 1)
         return _fail(f"{_describe(error)} - a bug; please report it with what --debug prints", 1)
     return code
+
+
+def _run(arguments: list[str]) -> int:
+    name, *rest = arguments
+    command = importlib.import_module(f"anomalist.cli.{name}")
+    parser = command.parser()
+    parser.prog = f"anomalist {name}"
+    parsed = _parsed(parser, rest)
+    parsed["command_line"] = shlex.join(arguments)
+    return command.run(parsed) or 0
+
+
+def _print_completion(arguments: list[str]) -> int:
+    from anomalist.cli.completion import completion
+
+    shell = " ".join(arguments).removeprefix("--print_completion").lstrip(" =")
+    print(completion(shell, COMMANDS))
+    return 0
+
+
+def _stop_in(error: BaseException) -> BaseException | None:
+    """Return the Ctrl-C that an error is or comes from: while a module loads, one may become one.
+
+    Examples
+    --------
+    >>> try:
+    ...     try:
+    ...         raise KeyboardInterrupt
+    ...     except KeyboardInterrupt:
+    ...         raise ImportError("half a module")
+    ... except ImportError as error:
+    ...     _stop_in(error)
+    KeyboardInterrupt()
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
@@ -162,6 +201,8 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "anomalist COMMAND --help tells a command's arguments; --debug shows tracebacks.",
+            "anomalist COMMAND --help tells a command's arguments; --debug shows tracebacks;",
+            "--version, or -V, tells the version; --print_completion bash, zsh or fish prints a",
+            "script with which that shell completes commands and flags.",
         ]
     )

@@ -3,28 +3,150 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import difflib
 import re
 import types
 import typing
 from collections import Counter
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import docstring_parser
-from jsonargparse import ArgumentParser, Namespace
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from anomalist.detectors import DETECTORS, Detector, presets
+from anomalist.cli.names import Choice, choices_of, did_you_mean, entries_of
+from anomalist.cli.signatures import (
+    Signature,
+    constructor_signature,
+    detector_signatures,
+    shared_signature,
+)
 from anomalist.errors import ParameterError
+
+if TYPE_CHECKING:
+    from anomalist.detectors import Detector
 
 # Set by the plan, not by a flag of a detector.
 _PLANNED = ("seed",)
 
 
-def command_parser(description: str) -> ArgumentParser:
+def command_parser(description: str) -> CommandParser:
     """Return a parser that raises instead of printing, so that an error is one line."""
-    return ArgumentParser(description=description.replace("``", ""), exit_on_error=False)
+    return CommandParser(description=description.replace("``", ""), exit_on_error=False)
+
+
+class CommandParser(ArgumentParser):
+    """Knows, beside the flags that were added, those of the names that ``--detectors`` gives."""
+
+    takes_names = False
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._names: set[str] = set()
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, **more: Any
+    ) -> Namespace:
+        """Parse a command line."""
+        self.add_names(args or ())
+        parsed: Namespace = super().parse_args(args, **more)
+        return parsed
+
+    def add_names(self, args: Sequence[str]) -> None:
+        """Add the flags of detectors that a command line, or the files that it names, names.
+
+        Raises
+        ------
+        ParameterError
+            If a name is taken or can't be one, or there is no such detector.
+        """
+        if not self.takes_names:
+            return
+        glance = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+        for flag in ("--detectors", "--config"):
+            glance.add_argument(flag, action="append", default=[])
+        try:
+            given, _ = glance.parse_known_args(list(args))
+        except argparse.ArgumentError:
+            return  # told with all else
+        for entries in (*map(_in_file, given.config), *given.detectors[-1:]):
+            self._add_flags(entries)
+
+    def _add_flags(self, entries: Any) -> None:
+        try:
+            listed = CommaList()(entries)
+        except ValueError:
+            return  # told with all else
+        signatures = detector_signatures()
+        for name, choice in choices_of(listed, signatures).items():
+            if name in signatures or name in self._names:
+                continue
+            kind = signatures[choice.detector]
+            flags = {action.dest for action in self._actions}
+            own = {f"{name}.{key}" for key in (*kind.parameters, "preset")}
+            taken = {f.partition(".")[0] for f in flags} - signatures.keys() - self._names
+            if name.partition(".")[0] in taken | {*_PLANNED} or any(
+                f"{a}.".startswith(f"{b}.") or f"{b}.".startswith(f"{a}.")
+                for a in own
+                for b in flags
+            ):
+                raise ParameterError(f"the name {name} is taken by a flag: choose another")
+            _add_own(self, kind, name)
+            self._names.add(name)
+
+    def parse_string(self, content: str, *args: Any, **more: Any) -> Namespace:
+        """Parse the text of a file of settings, in which ``detectors`` may hold theirs."""
+        settings = _loaded(content)
+        if isinstance(settings.get("detectors"), dict):
+            named, own = entries_of(settings.pop("detectors"))
+            for name in own.keys() & settings.keys():
+                raise ArgumentError(None, f"{name} has settings in two places: join them")
+            content = yaml.safe_dump({"detectors": named, **settings, **own}, sort_keys=False)
+        parsed: Namespace = super().parse_string(content, *args, **more)
+        return parsed
+
+    def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:
+        """Fail, with the nearest flag where there is none of that name."""
+        unknown = re.search(
+            r"(unrecognized arguments: --|Option ')(?P<name>[^\s=']+)", message, re.IGNORECASE
+        )
+        near = self._nearest(unknown["name"]) if unknown else ""
+        if not message.endswith(near):  # it comes here again from within
+            message += near
+        super().error(message, ex)
+
+    def _nearest(self, unknown: str) -> str:
+        """Ask for the flag that may be meant, or tell how a name that has none gets some."""
+        keys: dict[str, list[str]] = {}
+        for flag in self._option_string_actions:
+            owner, _, key = flag.removeprefix("--").rpartition(".")
+            keys.setdefault(owner, []).append(key)
+        owner, dot, key = unknown.rpartition(".")
+        if owner in keys:
+            near = did_you_mean(key, keys[owner])
+            return f"; {near.rstrip()}".replace("mean ", f"mean --{owner}{dot}") if near else ""
+        near = did_you_mean(owner, keys).rstrip(" ?")
+        if near:
+            return f"; {near}.{key}?".replace("mean ", "mean --")
+        told = f"; no detector is called {owner}: --detectors {owner}=NAME calls one so"
+        return told if self.takes_names else ""
+
+
+def _in_file(path: str) -> list[str]:
+    """Return what a file of settings names; nothing if it can't be read, which is told later."""
+    with suppress(OSError, UnicodeDecodeError):
+        named = _loaded(Path(path).read_text(encoding="utf-8")).get("detectors", [])
+        return entries_of(named)[0] if isinstance(named, dict) else named
+    return []
+
+
+def _loaded(content: str) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(content)
+    except yaml.YAMLError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 class CommaList:
@@ -58,18 +180,22 @@ class CommaList:
         return tuple(self._convert(part) for part in value)
 
 
-def add_detector_options(parser: ArgumentParser) -> None:
+def add_detector_options(parser: CommandParser) -> None:
     """Add ``--detectors``, ``--preset``, ``--config`` and a flag for every hyperparameter.
 
     Those that all detectors have are flags of their own (``--backbone``); each is also there for
-    one detector alone (``--patchcore.backbone``), and that one wins.
+    one detector alone (``--patchcore.backbone``), and that one wins, as does one of a name
+    (``--small.backbone``) over its detector's.
     """
+    parser.takes_names = True
+    known = ", ".join(detector_signatures())
     parser.add_argument(
         "--detectors",
         type=CommaList(),
-        default=tuple(DETECTORS),
-        help=f"which detectors, separated by commas: {', '.join(DETECTORS)}; patchcore+glass"
-        " is an ensemble of the two",
+        default=tuple(detector_signatures()),
+        help=f"which detectors, separated by commas: {known}; patchcore+glass is an ensemble of the"
+        " two, and small=patchcore another patchcore, called small in tables, files and flags"
+        " (--small.coreset_ratio)",
     )
     add_hyperparameters(parser)
 
@@ -80,46 +206,62 @@ def add_hyperparameters(parser: ArgumentParser) -> None:
         "--preset", type=str, default=None, help="shipped settings; anomalist list names them"
     )
     parser.add_argument("--config", action="config", help="YAML file whose keys are these flags")
-    shared = {f.name for f in dataclasses.fields(Detector)}
-    add_fields(parser, Detector, "")
-    for name, detector in DETECTORS.items():
-        add_fields(parser, detector, f"{name}.", brief=shared)
+    shared = shared_signature()
+    add_fields(parser, shared, "", title="of all detectors")
+    for name, signature in detector_signatures().items():
+        _add_own(parser, signature, name, brief=shared.parameters)
 
 
 def add_fields(
     parser: ArgumentParser,
-    detector: type[Any],
+    signature: Signature,
     prefix: str,
     brief: Collection[str] = (),
-) -> None:
+    title: str | None = None,
+) -> argparse._ArgumentGroup:
     """Add a flag for every hyperparameter of a detector; ``brief`` ones refer to the shared."""
-    hints = typing.get_type_hints(detector)
-    texts = parameter_docs(detector)
+    title = title or signature.name
     group = parser.add_argument_group(
-        f"{prefix.rstrip('.')} hyperparameters" if prefix else "hyperparameters of all detectors"
+        f"{title} hyperparameters" if prefix else f"hyperparameters {title}"
     )
-    for field in dataclasses.fields(detector):
-        if field.name in _PLANNED:
+    for name, parameter in signature.parameters.items():
+        if name in _PLANNED:
             continue
-        text = f"{texts[field.name]} (default: {_shown(field.default)})"
+        text = f"{parameter.text} (default: {_shown(parameter.default)})"
         group.add_argument(
-            f"--{prefix}{field.name}",
-            type=_argument_type(hints[field.name]),
+            f"--{prefix}{name}",
+            type=_argument_type(parameter.hint),
             default=argparse.SUPPRESS,
-            help=f"--{field.name} for {detector.name} alone" if field.name in brief else text,
+            help=f"--{name} for {title} alone" if name in brief else text,
         )
+    return group
 
 
-def parameter_docs(detector: type[Any]) -> dict[str, str]:
-    """Return what the docstrings of a detector and its bases say of each hyperparameter."""
-    texts: dict[str, str] = {}
-    for cls in reversed(detector.__mro__):
-        if issubclass(cls, Detector):
-            for parameter in docstring_parser.parse(cls.__doc__ or "").params:
-                for name in parameter.arg_name.split(","):
-                    text = (parameter.description or "").replace("``", "")
-                    texts[name.strip()] = " ".join(text.split())
-    return texts
+def _add_own(
+    parser: ArgumentParser, signature: Signature, name: str, brief: Collection[str] = ()
+) -> None:
+    """Add the hyperparameters and the preset of what is called so."""
+    title = name if name == signature.name else f"{name} ({signature.name})"
+    group = add_fields(parser, signature, f"{name}.", brief, title)
+    group.add_argument(
+        f"--{name}.preset",
+        type=str,
+        default=argparse.SUPPRESS,
+        help=f"--preset for {name} alone",
+    )
+
+
+def add_store_options(parser: ArgumentParser) -> None:
+    """Add what the feature store takes, as ``--store.folder``."""
+    signature = constructor_signature("anomalist.features.store", "FeatureStore")
+    group = parser.add_argument_group(f"feature store: {signature.summary}")
+    for name, parameter in signature.parameters.items():
+        group.add_argument(
+            f"--store.{name}",
+            type=parameter.hint,
+            default=parameter.default,
+            help=parameter.text,
+        )
 
 
 class _TupleOr:
@@ -158,67 +300,101 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def build_detectors(arguments: Namespace) -> list[Detector]:
-    """Make the detectors that the arguments name, unfitted.
+def build_detectors(arguments: Namespace) -> dict[str, Detector]:
+    """Make the detectors that the arguments name, unfitted, by name.
+
+    What is given for all comes first, what is given for a kind of detector (``--patchcore.sigma``)
+    overrides it, and what is given for a name (``--small.sigma``) overrides both; a preset
+    overrides nothing that is given. Where ``--preset`` doesn't set all of them, stderr says so.
 
     Raises
     ------
     ParameterError
         If a detector or a preset is unknown, or a value makes no sense.
     """
-    shared = {
-        field.name: arguments[field.name]
-        for field in dataclasses.fields(Detector)
-        if field.name in arguments and field.name not in _PLANNED
-    }
-    named = [part for name in arguments.detectors for part in name.split("+")]
-    for name in named:
-        if name not in DETECTORS:
-            hint = did_you_mean(name, DETECTORS)
-            raise ParameterError(f"no detector {name!r}; {hint}there are {', '.join(DETECTORS)}")
-    if arguments.preset and not any(arguments.preset in presets(n) for n in named):
-        known = sorted({p for n in named for p in presets(n)})
-        raise ParameterError(
-            f"no preset {arguments.preset!r} for {', '.join(named)}"
-            f"; there are {', '.join(known) or 'none'}"
-        )
-
-    def make(name: str, **values: Any) -> Detector:
-        own = arguments.get(name)
-        if not isinstance(own, Namespace | None):
-            raise ParameterError(f"{name} must hold hyperparameters by name, not {own!r}")
-        preset = presets(name).get(arguments.preset, {})
-        given = {**preset, **shared, **(vars(own) if own is not None else {})}
-        return DETECTORS[name](**{**given, **values})
-
-    detectors = []
-    for name in arguments.detectors:
-        parts = name.split("+")
-        if len(parts) == 1:
-            detectors.append(make(name))
+    choices = choices_of(arguments.detectors, detector_signatures())
+    made: dict[str, Detector] = {}
+    single: dict[str, tuple[Choice, Detector]] = {}
+    for name, choice in choices.items():
+        if not choice.members:
+            made[name] = _make(choice, arguments)
+            single[name] = choice, made[name]
             continue
         times: Counter[str] = Counter()
         members = []
-        for part in parts:
+        for member in choice.members:
             # A detector that is named twice is another one by its seed.
-            members.append(make(part, seed=times[part]))
-            times[part] += 1
-        first = members[0]
-        view = {f: getattr(first, f) for f in ("image_size", "crop_size")} | shared
-        detectors.append(make("ensemble", members=tuple(members), **view))
-    return detectors
+            members.append(_make(member, arguments, seed=times[member.name]))
+            times[member.name] += 1
+            single[member.name] = member, members[-1]
+        view = {key: getattr(members[0], key) for key in ("image_size", "crop_size")}
+        made[name] = _make(choice, arguments, view, members=tuple(members))
+    if arguments.preset is not None:
+        _tell_preset(arguments, list(single.values()))
+    return made
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Ask for the known name that is nearest to a mistyped one; nothing where none is near.
+def _make(
+    choice: Choice, arguments: Namespace, view: Mapping[str, Any] | None = None, **values: Any
+) -> Detector:
+    from anomalist.detectors import DETECTORS, presets
 
-    Examples
-    --------
-    >>> did_you_mean("Padmi", ["padim", "spade"])
-    'did you mean padim? '
-    """
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {close[0]}? " if close else ""
+    preset = _own_preset(choice, arguments)
+    available = presets(choice.detector)
+    if preset is not None and preset not in available:
+        hint = did_you_mean(preset, available)
+        known = ", ".join(available) or "none"
+        raise ParameterError(f"{choice.detector} has no preset {preset!r}; {hint}it has: {known}")
+    given = {**(view or {}), **available.get(preset or arguments.preset, {})}
+    shared = shared_signature().parameters
+    for prefix, keys in (("", shared), *_own(choice, arguments)):
+        given |= {
+            key: arguments[f"{prefix}{key}"]
+            for key in keys
+            if f"{prefix}{key}" in arguments and key not in _PLANNED
+        }
+    return DETECTORS[choice.detector](**{**given, **values})
+
+
+def _own(choice: Choice, arguments: Namespace) -> Iterator[tuple[str, Collection[str]]]:
+    """Yield the prefixes of the flags of a detector alone, and what they set."""
+    keys = detector_signatures()[choice.detector].parameters
+    for name in dict.fromkeys((choice.detector, choice.name)):
+        own = arguments.get(name)
+        if not isinstance(own, Namespace | None):
+            raise ParameterError(f"{name} must hold hyperparameters by name, not {own!r}")
+        yield f"{name}.", keys
+
+
+def _own_preset(choice: Choice, arguments: Namespace) -> str | None:
+    """Return the preset that is given for a detector alone."""
+    given = [arguments.get(f"{prefix}preset") for prefix, _ in _own(choice, arguments)]
+    return next((preset for preset in reversed(given) if preset is not None), None)
+
+
+def _tell_preset(arguments: Namespace, detectors: Sequence[tuple[Choice, Detector]]) -> None:
+    """Say which detectors a preset for all sets, if it isn't all of them."""
+    from anomalist.cli.progress import console
+    from anomalist.detectors import presets
+
+    asked = [(c, d) for c, d in detectors if _own_preset(c, arguments) is None]
+    set_by = [c.name for c, _ in asked if arguments.preset in presets(c.detector)]
+    left = [(c, d) for c, d in asked if c.name not in set_by]
+    if asked and not set_by:
+        known = sorted({preset for c, _ in asked for preset in presets(c.detector)})
+        hint = did_you_mean(arguments.preset, known)
+        raise ParameterError(
+            f"no preset {arguments.preset!r} for {', '.join(c.name for c, _ in asked)}"
+            f"; {hint}there are {', '.join(known) or 'none'}"
+        )
+    for choice, detector in left:
+        others = ", ".join(presets(choice.detector))
+        console.print(
+            f"preset {arguments.preset} sets {', '.join(set_by)}; {choice.name} has none of that"
+            f" name and stays at its defaults, on {detector.backbone}"
+            + (f" (--{choice.name}.preset takes {others})" if others else ""),
+            markup=False,
+        )
 
 
 def one_line(error: Exception) -> str:

@@ -5,23 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
-from anomalist.cli.progress import StageProgress, console
 from anomalist.errors import ParameterError
-from anomalist.files import check_writable
-from anomalist.inspection import (
-    Finding,
-    Rule,
-    Tally,
-    identity_of,
-    list_inputs,
-    open_model,
-    predict_files,
-    watch_inputs,
-)
+
+if TYPE_CHECKING:
+    from anomalist.inspection import Finding, Tally
 
 _SOME_FAILED = 3
 
@@ -48,8 +40,7 @@ def parser() -> ArgumentParser:
     )
     arguments.add_argument(
         "--heatmaps",
-        type=str,
-        choices=("all", "anomalous", "none"),
+        type=Literal["all", "anomalous", "none"],
         default="all",
         help="of which images to write heatmaps",
     )
@@ -71,6 +62,17 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Run the command."""
+    from anomalist.cli.progress import GOES_ON, StageProgress, console
+    from anomalist.files import check_writable
+    from anomalist.inspection import (
+        Rule,
+        identity_of,
+        list_inputs,
+        open_model,
+        predict_files,
+        watch_inputs,
+    )
+
     out = Path(arguments.out)
     watched = arguments.watch is not None
     total = 0
@@ -119,8 +121,10 @@ def run(arguments: Namespace) -> int:
                 identity=identity_of(arguments.model, inputs=arguments.inputs, watched=watched),
                 finding=tell,
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if not watched:
+                if done:
+                    stop.add_note(GOES_ON)
                 raise
             console.print(f"stopped watching; the same command goes on in {out}", markup=False)
             return _SOME_FAILED if failed else 0

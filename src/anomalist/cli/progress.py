@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +26,8 @@ from anomalist.errors import ParameterError
 # Progress goes to stderr, so that stdout holds results alone and can be piped.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 _BETWEEN_LINES = 30.0
+#: Told of a Ctrl-C where something was kept.
+GOES_ON = "the same command goes on from what is finished"
 
 
 class BenchmarkProgress:
@@ -34,6 +37,8 @@ class BenchmarkProgress:
 
     Parameters
     ----------
+    out : Path
+        The results folder, where unfinished trainings lie.
     tensorboard : str, optional
         Folder in which the course of trainings is written for TensorBoard.
 
@@ -43,7 +48,8 @@ class BenchmarkProgress:
         If TensorBoard isn't installed.
     """
 
-    def __init__(self, tensorboard: str | None = None) -> None:
+    def __init__(self, out: Path, tensorboard: str | None = None) -> None:
+        self._out = out
         self._writer = None if tensorboard is None else _summary_writer(tensorboard)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -55,6 +61,7 @@ class BenchmarkProgress:
             transient=True,
         )
         self._runs = 0
+        self._reused = 0
         self._done = 0
         self._stage = ""
         self._start = time.monotonic()
@@ -74,6 +81,9 @@ class BenchmarkProgress:
             self._bar.stop()
         if self._writer is not None:
             self._writer.close()
+        kept = self._reused or self._done or any(self._out.glob("runs/*/*.training*"))
+        if isinstance(error, KeyboardInterrupt) and kept:
+            error.add_note(GOES_ON)
 
     def notice(self, text: str) -> None:
         """Print a line on files that don't count."""
@@ -81,7 +91,7 @@ class BenchmarkProgress:
 
     def begin(self, runs: int, reused: int) -> None:
         """Start: tell how many runs there are and how many are taken from records."""
-        self._runs = runs - reused
+        self._runs, self._reused = runs - reused, reused
         self._start = time.monotonic()
         kept = f", {reused} of them done before" if reused else ""
         console.print(f"{runs} run{'s' * (runs != 1)}{kept}")
@@ -193,13 +203,21 @@ def bytes_progress(text: str) -> Iterator[Callable[[int, int | None], None]]:
         console=console,
     ) as bar:
         task = bar.add_task(text, total=None)
+        arrived = 0
 
         def show(done: int, total: int | None) -> None:
+            nonlocal arrived
+            arrived = done
             bar.update(task, completed=done, total=total)
             if done == total:
                 bar.update(task, description="verifying and extracting")
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt as stop:
+            if arrived:
+                stop.add_note(GOES_ON)
+            raise
 
 
 def duration(seconds: float) -> str:

@@ -6,12 +6,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.benchmark import RunStore, write_results
 from anomalist.cli.options import command_parser
-from anomalist.cli.progress import console
-from anomalist.cli.table import print_summary
 from anomalist.errors import DataError
-from anomalist.files import check_writable
 
 
 def parser() -> ArgumentParser:
@@ -29,6 +25,11 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.benchmark import RunStore, write_results
+    from anomalist.cli.progress import console
+    from anomalist.cli.table import print_summary
+    from anomalist.files import check_writable
+
     out = Path(arguments.out)
     inventory = RunStore(out).inventory()
     if not inventory.records:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
-from rich.table import Table
 
-from anomalist.benchmark import benchmark
-from anomalist.benchmark.published import published
-from anomalist.benchmark.reproduction import (
-    ORIGINAL,
-    UNTRAINED,
-    Row,
-    Target,
-    compare,
-    plan_reproduction,
-    reproduction_table,
-    sources,
-    write_reproduction,
-)
-from anomalist.cli.options import CommaList, add_fields, command_parser, parameter_docs
-from anomalist.cli.progress import BenchmarkProgress, console
-from anomalist.data import open_dataset
-from anomalist.detectors import DETECTORS, Detector
-from anomalist.features import FeatureStore
+from anomalist.cli.options import CommaList, add_fields, add_store_options, command_parser
+from anomalist.cli.signatures import detector_signatures, shared_signature
+
+if TYPE_CHECKING:
+    from anomalist.benchmark.reproduction import Row, Target
+
+_SHARED = ("device", "batch_size")
 
 
 def parser() -> ArgumentParser:
@@ -42,9 +30,9 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--detectors",
         type=CommaList(),
-        default=UNTRAINED,
-        help=f"which, by commas (default: those that need no training, {', '.join(UNTRAINED)};"
-        " cfa and glass run when named, glass under its published settings for days without a GPU)",
+        default=None,
+        help="which, by commas (default: those that need no training; cfa and glass run when named,"
+        " glass under its published settings for days without a GPU)",
     )
     arguments.add_argument(
         "--backbone",
@@ -74,24 +62,43 @@ def parser() -> ArgumentParser:
         help="measure every epoch on the test set, for published numbers that are of the best one",
     )
     arguments.add_argument("--out", type=str, default="reproduction", help="the results folder")
-    texts = parameter_docs(Detector)
-    for name, kind in (("device", str), ("batch_size", int)):
-        arguments.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=texts[name])
-    arguments.add_class_arguments(FeatureStore, "store")
-    for name in dict.fromkeys(number.detector for number in published()):
-        add_fields(arguments, DETECTORS[name], f"{name}.")
+    shared = shared_signature().parameters
+    for name in _SHARED:
+        arguments.add_argument(
+            f"--{name}",
+            type=shared[name].hint,
+            default=argparse.SUPPRESS,
+            help=shared[name].text,
+        )
+    add_store_options(arguments)
+    for name, signature in detector_signatures().items():
+        if name != "ensemble":  # nobody published one
+            add_fields(arguments, signature, f"{name}.")
     return arguments
 
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    from anomalist.benchmark import benchmark
+    from anomalist.benchmark.reproduction import (
+        ORIGINAL,
+        UNTRAINED,
+        compare,
+        plan_reproduction,
+        write_reproduction,
+    )
+    from anomalist.cli.progress import BenchmarkProgress, console
+    from anomalist.data import open_dataset
+    from anomalist.features import FeatureStore
+
+    detectors = arguments.detectors or UNTRAINED
     dataset = open_dataset(arguments.data)
     categories = arguments.categories or dataset.categories
     for name in arguments.categories or ():
         dataset.category(name)
-    shared = {n: arguments[n] for n in ("device", "batch_size") if n in arguments}
+    shared = {n: arguments[n] for n in _SHARED if n in arguments}
     overrides = {}
-    for name in arguments.detectors:
+    for name in detectors:
         own = arguments.get(name)
         overrides[name] = {**shared, **(vars(own) if own is not None else {})}
     console.print(
@@ -99,7 +106,7 @@ def run(arguments: Namespace) -> None:
         " environment saves the wait)"
     )
     targets, left_out = plan_reproduction(
-        arguments.detectors,
+        detectors,
         categories,
         backbones=arguments.backbone,
         weights=arguments.weights,
@@ -110,7 +117,7 @@ def run(arguments: Namespace) -> None:
     store = FeatureStore(**arguments.store)
     rows: list[Row] = []
     for folder, together in _by_folder(targets).items():
-        with BenchmarkProgress() as progress:
+        with BenchmarkProgress(out / folder) as progress:
             records = benchmark(
                 dataset,
                 [target.detector for target in together],
@@ -138,6 +145,11 @@ def _by_folder(targets: list[Target]) -> dict[str, list[Target]]:
 
 
 def _show(rows: list[Row], left_out: list[str], out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from anomalist.benchmark.reproduction import reproduction_table, sources
+
     screen = Console(highlight=False)
     screen.width = max(screen.width, 170) if not screen.is_terminal else screen.width
 

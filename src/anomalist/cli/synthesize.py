@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
-from anomalist.data import Transform, as_image_set
-from anomalist.data.folder import list_photographs
-from anomalist.data.layout import existing_folder
 from anomalist.errors import DataError, ParameterError
-from anomalist.files import atomic_path, check_writable
-from anomalist.inspection.parts import check_outside
-from anomalist.report import synthesis_sheet
-from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _PATCH = 8
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -51,6 +47,15 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    import numpy as np
+
+    from anomalist.data import Transform
+    from anomalist.data.folder import list_photographs
+    from anomalist.data.layout import existing_folder
+    from anomalist.files import check_writable
+    from anomalist.inspection.parts import check_outside
+    from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
+
     if arguments.count < 1:
         raise ParameterError(f"count must be at least 1, not {arguments.count}")
     if arguments.seed < 0:
@@ -86,6 +91,9 @@ def run(arguments: Namespace) -> None:
 
 
 def _save(pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]], path: str) -> None:
+    from anomalist.files import atomic_path
+    from anomalist.report import synthesis_sheet
+
     with atomic_path(path) as temporary:
         synthesis_sheet(pairs).save(temporary)
     print(path)

@@ -11,8 +11,8 @@ from anomalist.benchmark import RunRecord, results_frame
 from anomalist.report import summary
 
 
-def print_summary(records: list[RunRecord], out: Path) -> None:
-    """Print the means over seeds, in percent, what a reader must know, and where the files are."""
+def print_table(records: list[RunRecord]) -> None:
+    """Print the means over seeds, in percent, and what a reader must know."""
     results = results_frame(records)
     frame = summary(results)
     table = Table()
@@ -25,7 +25,7 @@ def print_summary(records: list[RunRecord], out: Path) -> None:
             table.add_section()
         previous = row.detector
         table.add_row(*row)
-    console = Console(highlight=False)
+    console = _console()
     # A pipe has no width; a table cut to 80 columns would lose digits.
     console.width = max(console.width, 240) if not console.is_terminal else console.width
     console.print(table)
@@ -33,9 +33,18 @@ def print_summary(records: list[RunRecord], out: Path) -> None:
     console.print(f"metrics in percent{several}")
     for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
         console.print(note, soft_wrap=True, markup=False)
-    console.print(
+
+
+def print_summary(records: list[RunRecord], out: Path) -> None:
+    """Print the table of a results folder, and where its files are."""
+    print_table(records)
+    _console().print(
         f"report: {out.resolve() / 'report.html'}\nresults: {out.resolve()} (results.csv, .parquet,"
         " .json, .md, .tex; metrics and heatmaps in a folder a detector)",
         soft_wrap=True,
         markup=False,
     )
+
+
+def _console() -> Console:
+    return Console(highlight=False)

@@ -29,7 +29,7 @@ from anomalist.report import contact_sheet
 from anomalist.training import Training
 
 #: Called with the name of a stage, the number of images done and the total.
-StageProgress = Callable[[str, int, int], None]
+OnStage = Callable[[str, int, int], None]
 
 _SHOWN = 8
 _COLUMNS = 4
@@ -76,7 +76,7 @@ def fit_parts(
     out: str | Path,
     *,
     alpha: float = DEFAULT_ALPHA,
-    progress: StageProgress | None = None,
+    progress: OnStage | None = None,
     estimate: Callable[[float], None] | None = None,
 ) -> FitResult:
     """Fit and calibrate a detector, save it, and show what of the training looks least normal.
@@ -219,7 +219,7 @@ def _seconds(
     return total * (len(parts.train) + len(parts.test)) * (1 + _BESIDE_BACKBONE)
 
 
-def _of_stage(progress: StageProgress | None, stage: str) -> Progress | None:
+def _of_stage(progress: OnStage | None, stage: str) -> Progress | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)
 
 

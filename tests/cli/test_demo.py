@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from anomalist.cli import demo
+from anomalist.cli.main import main
+from anomalist.detectors import DETECTORS, Detector
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and small images, and short trainings."""
+    settings = {"image_size": 32, "train": 4, "good": 2, "per_defect": 1}
+    monkeypatch.setattr(demo, "_IMAGES", settings)
+    monkeypatch.setattr(demo, "_SHORT", {"meta_epochs": 1, "epochs": 1, "variants": 1})
+    check = Detector.__post_init__
+
+    def shrink(detector: Any) -> None:
+        check(detector)
+        detector.image_size = 32
+
+    monkeypatch.setattr(Detector, "__post_init__", shrink)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_table_and_a_heatmap_come_first_and_the_rest_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    captured = capsys.readouterr()
+    out = tmp_path / "anomalist-demo"
+    first, rest = captured.out.split(str(out / "patchcore" / "brass_key_heatmaps.png"))
+    assert "brass_key" in first
+    assert "padim" not in first
+    assert "woven_fabric" not in first
+    assert (out / "patchcore" / "brass_key_heatmaps.png").is_file()
+    results = pd.read_csv(out / "results.csv")
+    assert set(results["detector"]) == {*demo.QUICK}
+    assert results["category"].nunique() == 3
+    assert all(name in rest for name in ("padim", "dfm", "ensemble", "report.html"))
+    left = ", ".join(name for name in DETECTORS if name not in demo.QUICK)
+    assert captured.out.endswith(
+        f"left out: {left}, which take longer; anomalist demo --all runs them too\n"
+    )
+    assert (out / "report.html").is_file()
+    times = {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*.json")}
+    assert main(["demo", "--all"]) == 0
+    assert "left out" not in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in times} == times
+    assert set(pd.read_csv(out / "results.csv")["detector"]) == {*DETECTORS}
