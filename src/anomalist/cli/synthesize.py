@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> None:
     """Run the command."""
     import numpy as np
 
-    from anomalist.data import Transform
+    from anomalist.data import Transform, as_image_set
     from anomalist.data.folder import list_photographs
     from anomalist.data.layout import existing_folder
     from anomalist.files import check_writable
