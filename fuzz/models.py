@@ -25,10 +25,10 @@ from torch import Tensor
 import anomalist
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import Detector
-from anomalist.models import content_digest
 from anomalist.errors import AnomalistError, ModelFileError
 from anomalist.features import Backbone
 from anomalist.inspection import model_card
+from anomalist.models import content_digest
 from fuzz.bytewise import mutated
 from fuzz.harness import main
 
