@@ -23,6 +23,7 @@ from anomalist.neighbors.matrix import MatrixIndex
 from anomalist.neighbors.nearest import nothing_found
 from anomalist.neighbors.products import Products
 
+_AXES_TIME = 2e7  # nanoseconds that finding the axes of a bank takes at least
 PROBE_QUERIES = 64  # queries that decide whether bounds pay
 TENSOR_CHUNK = 2**24  # floats in a buffer on an accelerator: 64 MB
 TENSOR_SPARE = 16  # candidates beyond k on an accelerator
@@ -149,8 +150,7 @@ class Index:
         )
         # Nanoseconds on one core; only their ratios matter.
         boxes = 4 * bounded + (10 + 0.1 * self.dimensions) * measured
-        dense = (0.5 + 0.02 * self.dimensions) * self.size * len(probe)
-        return bool(boxes < dense)
+        return bool(boxes < _products_time(len(probe), self.size, self.dimensions))
 
 
 def _in_chunks(matrix: MatrixIndex, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -233,4 +233,31 @@ def nearest_neighbors(
     >>> distances.round(3), indices
     (array([[1.   , 4.243]], dtype=float32), array([[0, 1]]))
     """
+    on_accelerator = isinstance(bank, Tensor) and bank.device.type != "cpu"
+    if not on_accelerator:
+        rows, asked = _checked_array(bank, "bank"), _checked_array(queries, "queries")
+        if rows.shape[1] == asked.shape[1] and 1 <= k <= len(rows):
+            few = _products_time(len(asked), *rows.shape) < _AXES_TIME
+            if few and (found := _among_few(asked, rows, k)) is not None:
+                if not isinstance(queries, Tensor):
+                    return found
+                device = queries.device
+                return torch.from_numpy(found[0]).to(device), torch.from_numpy(found[1]).to(device)
     return Index(bank).query(queries, k)
+
+
+def _products_time(queries: int, size: int, dimensions: int) -> float:
+    """Nanoseconds on one core, roughly, that products take; only ratios matter."""
+    return (0.5 + 0.02 * dimensions) * size * queries
+
+
+def _among_few(queries: Float32, bank: Float32, k: int) -> tuple[Float32, Int64] | None:
+    """Search once without the axes of an `Index`, if float32 holds the products."""
+    mean = bank.mean(axis=0, dtype=np.float64)
+    centred = bank - mean
+    products = Products(bank, mean, np.sqrt(np.einsum("ij,ij->i", centred, centred)))
+    if not products.can_bound(queries):
+        return None
+    squares, indices = nothing_found(len(queries), k)
+    products.search(queries, squares, indices)
+    return np.sqrt(squares).astype(np.float32), indices
