@@ -1299,7 +1299,8 @@ VALUES = [
     benchmark(
         "a detector that is named twice",
         "--detectors patchcore,patchcore",
-        "anomalist: error: detector patchcore is named twice",
+        "anomalist: error: detector patchcore is named twice: give one of them a name of its own,"
+        " as in small=patchcore (in Python a dictionary of name to detector)",
         1,
     ),
     benchmark(

@@ -33,7 +33,7 @@ class Shelf:
     """
 
     def __init__(self, tasks: Iterable[Task]) -> None:
-        self._asked = Counter(task.identity(member) for task in tasks for member in task.members)
+        self._asked = Counter(identity for task in tasks for identity in task.identities)
         self._kept: dict[Identity, Fitted] = {}
 
     def take(self, identity: Identity) -> Fitted | None:
@@ -97,7 +97,10 @@ class Fitting:
         task = self._task
         if isinstance(task.detector, Ensemble):
             return self._assembled(task.detector)
-        fitted = self._member(task.detector, self._scratch, "", task.asked.calibrate)
+        (identity,) = task.identities
+        fitted = self._member(
+            task.detector, identity, self._scratch, "", calibrate=task.asked.calibrate
+        )
         if task.asked.calibrate:
             return fitted
         # Others may have calibrated it, for their own use.
@@ -107,8 +110,12 @@ class Fitting:
 
     def _assembled(self, ensemble: Ensemble) -> Fitted:
         members = [
-            self._member(part, Path(f"{self._scratch}.member{i}"), f".member{i}", calibrate=True)
-            for i, part in enumerate(self._task.members)
+            self._member(
+                part, identity, Path(f"{self._scratch}.member{i}"), f".member{i}", calibrate=True
+            )
+            for i, (part, identity) in enumerate(
+                zip(self._task.members, self._task.identities, strict=True)
+            )
         ]
         reset_peak_memory()
         clock = Clock(self._features)
@@ -120,9 +127,10 @@ class Fitting:
         peak = max(peak_memory_mb(), *(m.peak_memory_mb for m in members))
         return Fitted(detector, None, fit_seconds, clock.seconds(), peak, [])
 
-    def _member(self, member: Detector, scratch: Path, suffix: str, calibrate: bool) -> Fitted:
+    def _member(
+        self, member: Detector, identity: Identity, scratch: Path, suffix: str, *, calibrate: bool
+    ) -> Fitted:
         """Take over or fit the detector or one that it is made of; keep it for others."""
-        identity = self._task.identity(member)
         good = self._category.train
         fitted = self._shelf.take(identity)
         if fitted is None and self._models is not None:

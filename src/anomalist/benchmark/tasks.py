@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import anomalist
@@ -63,6 +62,10 @@ class Task:
         Of the images that the plan was made for.
     asked : Asked
         What is asked of the run.
+    configuration : dict
+        All that decides its result, apart from data and seed.
+    member_configs : tuple of str
+        Hash of the configuration of each of its ``members``.
     after : tuple of Key
         Tasks that fit members of this ensemble: they come first, where they come at all.
     draws : bool
@@ -79,8 +82,10 @@ class Task:
     detector: Detector
     category: str
     dataset: Dataset
-    data_hash: str = ""
-    asked: Asked = Asked()
+    data_hash: str
+    asked: Asked
+    configuration: dict[str, Any]
+    member_configs: tuple[str, ...]
     after: tuple[Key, ...] = ()
     draws: bool = False
     keeps_model: bool = False
@@ -97,12 +102,7 @@ class Task:
         """What its record belongs to."""
         return self.name, self.category, self.seed
 
-    @cached_property
-    def configuration(self) -> dict[str, Any]:
-        """All that decides its result, apart from data and seed."""
-        return self.asked.configuration(self.detector)
-
-    @cached_property
+    @property
     def config_hash(self) -> str:
         """SHA-256 of its configuration."""
         return hash_of(self.configuration)
@@ -112,10 +112,14 @@ class Task:
         """The detectors to be fitted for it: itself, or the members of an ensemble."""
         return self.detector.components()
 
-    def identity(self, member: Detector) -> Identity:
-        """Return what makes a fitted detector the one that a member of this task would become."""
-        config = config_hash(member)
-        return Identity(self.category, self.data_hash, config, member.seed, anomalist.__version__)
+    @property
+    def identities(self) -> list[Identity]:
+        """What makes fitted detectors those that its ``members`` would become."""
+        version = anomalist.__version__
+        return [
+            Identity(self.category, self.data_hash, config, member.seed, version)
+            for member, config in zip(self.members, self.member_configs, strict=True)
+        ]
 
     def open(self) -> Category:
         """Return its category."""
@@ -187,7 +191,11 @@ def plan(
     >>> tasks[1].after
     (('patchcore', 'brass_key', 0),)
     """
+    asked = asked or Asked()
     ordered = sorted(detectors.items(), key=lambda pair: isinstance(pair[1], Ensemble))
+    # Once a name: it takes reading the weights.
+    settings = {name: asked.configuration(detector) for name, detector in ordered}
+    of_members = {name: tuple(map(config_hash, d.parts())) for name, d in ordered}
     for category, data_hash in data.items():
         fits: dict[Identity, Key] = {}
         for seed in seeds:
@@ -198,12 +206,14 @@ def plan(
                     category=category,
                     dataset=dataset,
                     data_hash=data_hash,
-                    asked=asked or Asked(),
+                    asked=asked,
+                    configuration=settings[name],
+                    member_configs=of_members[name],
                     draws=seed == min(seeds),
                     keeps_model=keep_models,
                     command=command,
                 )
-                needed = [task.identity(member) for member in task.members]
+                needed = task.identities
                 if isinstance(detector, Ensemble):
                     after = tuple(dict.fromkeys(fits[n] for n in needed if n in fits))
                     yield dataclasses.replace(task, after=after)
