@@ -79,7 +79,9 @@ class KeptModels:
             try:
                 with np.load(arrays) as kept:
                     scores, maps = kept["scores"], kept["maps"]
-                held_out = Predictions(good.paths, scores, maps, good.labels, None, good.defects)
+                held_out = Predictions(
+                    good.paths, scores, maps, good.labels, None, good.defects, images=good
+                )
                 fitted = type(detector).load(model, device=detector.device)
                 return Fitted(fitted, held_out, **what)
             except (OSError, ValueError, KeyError, TypeError, ModelFileError):
