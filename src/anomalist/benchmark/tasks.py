@@ -195,7 +195,7 @@ def plan(
     ordered = sorted(detectors.items(), key=lambda pair: isinstance(pair[1], Ensemble))
     # Once a name: it takes reading the weights.
     settings = {name: asked.configuration(detector) for name, detector in ordered}
-    of_members = {name: tuple(map(config_hash, d.parts())) for name, d in ordered}
+    of_members = {name: tuple(map(config_hash, d.components())) for name, d in ordered}
     for category, data_hash in data.items():
         fits: dict[Identity, Key] = {}
         for seed in seeds:
