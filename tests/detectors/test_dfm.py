@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import sklearn.decomposition
 from anomalist.data import Category, ImageSet, MVTecAD, load_batches
 from anomalist.detectors.dfm import DFM, _StreamingPCA
 from anomalist.errors import ParameterError
+from anomalist.features.network import Network
 from tests.reference import dfm as reference
 
 
@@ -195,3 +197,19 @@ def test_bottle_is_told_apart(mvtec_ad: Path) -> None:
     assert predictions.labels is not None
     good, bad = predictions.scores[~predictions.labels], predictions.scores[predictions.labels]
     assert (bad[:, None] > good[None]).mean() > 0.95
+
+
+def test_folds_borrow_one_network(dots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    plain = Network.__init__
+
+    def counted(self: Network, name: str, *rest: object) -> None:
+        made.append(name)
+        plain(self, name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Network, "__init__", counted)
+    gc.collect()
+    train = MVTecAD(dots).category("dot").train
+    detector = DFM(image_size=64, device="cpu").fit(train)
+    detector.calibrate(train)
+    assert len(made) <= 1

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from anomalist.data import Category, MVTecAD
 from anomalist.detectors import DFM, Ensemble, PaDiM, PatchCore
 from anomalist.detectors.ensemble import combined
 from anomalist.errors import ParameterError
+from anomalist.features.network import Network
 from tests.reference import ensemble as reference
 
 
@@ -170,3 +173,23 @@ def test_an_ensemble_is_calibrated_when_it_is_fitted(category: Category, tmp_pat
 def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         small(**changes)
+
+
+def test_an_image_passes_the_backbone_once_for_all_members(
+    dots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    category = MVTecAD(dots).category("dot")
+    passed: list[int] = []
+    plain = Network.maps
+
+    def counted(self: Network, images: torch.Tensor, layers: Sequence[str]) -> list[torch.Tensor]:
+        passed.append(len(images))
+        return plain(self, images, layers)
+
+    monkeypatch.setattr(Network, "maps", counted)
+    ensemble = Ensemble(members=("patchcore", "padim", "dfm"), image_size=64, device="cpu")
+    ensemble.fit(category.train)
+    assert sum(passed) == len(category.train)
+    passed.clear()
+    ensemble.predict(category.test)
+    assert sum(passed) == len(category.test)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +14,9 @@ import timm
 import torch
 
 from anomalist.errors import ParameterError
-from anomalist.features import Backbone, find_weights, timm_name
+from anomalist.features import Backbone, find_weights, timm_name, unite_backbones
 from anomalist.features.folding import fold_batch_norms
+from anomalist.features.network import Network
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +148,90 @@ def test_a_layer_inside_a_pair_keeps_its_own_output(
         expected = model.conv1(normalised(images, model))
     got = Backbone("resnet18", ["conv1", "layer1"], weights=resnet_file)(images)[0]
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_threads_get_what_one_gets(images: npt.NDArray[np.uint8]) -> None:
+    deep, shallow = Backbone(layers=["stride4", "stride16"]), Backbone(layers=["stride8"])
+    assert shallow.shares_network(deep)
+    expected = [[b(images[i : i + 1]) for i in range(3)] for b in (deep, shallow)]
+
+    def asked(turn: int) -> bool:
+        which, i = turn % 2, turn % 3
+        got = (deep, shallow)[which](images[i : i + 1])
+        return all(torch.equal(a, b) for a, b in zip(got, expected[which][i], strict=True))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(asked, range(120)))
+
+
+def test_a_process_has_one_network_of_the_same_weights(
+    resnet_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    plain = Network.__init__
+
+    def counted(self: Network, name: str, *rest: object) -> None:
+        made.append(name)
+        plain(self, name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Network, "__init__", counted)
+    gc.collect()
+    first = Backbone("resnet18", ["layer3"], weights=resnet_file)
+    others = [
+        Backbone("resnet18", layers, weights=resnet_file)
+        for layers in (["layer1", "layer2"], ["stride4"], ["layer3"])
+    ]
+    copies = [copy.copy(first), copy.deepcopy(first), pickle.loads(pickle.dumps(others[0]))]
+    assert all(b.shares_network(first) for b in (*others, *copies))
+    assert made == ["resnet18"]
+    deeper = Backbone("resnet18", ["layer4"], weights=resnet_file)
+    assert made == ["resnet18"] * 2
+    (united,) = unite_backbones([first, *others, deeper])
+    assert set(united.layers) == {"layer1", "layer2", "layer3", "layer4"}
+    assert united.shares_network(deeper)
+    # A layer whose own output folding would change has a network for itself.
+    bare = Backbone("resnet18", ["conv1"], weights=resnet_file)
+    assert not bare.shares_network(deeper)
+    assert len(unite_backbones([bare, deeper])) == 2
+
+
+def test_what_is_saved_does_not_depend_on_who_shares_the_network(resnet_file: Path) -> None:
+    alone = Backbone("resnet18", ["layer2"], weights=resnet_file).state()
+    gc.collect()
+    deeper = Backbone("resnet18", ["layer4"], weights=resnet_file)
+    shared = Backbone("resnet18", ["layer2"], weights=resnet_file)
+    assert shared.shares_network(deeper)
+    assert shared.state().keys() == alone.keys()
+
+
+def test_weights_that_only_claim_to_be_the_same_are_not_shared(
+    images: npt.NDArray[np.uint8], resnet_file: Path
+) -> None:
+    true = Backbone("resnet18", ["layer1"], weights=resnet_file)
+    state = {name: tensor.clone() for name, tensor in true.state().items()}
+    state["conv1.weight"] += 0.1
+    false = Backbone.from_state("resnet18", ["layer1"], state, true.weights_sha256)
+    assert not false.shares_network(true)
+    assert not torch.equal(false(images)[0], true(images)[0])
+    again = Backbone.from_state("resnet18", ["layer1"], true.state(), true.weights_sha256)
+    assert again.shares_network(true)
+
+
+def with_random_weights(name: str, folder: Path) -> Path:
+    torch.manual_seed(0)
+    torch.save(timm.create_model(name).state_dict(), folder / "weights.pth")
+    return folder / "weights.pth"
+
+
+def test_tokens_become_a_map_or_are_refused_in_words(tmp_path: Path) -> None:
+    image = np.zeros((1, 224, 224, 3), np.uint8)
+    file = with_random_weights("mixer_s32_224", tmp_path)
+    assert Backbone("mixer_s32_224", ["blocks.3"], weights=file)(image)[0].shape == (1, 512, 7, 7)
+    file = with_random_weights("hiera_tiny_224", tmp_path)
+    with pytest.raises(ParameterError, match="choose other layers"):
+        Backbone("hiera_tiny_224", weights=file)(image)
+    file = with_random_weights("mvitv2_tiny", tmp_path)
+    with pytest.raises(ParameterError, match="mvitv2_tiny names no feature layers: choose them"):
+        Backbone("mvitv2_tiny", weights=file)
+    with pytest.raises(ParameterError, match="choose other layers"):
+        Backbone("mvitv2_tiny", ["stages.1"], weights=file)(image)

@@ -142,7 +142,9 @@ def create(name: str) -> nn.Module:
 
 def resolve_layers(network: nn.Module, layers: Sequence[str] | None, name: str) -> tuple[str, ...]:
     """Turn strides into the names of modules, and check the others."""
-    info = getattr(network, "feature_info", [])
+    modules = dict(network.named_modules())
+    # Some networks name layers that they don't have.
+    info = [e for e in getattr(network, "feature_info", []) if e["module"] in modules]
     last = {f"stride{entry['reduction']}": entry["module"] for entry in info}
     if layers is None:
         if {"stride8", "stride16"} <= last.keys():
@@ -151,7 +153,6 @@ def resolve_layers(network: nn.Module, layers: Sequence[str] | None, name: str) 
             layers = tuple(info[len(info) * part // 4 - 1]["module"] for part in (2, 3))
         else:
             raise ParameterError(f"{name} names no feature layers: choose them with layers=...")
-    modules = dict(network.named_modules())
     for layer in layers:
         if layer not in last and (layer not in modules or not layer):
             known = [*last, *(entry["module"] for entry in info)]
