@@ -34,7 +34,7 @@ def test_a_table_and_a_heatmap_come_first_and_the_rest_after(
     assert main(["demo"]) == 0
     captured = capsys.readouterr()
     out = tmp_path / "anomalist-demo"
-    first, rest = captured.out.split(str(out / "patchcore" / "brass_key_heatmaps.png"))
+    first, rest = captured.out.split(f"heatmaps: {out / 'patchcore' / 'brass_key_heatmaps.png'}\n")
     assert "brass_key" in first
     assert "padim" not in first
     assert "woven_fabric" not in first

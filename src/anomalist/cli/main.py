@@ -10,12 +10,10 @@ import shlex
 import signal
 import sys
 import traceback
-from argparse import ArgumentError
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import anomalist
-from anomalist.cli.names import did_you_mean
 from anomalist.errors import AnomalistError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -68,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_help())
         return 0 if arguments else 2
     if first not in COMMANDS and first.partition("=")[0] != "--print_completion":
+        from anomalist.cli.names import did_you_mean
+
         hint = did_you_mean(first, COMMANDS)
         return _fail(f"no command {first!r}; {hint}the commands are {', '.join(COMMANDS)}", 2)
     if "" in arguments:
@@ -79,7 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return 141
     except (Exception, KeyboardInterrupt) as error:
-        stop = _stop_in(error)
+        from argparse import ArgumentError
+
+        # A failure of what is done after a Ctrl-C, such as to write, is told as what it is.
+        stop = None if isinstance(error, AnomalistError | OSError) else _stop_in(error)
         if debug and stop is not error:
             traceback.print_exc()
         if stop is not None:
@@ -138,6 +141,8 @@ def _stop_in(error: BaseException) -> BaseException | None:
 
 
 def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
+    from argparse import ArgumentError
+
     try:
         return parser.parse_args(arguments)
     except UnicodeDecodeError as error:  # only a file of settings is read

@@ -41,6 +41,8 @@ class BenchmarkProgress:
         The results folder, where unfinished trainings lie.
     tensorboard : str, optional
         Folder in which the course of trainings is written for TensorBoard.
+    after : callable, optional
+        Called with the record of each run that is done, once its line is printed.
 
     Raises
     ------
@@ -48,8 +50,14 @@ class BenchmarkProgress:
         If TensorBoard isn't installed.
     """
 
-    def __init__(self, out: Path, tensorboard: str | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        tensorboard: str | None = None,
+        after: Callable[[RunRecord], None] | None = None,
+    ) -> None:
         self._out = out
+        self._after = after
         self._writer = None if tensorboard is None else _summary_writer(tensorboard)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -129,6 +137,8 @@ class BenchmarkProgress:
             + (f"; {left}" if left and not console.is_terminal else ""),
             markup=False,
         )
+        if self._after is not None:
+            self._after(record)
 
 
 class StageProgress:
