@@ -136,8 +136,9 @@ def test_metadata_tell_how_to_feed_it(
     dot: Category, shallow: Detector, exported: Path, tmp_path: Path
 ) -> None:
     assert OnnxDetector(exported).threshold is None
-    good = dot.train[np.resize(np.arange(6), 20)]
-    detector = copy.copy(shallow).calibrate(good, seen=False)
+    good = dot.test[np.resize(np.arange(3), 20)]
+    detector = copy.copy(shallow)
+    detector.calibrate(good, seen=False)
     detector.summary_ = {"alpha": 0.1}  # as `fit` leaves it
     report = export(detector, tmp_path / "p.onnx", images=dot.test)
     assert report.decisions_changed == 0
