@@ -1300,7 +1300,7 @@ VALUES = [
         "a detector that is named twice",
         "--detectors patchcore,patchcore",
         "anomalist: error: detector patchcore is named twice: give one of them a name of its own,"
-        " as in small=patchcore (in Python a dictionary of name to detector)",
+        " as in small=patchcore",
         1,
     ),
     benchmark(

@@ -86,7 +86,7 @@ def test_slips_are_one_clear_line(
 def test_info_tells_of_training_and_thresholds(
     model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anomalist.features.backbone._create", None)  # no network is made
+    monkeypatch.setattr("anomalist.features.network.create", None)  # no network is made
     assert main(["info", str(model)]) == 0
     printed = capsys.readouterr().out
     detector = "patchcore"

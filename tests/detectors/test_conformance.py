@@ -74,7 +74,7 @@ def test_another_process_gets_the_same_bits_of_all_detectors(subjects: Subjects)
 
 @pytest.mark.parametrize("detector_class", list(DETECTORS.values()), ids=list(DETECTORS))
 def test_every_detector_is_exported(detector_class: type[Detector]) -> None:
-    assert getattr(anomalist, detector_class.__name__) is detector_class
+    assert getattr(anomalist.detectors, detector_class.__name__) is detector_class
 
 
 def test_every_hyperparameter_has_a_text_for_its_flag() -> None:

@@ -87,7 +87,10 @@ def _check_name(
     name: str, what: str, given: bool, asked: Mapping[str, str], known: Collection[str]
 ) -> None:
     if name in asked:
-        raise ParameterError(f"detector {name} is named twice")
+        raise ParameterError(
+            f"detector {name} is named twice: give one of them a name of its own, as in"
+            f" small={what}"
+        )
     if not given:
         return
     if not _NAME.fullmatch(name):
