@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.detectors.registry import DETECTORS, load
+from anomalist.detectors.registry import DETECTORS, add_installed, load
 from anomalist.detectors.settings import presets
 
 if TYPE_CHECKING:
@@ -41,3 +41,5 @@ __all__ = [
     "load",
     "presets",
 ]
+
+add_installed(DETECTORS)

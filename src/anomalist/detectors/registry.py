@@ -19,12 +19,8 @@ GROUP = "anomalist.detectors"
 """The entry points by which an installed package brings detectors: ``name = module:Class``."""
 
 
-def find_detectors() -> dict[str, type[Detector]]:
-    """Return all detectors by name: every file of this package, then what is installed beside it.
-
-    One that can't be used, as it fails on import, is no detector or takes another's name, is left
-    out with a warning that says whose it is.
-    """
+def _own() -> dict[str, type[Detector]]:
+    """All detectors of this package: every file that holds one."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"{__package__}.{module.name}")
     own = [
@@ -32,11 +28,19 @@ def find_detectors() -> dict[str, type[Detector]]:
         for d in _descendants(Detector)  # type: ignore[type-abstract]
         if d.__module__.startswith(f"{__package__}.")
     ]
-    found = {d.name: d for d in sorted(own, key=lambda d: d.name)}
+    return {d.name: d for d in sorted(own, key=lambda d: d.name)}
+
+
+def add_installed(detectors: dict[str, type[Detector]]) -> None:
+    """Add what other packages bring, once what they import of this one is there.
+
+    One that can't be used, as it fails on import, is no detector or takes another's name, is left
+    out with a warning that says whose it is.
+    """
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             detector = _loaded(entry)
-            if found.setdefault(detector.name, detector) is not detector:
+            if detectors.setdefault(detector.name, detector) is not detector:
                 raise TypeError(f"there is a detector {detector.name!r} already")
         except Exception as error:  # whatever another package does must not stop this one
             whose = f" of {entry.dist.name}" if entry.dist is not None else ""
@@ -44,7 +48,6 @@ def find_detectors() -> dict[str, type[Detector]]:
                 f"the detector {entry.name!r}{whose} ({entry.value}) can't be used: {error}",
                 stacklevel=2,
             )
-    return found
 
 
 def _descendants(detector: type[Detector]) -> Iterator[type[Detector]]:
@@ -94,4 +97,5 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     return DETECTORS[name].rebuild(path, header, tensors, device)
 
 
-DETECTORS = find_detectors()
+DETECTORS = _own()
+"""All detectors by name."""
