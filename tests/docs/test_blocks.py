@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 import anomalist.data
 from anomalist import PatchCore
-from anomalist.cli import options
+from anomalist.cli import options, signatures
 from anomalist.cli.main import COMMANDS, main
 from anomalist.data import Folder, make_sample_set
 from anomalist.detectors import DETECTORS, Detector
@@ -273,6 +273,9 @@ class Page:
                 if isinstance(value, type) and value.__module__ == name
             )
             self.monkeypatch.setitem(DETECTORS, found.name, found)
+            # The command line reads the sources of the installed package, not of the checkout.
+            known = {**signatures.detector_signatures(), found.name: signatures.signature_of(found)}
+            self.monkeypatch.setattr(signatures, "_read_detectors", lambda: known)
 
     def _pytest(self, arguments: list[str]) -> None:
         quiet = ("-q", "-p", "no:cacheprovider", "-n", "0")
