@@ -8,10 +8,12 @@ from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.reading import Understanding
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
 from anomalist.data.visa import VisA
+from anomalist.data.walking import Listing, walk
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -24,9 +26,11 @@ __all__ = [
     "ImageSet",
     "ImagesLike",
     "Interpolation",
+    "Listing",
     "MVTecAD",
     "Sample",
     "Transform",
+    "Understanding",
     "VisA",
     "as_image_set",
     "download",
@@ -38,4 +42,5 @@ __all__ = [
     "open_dataset",
     "read_image",
     "read_mask",
+    "walk",
 ]

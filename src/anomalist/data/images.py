@@ -22,7 +22,7 @@ from PIL import WebPImagePlugin as _webp  # noqa: F401, N813
 from anomalist.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+    {".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 MAX_PIXELS = 100_000_000
 # Not even with eight bytes a pixel is an image of that many pixels larger.

@@ -74,7 +74,7 @@ class Sample:
     path: Path
     label: bool | None = None
     defect: str = ""
-    mask: Path | npt.NDArray[np.bool_] | None = None
+    mask: Path | tuple[Path, ...] | npt.NDArray[np.bool_] | None = None
     image: bytes | Image.Image | npt.NDArray[Any] | None = None
     _source: Source = field(init=False)
 
@@ -160,6 +160,10 @@ class Sample:
         """
         if self.mask is None:
             return None
+        if isinstance(self.mask, tuple):
+            found = [Sample(self.path, mask=m, image=self.image).read_mask() for m in self.mask]
+            joined: npt.NDArray[np.bool_] = np.any(found, axis=0)
+            return joined
         in_memory = isinstance(self.mask, np.ndarray)
         mask = self.mask if isinstance(self.mask, np.ndarray) else read_mask(self.mask)
         size = self.size()
@@ -194,7 +198,9 @@ class Sample:
         return f"Sample({text})"
 
 
-def _held_mask(name: str, mask: object) -> Path | npt.NDArray[np.bool_]:
+def _held_mask(name: str, mask: object) -> Path | tuple[Path, ...] | npt.NDArray[np.bool_]:
+    if isinstance(mask, tuple):
+        return tuple(map(Path, mask))
     if isinstance(mask, str | os.PathLike):
         return Path(mask)
     if not isinstance(mask, np.ndarray):
@@ -334,7 +340,12 @@ class ImageSet(Sequence[Sample]):
         1
         """
         images = [sample.path for sample in self if sample.image is None]
-        masks = [sample.mask for sample in self if isinstance(sample.mask, Path)]
+        masks = [
+            file
+            for sample in self
+            if sample.mask is not None and not isinstance(sample.mask, np.ndarray)
+            for file in (sample.mask if isinstance(sample.mask, tuple) else (sample.mask,))
+        ]
         folders = [file.absolute().parent for file in (*images, *masks)]
         root = os.path.commonpath(folders) if folders else ""
 
@@ -344,8 +355,10 @@ class ImageSet(Sequence[Sample]):
         digest = hashlib.sha256()
         for sample in self:
             name = named(sample.path) if sample.image is None else sample.path.as_posix()
-            mask = None
-            if isinstance(sample.mask, np.ndarray):
+            mask: Any = None
+            if isinstance(sample.mask, tuple):
+                mask = [(named(file), FileSource(file).sha256()) for file in sample.mask]
+            elif isinstance(sample.mask, np.ndarray):
                 mask = "", array_sha256(sample.mask)
             elif sample.mask is not None:
                 mask = named(sample.mask), FileSource(sample.mask).sha256()
