@@ -279,7 +279,7 @@ def test_watching_takes_new_files_when_they_are_whole(
 
     arguments = ["predict", str(model), str(camera), "--out", str(out), "--watch", "5"]
     steps = [write("a.png", whole[:900]), write("a.png", whole), nothing, write("b.png", b"x")]
-    monkeypatch.setattr("anomalist.inspection.inputs.pause", step(*steps, nothing, nothing))
+    monkeypatch.setattr("anomalist.inspection.watching.pause", step(*steps, nothing, nothing))
     assert main(arguments) == 3
     assert [Path(row["path"]).name for row in rows(out)] == ["a.png", "b.png"]
     assert [row["decision"] for row in rows(out)] == ["anomalous", ""]
@@ -287,7 +287,7 @@ def test_watching_takes_new_files_when_they_are_whole(
     # The same command goes on: nothing twice, but what has changed.
     looks.clear()
     steps = [nothing, nothing, write("b.png", whole), nothing, nothing]
-    monkeypatch.setattr("anomalist.inspection.inputs.pause", step(*steps))
+    monkeypatch.setattr("anomalist.inspection.watching.pause", step(*steps))
     assert main(arguments) == 0
     names = [(Path(row["path"]).name, row["decision"]) for row in rows(out)]
     assert names == [("a.png", "anomalous"), ("b.png", ""), ("b.png", "anomalous")]

@@ -1,12 +1,11 @@
-"""Files to look at: from folders, globs, lists and a folder that is watched."""
+"""Files to look at: from folders, globs and lists."""
 
 from __future__ import annotations
 
 import glob
 import os
 import os.path
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,77 +62,32 @@ def list_inputs(
     return _once(given, results, stdin)
 
 
-def watch_inputs(
-    inputs: Sequence[str],
-    seconds: float,
-    *,
-    results: str | Path | None = None,
-    sleep: Callable[[float], None] | None = None,
-) -> Iterator[list[Path]]:
-    """Yield again and again the image files that are new, for as long as it is asked.
-
-    A file is new when its size and time of change are others than when it was yielded, and
-    unchanged since the look before: one that is being written is waited for.
+def files_of(entry: str, results: str | Path | None = None) -> tuple[list[Path], dict[str, str]]:
+    """Return the image files that a folder or a pattern means now, and what can't be looked into.
 
     Parameters
     ----------
-    inputs : sequence of str
-        Folders or patterns; nothing need be there yet, but a folder must.
-    seconds : float
-        Time between two looks.
+    entry : str
+        A folder, which need not be there, or a pattern.
     results : str or Path, optional
         The folder of results, whose pictures are left out.
-    sleep : callable, optional
-        Waits so many seconds.
 
-    Yields
-    ------
-    list of Path
-        May be empty.
+    Returns
+    -------
+    files : list of Path
+        In their order.
+    unreadable : dict of str to str
+        Folders, and why they can't be read.
 
     Raises
     ------
-    ParameterError
-        If ``seconds`` isn't above 0, or an input can't be watched.
+    OSError
+        If the folder itself can't be read.
     """
-    if not seconds > 0:
-        raise ParameterError(f"watch must be a number of seconds above 0, not {seconds}")
-    for entry in inputs:
-        if not (Path(entry).is_dir() or glob.has_magic(entry)):
-            raise ParameterError(f"{entry} can't be watched: give a folder or a pattern")
-    return _looks(inputs, seconds, results, sleep or pause)
-
-
-def pause(seconds: float) -> None:
-    """Wait so many seconds."""
-    time.sleep(seconds)
-
-
-def _looks(
-    inputs: Sequence[str],
-    seconds: float,
-    results: str | Path | None,
-    sleep: Callable[[float], None],
-) -> Iterator[list[Path]]:
-    before: dict[str, tuple[int, int]] = {}
-    yielded: dict[str, tuple[int, int]] = {}
-    while True:
-        now: dict[str, tuple[int, int]] = {}
-        new = []
-        for path in (path for entry in inputs for path in _meant(entry, results)):
-            name = str(path)
-            try:
-                stat = path.stat()
-            except OSError:  # gone since it was listed
-                continue
-            now[name] = mark = (stat.st_size, stat.st_mtime_ns)
-            if yielded.get(name) != mark and before.get(name) == mark:
-                yielded[name] = mark
-                new.append(path)
-        yielded = {name: mark for name, mark in yielded.items() if name in now}
-        before = now
-        yield new
-        sleep(seconds)
+    folder = Path(entry)
+    if not glob.has_magic(entry) or folder.is_dir():
+        next(folder.iterdir(), None)
+    return list(_meant(entry, results)), {}
 
 
 def _once(inputs: list[str], results: str | Path | None, stdin: BinaryIO | None) -> Iterator[Path]:
