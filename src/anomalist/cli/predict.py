@@ -15,6 +15,7 @@ from anomalist.errors import ParameterError
 if TYPE_CHECKING:
     from anomalist.data import Sample
     from anomalist.inspection import Finding, Tally, Watch
+    from anomalist.inspection.inputs import Inputs
     from anomalist.inspection.results import Used
 
 _SOME_FAILED = 3
@@ -100,12 +101,15 @@ def run(arguments: Namespace) -> int:
 
     out = Path(arguments.out)
     total = 0
+    listed: Inputs | None = None
     looks: Iterable[Iterable[Path | Sample]] | Watch
     if arguments.watch is not None:
         looks = watch_inputs(arguments.inputs, arguments.watch, results=out, tell=say)
     else:
-        photographs, total = _photographs(arguments)
+        photographs, total, listed = _photographs(arguments)
         looks = [photographs]
+        for note in listed.notes():
+            say(note)
     check_writable(out / "predictions.csv")
     identity = identity_of(arguments.model, arguments.inputs)
     detector = open_model(arguments.model, device=arguments.device)
@@ -161,7 +165,7 @@ def run(arguments: Namespace) -> int:
                 raise
             say(f"stopped watching; {command} goes on in {out}")
     _show(tally, out)
-    return _SOME_FAILED if tally.failing else 0
+    return _SOME_FAILED if tally.failing or (listed is not None and listed.unreadable) else 0
 
 
 def _used(arguments: Namespace) -> Used:
@@ -170,8 +174,8 @@ def _used(arguments: Namespace) -> Used:
     return "overwrite" if arguments.overwrite else "continue"
 
 
-def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int]:
-    """Return the photographs that are meant, and how many they are; 0 where that isn't known."""
+def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, Inputs]:
+    """Return the photographs that are meant, how many they are, 0 if that isn't known, and whence."""
     from anomalist.data import Sample
     from anomalist.inspection import image_or_lines, list_inputs
 
@@ -179,15 +183,18 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int]:
     # A program can be started with its standard input closed.
     stdin = sys.stdin.buffer if sys.stdin and STANDARD_INPUT in inputs else None
     if stdin is None:
-        files = list(list_inputs(inputs, results=out))
-        return files, len(files)
+        listed = list_inputs(inputs, results=out)
+        files = list(listed)
+        return files, len(files), listed
     given = image_or_lines(stdin)
     if not isinstance(given, bytes):
-        return list_inputs(inputs, results=out, stdin=given), 0
+        listed = list_inputs(inputs, results=out, stdin=given)
+        return listed, 0, listed
     inputs = [entry for entry in inputs if entry != STANDARD_INPUT]
     image = Sample(arguments.name, image=given)
-    photographs: list[Path | Sample] = [image, *list_inputs(inputs, results=out)]
-    return photographs, len(photographs)
+    listed = list_inputs(inputs, results=out)
+    photographs: list[Path | Sample] = [image, *listed]
+    return photographs, len(photographs), listed
 
 
 def _show(done: Tally, out: Path) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
+from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import command_parser
-from anomalist.errors import DataError, ParameterError
+from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,10 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
-    arguments.add_argument("folder", type=str, help="good images, at any depth below it")
+    arguments.add_argument(
+        "folder", type=str, help="good images, at any depth below it; others in it aren't drawn on"
+    )
+    add_folder_options(arguments)
     arguments.add_argument("--out", type=str, default="synthetic.png", help="picture to write")
     arguments.add_argument("--count", type=int, default=24, help="how many images")
     arguments.add_argument("--seed", type=int, default=0, help="another seed draws others")
@@ -49,8 +53,7 @@ def run(arguments: Namespace) -> None:
     """Run the command."""
     import numpy as np
 
-    from anomalist.data import Transform, as_image_set
-    from anomalist.data.folder import list_photographs
+    from anomalist.data import Transform, as_image_set, open_dataset
     from anomalist.data.layout import existing_folder
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
@@ -68,10 +71,10 @@ def run(arguments: Namespace) -> None:
         if path is not None:
             check_outside(Path(path), folder)
             check_writable(path)
-    paths = list_photographs(folder)
-    if not paths:
-        raise DataError(f"{folder} holds no image: name a folder of good images")
-    images = as_image_set(paths)
+    dataset = open_dataset(folder, unnamed_good=True, **folder_options(arguments))
+    images = as_image_set(
+        [sample for name in dataset.categories for sample in dataset.category(name).train]
+    )
     transform = Transform(arguments.image_size)
     side = -(-arguments.image_size // _PATCH)
     synthesis = LocalSynthesis(

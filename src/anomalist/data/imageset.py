@@ -9,7 +9,7 @@ import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from anomalist.data.source import (
     held,
 )
 from anomalist.errors import DataError
+
+if TYPE_CHECKING:
+    from anomalist.data.reading import Understanding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -410,4 +413,8 @@ class Dataset(Protocol):
 
     def category(self, name: str) -> Category:
         """Return the category of that name; DataError if there is none or it can't be used."""
+        ...
+
+    def understand(self, name: str) -> Understanding:
+        """Return what the images of a category are taken for; DataError as `category`."""
         ...

@@ -244,49 +244,61 @@ def split_pattern(pattern: str) -> tuple[Path, tuple[str, ...]]:
     return base, tuple(rest)
 
 
-def matcher(parts: tuple[str, ...]) -> Callable[[tuple[str, ...]], bool]:
-    """Return a function that says whether the parts of a path match those of a pattern.
+class Pattern:
+    """The part of a pattern that is to be matched, name by name.
 
     ``**`` stands for any number of folders; ``*``, ``?`` and ``[...]`` for what is within a name.
     What lies below a folder that matches does so, too.
 
+    Parameters
+    ----------
+    parts : tuple of str
+        Of the pattern.
+
     Examples
     --------
-    >>> matches = matcher(("**", "*.png"))
-    >>> matches(("a.png",)), matches(("x", "y", "a.png")), matches(("x", "a.jpg"))
-    (True, True, False)
-    >>> matcher(("cam*",))(("cam1", "x", "a.jpg"))
+    >>> pattern = Pattern(("**", "*.png"))
+    >>> [pattern.matches(names) for names in (("a.png",), ("x", "y", "a.png"), ("x", "a.jpg"))]
+    [True, True, False]
+    >>> Pattern(("cam*",)).matches(("cam1", "x", "a.jpg"))
     True
+    >>> Pattern(("cam*", "a.jpg")).enters(("line1",))
+    False
     """
-    tests = [None if part == "**" else _part(composed(part)) for part in parts]
 
-    def matches(names: tuple[str, ...]) -> bool:
-        # The places in the pattern that the names so far may have led to.
-        at = _closed({0}, tests)
+    def __init__(self, parts: tuple[str, ...]) -> None:
+        self._tests = [None if part == "**" else _part(composed(part)) for part in parts]
+
+    def matches(self, names: tuple[str, ...]) -> bool:
+        """Say whether the names of a path below its start, or of a folder above it, match."""
+        return len(self._tests) in self._after(names)
+
+    def enters(self, names: tuple[str, ...]) -> bool:
+        """Say whether what lies below a folder may match."""
+        return bool(self._after(names))
+
+    def _after(self, names: tuple[str, ...]) -> set[int]:
+        """The places in the pattern to which names may have led."""
+        end = len(self._tests)
+        at = self._closed({0})
         for name in map(composed, names):
-            if len(tests) in at and tests[-1] is not None:
-                return True
-            at = {
-                i if test is None else i + 1
-                for i in at
-                if i < len(tests)
-                for test in (tests[i],)
-                if test is None or test(name)
-            }
-            at = _closed(at, tests)
-        return len(tests) in at
+            # Below a folder that matches whole, all does.
+            after = {end} if end in at and names else set()
+            for i in at:
+                test = self._tests[i] if i < end else None
+                if i < end and (test is None or test(name)):
+                    after.add(i if test is None else i + 1)
+            at = self._closed(after)
+        return at
 
-    return matches
-
-
-def _closed(at: set[int], tests: list[Callable[[str], bool] | None]) -> set[int]:
-    """Places that are reached with ``**`` standing for nothing, too."""
-    reached = set(at)
-    for i in sorted(at):
-        while i < len(tests) and tests[i] is None:
-            i += 1
-            reached.add(i)
-    return reached
+    def _closed(self, at: set[int]) -> set[int]:
+        """Places that are reached with ``**`` standing for nothing, too."""
+        reached = set(at)
+        for i in at:
+            while i < len(self._tests) and self._tests[i] is None:
+                i += 1
+                reached.add(i)
+        return reached
 
 
 @functools.lru_cache(maxsize=1024)

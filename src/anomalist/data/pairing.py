@@ -141,15 +141,15 @@ def _looks_like_mask(path: Path, named: bool, _time: int, _size: int) -> bool:
 Key = tuple[tuple[str, ...], str]
 
 
-def key_of(parts: Sequence[str], *, labels: bool = True) -> Key:
+def key_of(parts: Sequence[str], *, neutral: bool = False, labels: bool = True) -> Key:
     """Return what a photograph and its mask have in common: their folders and stem.
 
     Parameters
     ----------
     parts : sequence of str
         Of a path below the folder of a category.
-    labels : bool
-        Whether folders that say good or defective count, too.
+    neutral, labels : bool
+        Whether folders that say nothing, such as ``images``, and that say good or defective count.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def key_of(parts: Sequence[str], *, labels: bool = True) -> Key:
                 folders.append(composed(rest))
         elif not (
             (meaning.split is not None and meaning.whole and meaning.what is None)
-            or (is_neutral(part) and not any(c.isdigit() for c in part))
+            or (not neutral and is_neutral(part) and not any(c.isdigit() for c in part))
             or (not labels and meaning.what is not None)
         ):
             folders.append(composed(part))
@@ -211,8 +211,9 @@ def match(
     found: dict[Path, list[tuple[Path, bool]]] = defaultdict(list)
     left = dict(masks)
     for keyed in (
-        lambda parts: key_of(parts),
-        lambda parts: key_of(parts, labels=False),
+        functools.partial(key_of, neutral=True),
+        key_of,
+        functools.partial(key_of, labels=False),
     ):
         index: dict[Key, list[Path]] = defaultdict(list)
         for photo, parts in photographs.items():

@@ -18,8 +18,8 @@ from anomalist.data.names import (
     composed,
     difference,
     existing,
+    Pattern,
     is_pattern,
-    matcher,
     read_names,
 )
 from anomalist.data.pairing import Matched, key_of, masks_beside, match, read_annotations
@@ -141,7 +141,9 @@ class Understanding:
         }
 
     def _shown(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix() if _is_below(path, self.folder) else str(path)
+        return (
+            path.relative_to(self.folder).as_posix() if _is_below(path, self.folder) else str(path)
+        )
 
 
 class Reading:
@@ -305,16 +307,18 @@ class _Flags:
     ) -> None:
         self.said: dict[tuple[str, ...], Role] = {}
         self.files: list[Path] = []
+        self.mask_folders: list[Path] = []
         given = ((Role.GOOD, good), (Role.DEFECTIVE, bad), (Role.MASK, masks))
         for role, flag in zip((r for r, _ in given), ("good", "bad", "masks"), strict=True):
             entries = dict(given)[role]
-            for entry in [entries] if isinstance(entries, str | Path) else entries:
+            for entry in _apart_at_commas(tree, entries):
                 found = list(_named(tree, str(entry)))
                 if not found and role is Role.MASK and existing(tree.path / str(entry)).is_file():
                     self.files.append(existing(tree.path / str(entry)))
                     continue
                 if not found:
                     raise DataError(_no_folder(tree, flag, str(entry)))
+                self.mask_folders += [node.path for node in found if role is Role.MASK]
                 for node in found:
                     if self.said.setdefault(node.parts, role) is not role:
                         raise DataError(
@@ -333,6 +337,15 @@ class _Flags:
 
     def is_said(self, node: _Node) -> bool:
         return node.parts in self.said
+
+
+def _apart_at_commas(tree: _Node, entries: Iterable[str | Path]) -> Iterator[str]:
+    """Entries, and those that are lists, unless a folder is called so."""
+    for entry in map(str, [entries] if isinstance(entries, str | Path) else entries):
+        if "," in entry and next(_named(tree, entry), None) is None:
+            yield from filter(None, (part.strip() for part in entry.split(",")))
+        else:
+            yield entry
 
 
 def _named(tree: _Node, entry: str) -> Iterator[_Node]:
@@ -455,7 +468,9 @@ class _Reader:
         if state.what is Role.UNSURE:
             return state
         if meaning.what is Role.UNSURE:
-            return state.but(what=Role.UNSURE, why=f"{child.name!r} doesn't say whether they are good")
+            return state.but(
+                what=Role.UNSURE, why=f"{child.name!r} doesn't say whether they are good"
+            )
         if meaning.what is Role.GOOD:
             if state.what is Role.DEFECTIVE:
                 why = f"{child.name!r} lies below a folder of what isn't good"
@@ -494,7 +509,8 @@ class _Reader:
 
     def _tells_below(self, node: _Node) -> bool:
         return any(
-            (meaning := self.reading.meaning(below)).what in (Role.GOOD, Role.DEFECTIVE, Role.UNSURE)
+            (meaning := self.reading.meaning(below)).what
+            in (Role.GOOD, Role.DEFECTIVE, Role.UNSURE)
             or meaning.split is not None
             for below in node.walk()
             if below is not node
@@ -542,7 +558,7 @@ class _Reader:
 
     def _match(self) -> Matched:
         """Masks by their images: first of those that aren't good, then of good ones."""
-        masks = dict(self.masks)
+        masks = {p: parts for p, parts in self.masks.items() if self._counts(p)}
         files = [*self._annotations(), *self.reading.flagged.files]
         drawn: dict[Path, tuple[str, ...]] = {}
         listed: dict[str, Path] = {}
@@ -569,11 +585,20 @@ class _Reader:
                 found.setdefault(item.path, (path,))
         return Matched(found, stray)
 
+    def _counts(self, mask: Path) -> bool:
+        """Whether a mask counts where a person has named those that do."""
+        said = self.reading.flagged.mask_folders
+        return not said or any(_is_below(mask, folder) for folder in said)
+
     def _annotations(self) -> list[Path]:
         return [p for p in self.reading.listing.annotations if _is_below(p, self.node.path)]
 
     def _below(self, path: Path) -> tuple[str, ...]:
-        return path.parts[len(self.node.path.parts) :] if _is_below(path, self.node.path) else path.parts
+        return (
+            path.parts[len(self.node.path.parts) :]
+            if _is_below(path, self.node.path)
+            else path.parts
+        )
 
     def _by_masks(self, matched: Matched) -> None:
         """An image that no name speaks for is what its mask says."""
@@ -661,12 +686,12 @@ class _Reader:
         learnt = [i for i in train if i.what is Role.GOOD]
         named = [i for i in train if i.what is not None and i.kind != MASKED]
         beside = [i for i in splits[None] if i.what is Role.GOOD]
-        if loose and not (named and learnt):
+        if loose and not learnt and not (beside and not self.reading.flagged.good):
             if any(i.what in (Role.DEFECTIVE, Role.UNSURE) for i in named):
                 raise self._doubt()
             self._take(loose, f"no folder in {self._folder_of(loose[0])} is called good")
             learnt = loose
-        else:
+        elif learnt:
             self._leave(loose, "they lie beside folders that say which are good")
         if beside and not learnt and not self.reading.flagged.good:
             other = next(i for s in _SPLITS[1:] for i in splits[s])
@@ -828,7 +853,9 @@ class _Reader:
             train = next((f for f in trains if self.reading.meaning(f).split is Role.TRAIN), None)
             place = root / "train" / "good"
             if train is not None:
-                good = [f for f in train.folders.values() if self.reading.meaning(f).what is Role.GOOD]
+                good = [
+                    f for f in train.folders.values() if self.reading.meaning(f).what is Role.GOOD
+                ]
                 place = good[0].path if good else train.path
             return DataError(
                 f"{place} has no image to learn from; {root} has {self._shown_folders()}: put good"
@@ -932,10 +959,12 @@ def excluded(listing: Listing, entries: Iterable[str | Path]) -> Excluded:
                 break
         else:
             if is_pattern(entry):
-                below = matcher(Path(cleaned(entry)).parts)
-                whole = matcher(Path(os.path.abspath(cleaned(entry))).parts)  # noqa: PTH100
+                below = Pattern(Path(cleaned(entry)).parts)
+                whole = Pattern(Path(os.path.abspath(cleaned(entry))).parts)  # noqa: PTH100
                 match = [
-                    p for q, p in files.items() if below(p.parts[start:]) or whole(Path(q).parts)
+                    p
+                    for q, p in files.items()
+                    if below.matches(p.parts[start:]) or whole.matches(Path(q).parts)
                 ]
             if not match:
                 raise DataError(_no_image(entry, listing))
@@ -954,9 +983,8 @@ def _entries(entries: Iterable[str | Path]) -> Iterator[str]:
 def _no_image(entry: str, listing: Listing) -> str:
     names = [p.relative_to(listing.root).as_posix() for p in listing.files]
     told = difference(cleaned(entry), names)
-    return (
-        f"{entry} is to be left out, but {listing.root} has no such image: "
-        + (told or "give its path, or its path below that folder, or a pattern")
+    return f"{entry} is to be left out, but {listing.root} has no such image: " + (
+        told or "give its path, or its path below that folder, or a pattern"
     )
 
 

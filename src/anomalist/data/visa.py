@@ -142,9 +142,7 @@ class VisA:
         why = f"split_csv/{self.split}.csv doesn't list them"
         left = {why: unlisted} if unlisted else {}
         notes = self.listing.notes()
-        return Understanding(
-            name, folder, True, found.train, found.test, masks, left, gone, notes
-        )
+        return Understanding(name, folder, True, found.train, found.test, masks, left, gone, notes)
 
 
 def _lies(path: Path, folder: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +122,8 @@ class Listing:
             yield (
                 f"{_plural(pictures, 'picture', 'pictures')} of earlier results left out, in"
                 f" {', '.join(str(path) for path, _ in self.results[:_TOLD])}"
-                + ", ..." * (len(self.results) > _TOLD)
+                + ", ..."
+                * (len(self.results) > _TOLD)
             )
 
     def _other_files(self) -> Iterator[str]:
@@ -149,7 +150,11 @@ class Listing:
 
 
 def walk(
-    root: str | Path, *, recursive: bool = True, results: str | Path | None = None
+    root: str | Path,
+    *,
+    recursive: bool = True,
+    results: str | Path | None = None,
+    enters: Callable[[tuple[str, ...]], bool] | None = None,
 ) -> Listing:
     """List the image files in a folder.
 
@@ -166,6 +171,8 @@ def walk(
         Whether to look in all folders below it, too.
     results : str or Path, optional
         A folder of results that is being written, whose pictures are left out.
+    enters : callable, optional
+        Says of the parts of a folder's path below the root whether to look in it.
 
     Returns
     -------
@@ -184,12 +191,19 @@ def walk(
     >>> [path.name for path in listing.files], listing.left_out[".gif"].count
     (['1.png', '2.png'], 1)
     """
-    return _Walk(Path(root), recursive, results).listing()
+    return _Walk(Path(root), recursive, results, enters).listing()
 
 
 class _Walk:
-    def __init__(self, root: Path, recursive: bool, results: str | Path | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        recursive: bool = True,
+        results: str | Path | None = None,
+        enters: Callable[[tuple[str, ...]], bool] | None = None,
+    ) -> None:
         self.root = root
+        self.enters = enters
         self.recursive = recursive
         self.own = None if results is None else os.path.abspath(results)  # noqa: PTH100
         self.files: list[Path] = []
@@ -209,7 +223,7 @@ class _Walk:
         if owner is None:
             self._enter()
         else:
-            self.results[owner] = len(_Walk(self.root, True, None)._inside())
+            self.results[owner] = len(_Walk(self.root)._inside())
         results = tuple((path, count) for path, count in self.results.items() if count)
         return Listing(
             self.root,
@@ -240,7 +254,7 @@ class _Walk:
                 path = Path(entry.path)
                 if not is_folder:
                     self._take(entry, path)
-                elif self.recursive and self._is_new(path, entry.path):
+                elif self._is_entered(path) and self._is_new(path, entry.path):
                     self.folders.append(path)
                     stack.append(iter(self._entries(path)))
                     break
@@ -297,8 +311,13 @@ class _Walk:
     def _count_results(self, folder: Path, entry: os.DirEntry[str], is_folder: bool) -> None:
         count = int(is_image_name(entry.name))
         if is_folder:
-            count = len(_Walk(Path(entry.path), True, None)._inside())
+            count = len(_Walk(Path(entry.path))._inside())
         self.results[folder] = self.results.get(folder, 0) + count
+
+    def _is_entered(self, path: Path) -> bool:
+        if self.enters is None:
+            return self.recursive
+        return self.enters(path.parts[len(self.root.parts) :])
 
     def _is_new(self, path: Path, name: str) -> bool:
         try:

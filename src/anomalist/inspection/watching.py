@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import os.path
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from anomalist.data.names import is_pattern
 from anomalist.errors import ParameterError
 from anomalist.inspection.inputs import files_of
 
@@ -206,7 +206,7 @@ def watch_inputs(
     if not seconds > 0:
         raise ParameterError(f"watch must be a number of seconds above 0, not {seconds}")
     for entry in inputs:
-        if not (Path(entry).is_dir() or glob.has_magic(entry)):
+        if not (Path(entry).is_dir() or is_pattern(entry)):
             raise ParameterError(f"{entry} can't be watched: give a folder or a pattern")
     return Watch(inputs, seconds, results=results, sleep=sleep, tell=tell)
 
