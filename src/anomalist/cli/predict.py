@@ -108,12 +108,12 @@ def run(arguments: Namespace) -> int:
     else:
         photographs, total, listed = _photographs(arguments)
         looks = [photographs]
-        for note in listed.notes():
-            say(note)
     check_writable(out / "predictions.csv")
     identity = identity_of(arguments.model, arguments.inputs)
     detector = open_model(arguments.model, device=arguments.device)
     rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
+    for note in () if listed is None else listed.notes():
+        say(note)
     say(rule.describe())
     if arguments.heatmaps == "anomalous" and rule.threshold is None:
         raise ParameterError(
