@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import io
 import itertools
 import json
 import os
@@ -13,51 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anomalist.data import ImageSet, Transform
 from anomalist.errors import ResultsError
-from anomalist.inspection import Finding, Rule, Tally, predict_files, prediction
+from anomalist.inspection import Finding, Tally, predict_files, prediction
 from anomalist.inspection import results as results_module
 from anomalist.inspection.results import Results
-from anomalist.predictions import Predictions
-
-RULE = Rule(
-    alpha=0.05, threshold=100.0, pixel_threshold=None, low=0.0, high=1.0, given=True, images=0
-)
-
-
-class Brightness:
-    """A detector whose score is the mean of the pixels."""
-
-    batch_size = 1
-    calibration_ = None
-    transform = Transform(image_size=8)
-
-    def __init__(self) -> None:
-        self.scored: list[str] = []
-
-    def predict(self, images: ImageSet, store: object = None) -> Predictions:
-        scores = np.array([np.asarray(sample.read()).mean() for sample in images])
-        self.scored += [sample.sha256() for sample in images]
-        return Predictions(images.paths, scores, np.zeros((len(images), 8, 8)), images=images)
-
-
-def photograph(number: int) -> bytes:
-    """The bytes of a photograph like no other, of a size that is always the same."""
-    pixels = np.zeros((8, 8, 3), np.uint8)
-    pixels.flat[:] = np.random.default_rng(number).integers(0, 256, pixels.size)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "BMP")
-    return stream.getvalue()
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+from tests.inspection.brightness import RULE, Brightness, photograph, sha
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -310,7 +273,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(EVENTS, max_size=14))
 def test_rows_are_those_of_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[Any, ...]]

@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import heapq
 import itertools
-import os
-import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +20,7 @@ from anomalist.errors import DataError
 from anomalist.features import FeatureStore
 from anomalist.files import atomic_path
 from anomalist.inspection.findings import Finding, Rule
-from anomalist.inspection.inputs import HEATMAPS, SHEET, STANDARD_INPUT
+from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
 from anomalist.inspection.results import Results, Tally, Used
 from anomalist.inspection.watching import Watch
 from anomalist.predictions import Predictions
@@ -401,9 +399,4 @@ def identity_of(model: str | Path, inputs: Iterable[str] = ()) -> dict[str, Any]
     """
     with Path(model).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"model": sha256, "inputs": [_place(entry) for entry in inputs]}
-
-
-def _place(entry: str) -> str:
-    """Where an input is, from wherever it is called."""
-    return entry if entry == STANDARD_INPUT else os.path.abspath(entry)  # noqa: PTH100
+    return {"model": sha256, "inputs": [place_of(entry) for entry in inputs]}

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from anomalist.errors import ResultsError
 from anomalist.files import atomic_path, held_alone, sha256_of, write_text
 from anomalist.inspection.findings import COLUMNS, Finding
-from anomalist.inspection.inputs import HEATMAPS, SHEET
+from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
 
 #: What is done with a folder that holds results already: those of the same call are gone on with,
 #: and all else is refused; any are added to; they are removed first.
@@ -342,7 +342,7 @@ class Results:
     def _open(self) -> None:
         marker = self.folder / MARKER
         there = [path for path in (self._csv, self._jsonl, self.folder / SHEET) if path.exists()]
-        calls = self._calls(marker)
+        calls = _calls(marker)
         if self._used == "overwrite":
             if self._jsonl.exists():
                 self._jsonl.replace(self.folder / _REMOVED)
@@ -364,20 +364,11 @@ class Results:
             for path in (self._csv, self.folder / SHEET, self._unfinished):
                 path.unlink(missing_ok=True)
         text = json.dumps({"made_by": _MADE_BY, "calls": calls}, indent=1, ensure_ascii=False)
-        if not marker.exists() or calls != self._calls(marker):
+        if not marker.exists() or calls != _calls(marker):
             with atomic_path(marker) as path:
                 path.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
         write_text(self._unfinished, "")
         self._resume()
-
-    def _calls(self, marker: Path) -> list[dict[str, Any]] | None:
-        """The calls whose results there are; None if nothing tells."""
-        try:
-            calls = json.loads(marker.read_bytes())["calls"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        good = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
-        return calls if good else None
 
     def _refusal(self, earlier: dict[str, Any]) -> str:
         ways = "add to them with --append, replace them with --overwrite, or choose another folder"
@@ -469,6 +460,22 @@ class Results:
         self._has_bom = not all(map(str.isascii, rows))
         with atomic_path(self._csv) as path:
             path.write_bytes(_bytes((_BOM if self._has_bom else "") + "".join(rows)))
+
+
+def has_results_of(folder: str | Path, inputs: Iterable[str]) -> bool:
+    """Whether a folder holds results of these inputs, as far as its marker tells."""
+    places = [place_of(entry) for entry in inputs]
+    return any(call.get("inputs") == places for call in _calls(Path(folder) / MARKER) or ())
+
+
+def _calls(marker: Path) -> list[dict[str, Any]] | None:
+    """The calls whose results there are; None if nothing tells."""
+    try:
+        calls = json.loads(marker.read_bytes())["calls"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    good = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
+    return calls if good else None
 
 
 def _has(path: str, sha256: str) -> bool:
