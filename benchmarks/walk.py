@@ -53,12 +53,12 @@ print(f"{len(found)} files, {seconds:.2f} s, {(peak - before) / 1024:.0f} MB abo
 def make(root: Path, empty: int, images: int) -> None:
     """Make the folders, the files and the links."""
     for i in range(empty):
-        folder = root / "empty" / f"{i // FOLDER:04}" / "deep"
+        folder = root / "good" / "empty" / f"{i // FOLDER:04}" / "deep"
         if i % FOLDER == 0:
             folder.mkdir(parents=True)
         (folder / f"{i:06}.png").touch()
     for i in range(images):
-        folder = root / "images" / f"{i // FOLDER:04}"
+        folder = root / "good" / "images" / f"{i // FOLDER:04}"
         if i % FOLDER == 0:
             folder.mkdir(parents=True)
         (folder / f"{i:06}.png").write_bytes(PIXEL)

@@ -10,7 +10,7 @@ from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import command_parser
-from anomalist.errors import ParameterError
+from anomalist.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,8 +53,9 @@ def run(arguments: Namespace) -> None:
     """Run the command."""
     import numpy as np
 
-    from anomalist.data import Transform, as_image_set, open_dataset
+    from anomalist.data import Transform, as_image_set
     from anomalist.data.layout import existing_folder
+    from anomalist.data.reading import Reading
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
     from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
@@ -71,10 +72,10 @@ def run(arguments: Namespace) -> None:
         if path is not None:
             check_outside(Path(path), folder)
             check_writable(path)
-    dataset = open_dataset(folder, unnamed_good=True, **folder_options(arguments))
-    images = as_image_set(
-        [sample for name in dataset.categories for sample in dataset.category(name).train]
-    )
+    found = Reading(folder, unnamed_good=True, loose_good=True, **folder_options(arguments))
+    if not found.listing.files:
+        raise DataError(f"{folder} holds no image: name a folder of good images")
+    images = as_image_set([s for name in found.categories for s in found.category(name).train])
     transform = Transform(arguments.image_size)
     side = -(-arguments.image_size // _PATCH)
     synthesis = LocalSynthesis(

@@ -166,6 +166,8 @@ class Reading:
         ``@FILE`` names a file with one a line.
     unnamed_good : bool
         Whether images in folders none of which says anything are taken for good ones.
+    loose_good : bool
+        Whether they are so also where others lie right in the folder, beside these folders.
     test_share : float
         Of the good images of a category that isn't split, the share that is held out to test on,
         if there are defects.
@@ -187,11 +189,13 @@ class Reading:
         masks: Iterable[str | Path] = (),
         exclude: Iterable[str | Path] = (),
         unnamed_good: bool = False,
+        loose_good: bool = False,
         test_share: float = 0.2,
         seed: int = 0,
     ) -> None:
         self.root = existing_folder(root)
         self.unnamed_good = unnamed_good
+        self.loose_good = loose_good
         self.test_share = test_share
         self.seed = seed
         self.listing = walk(self.root)
@@ -713,7 +717,7 @@ class _Reader:
             if any(i.what is Role.GOOD for i in named) or loose:
                 raise self._loose(loose or self.open)
             raise self._doubt()
-        if loose and folders:
+        if loose and folders and not self.reading.loose_good:
             raise self._loose(loose)
         if folders and (not self.reading.unnamed_good or set(folders) == {"0", "1"}):
             raise self._no_good()

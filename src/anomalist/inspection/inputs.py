@@ -137,6 +137,17 @@ def list_inputs(
     return Inputs(list(inputs), results, stdin)
 
 
+def place_of(entry: str) -> str:
+    """Return where an argument of a command line leads, from wherever the command is called.
+
+    Examples
+    --------
+    >>> place_of("-"), place_of("/camera/../parts/")
+    ('-', '/parts')
+    """
+    return entry if entry == STANDARD_INPUT else str(_absolute(entry))
+
+
 def files_of(entry: str, results: str | Path | None = None) -> tuple[list[Path], dict[str, str]]:
     """Return the image files that a folder or a pattern means now, and what can't be looked into.
 

@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import heapq
 import itertools
-import os
-import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +20,7 @@ from anomalist.errors import DataError
 from anomalist.features import FeatureStore
 from anomalist.files import atomic_path
 from anomalist.inspection.findings import Finding, Rule
-from anomalist.inspection.inputs import HEATMAPS, SHEET, STANDARD_INPUT
+from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
 from anomalist.inspection.results import Results, Tally, Used
 from anomalist.inspection.watching import Watch
 from anomalist.predictions import Predictions
@@ -233,7 +231,7 @@ class _Writer:
         self._top = heapq.nlargest(_ON_SHEET, top)
         heapq.heapify(self._top)
         self._order = len(top)
-        self._failing: set[str] = set()
+        self._is_new = False
 
     def write(
         self,
@@ -248,32 +246,27 @@ class _Writer:
         scored = iter(range(len(chunk)))
         for one in chunk:
             if isinstance(one, Finding):
-                self._fail(one)
+                self._results.fail(one)
+                self._tell(one)
                 continue
             known: dict[str, Any] = {"sha256": one.sha256(), "model": self._results.model}
             if predictions is None or self._scale is None or one.path in failed:
-                self._fail(Finding(path=str(one.path), error=failed[one.path], **known))
+                found = Finding(path=str(one.path), error=failed[one.path], **known)
+                self._results.fail(found)
+                self._tell(found)
                 continue
             prediction = predictions[next(scored)]
             found = dataclasses.replace(
                 self._found(prediction, self._scale), notes=one.remarks(), **known
             )
-            self._failing.discard(found.path)
-            self._tell(found, is_new=True)
+            self._results.add(found)
+            self._tell(found)
             self._remember(prediction, known["sha256"])
-
-    def _fail(self, found: Finding) -> None:
-        """Write that a photograph couldn't be scored, unless its row says so already."""
-        self._failing.add(found.path)
-        row = None
-        if found.sha256 is not None:
-            row = self._results.find(found.path, found.sha256)
-        said = self._results.failed_as(found.path)
-        moved = row is not None and row.path != found.path
-        self._tell(found, is_new=said != found.error and not moved)
 
     def write_sheet(self) -> None:
         """Draw the highest scores; those of an earlier call are scored again for their maps."""
+        if not self._is_new and (self._results.folder / SHEET).exists():
+            return
         there = []
         for _, _, path, sha256, one in sorted(self._top, reverse=True, key=lambda entry: entry[:2]):
             sample = Sample(Path(path)) if one is None else one.images[0]
@@ -314,10 +307,7 @@ class _Writer:
             picture = file.relative_to(self._results.folder).as_posix()
         return self._rule.judge(self._detector, prediction, picture)[0]
 
-    def _tell(self, found: Finding, *, is_new: bool) -> None:
-        if is_new:
-            self._results.add(found)
-        self._results.tally.failing = len(self._failing)
+    def _tell(self, found: Finding) -> None:
         if self._finding is not None:
             self._finding(found)
 
@@ -326,6 +316,7 @@ class _Writer:
         place = float(one.scores[0]), -self._order
         if len(self._top) == _ON_SHEET and place < self._top[0][:2]:
             return
+        self._is_new = True
         # A copy, as a view would keep the maps of its whole chunk; of the file, not its bytes.
         one = one[[0]]
         path = one.images[0].path
@@ -371,6 +362,7 @@ class _Reading:
             return True
         if row.error is not None:
             return True
+        self._results.keep(name)
         if self._kept is not None:
             self._kept(sample.path, row.path)
         return False
@@ -407,9 +399,4 @@ def identity_of(model: str | Path, inputs: Iterable[str] = ()) -> dict[str, Any]
     """
     with Path(model).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"model": sha256, "inputs": [_place(entry) for entry in inputs]}
-
-
-def _place(entry: str) -> str:
-    """Where an input is, from wherever it is called."""
-    return entry if entry == STANDARD_INPUT else os.path.abspath(entry)  # noqa: PTH100
+    return {"model": sha256, "inputs": [place_of(entry) for entry in inputs]}

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from anomalist.errors import ResultsError
 from anomalist.files import atomic_path, held_alone, sha256_of, write_text
 from anomalist.inspection.findings import COLUMNS, Finding
-from anomalist.inspection.inputs import HEATMAPS, SHEET
+from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
 
 #: What is done with a folder that holds results already: those of the same call are gone on with,
 #: and all else is refused; any are added to; they are removed first.
@@ -148,14 +148,22 @@ class _Failures:
         over = [failure for failure in gone if failure is not None]
         over = over[:1] if over[:1] == over[1:] else over
         for failure in over:
-            self._by_path.pop(failure.path, None)
-            if failure.sha256 is not None and self._by_content.get(failure.sha256) is failure:
-                del self._by_content[failure.sha256]
+            self.drop(failure)
         if error is not None:
             self._by_path[path] = failure = _Failure(line, path, sha256, error)
             if sha256 is not None:
                 self._by_content[sha256] = failure
         return over
+
+    def drop(self, failure: _Failure) -> None:
+        """Let one stand no more."""
+        self._by_path.pop(failure.path, None)
+        if failure.sha256 is not None and self._by_content.get(failure.sha256) is failure:
+            del self._by_content[failure.sha256]
+
+    def standing(self) -> list[_Failure]:
+        """Return those that stand."""
+        return list(self._by_path.values())
 
 
 class Results:
@@ -219,6 +227,7 @@ class Results:
         self._held = ExitStack()
         self._rows: dict[str, dict[str, Row]] = {}
         self._failures = _Failures()
+        self._failing: set[str] = set()
         self._lines = self._earlier = 0
         # Whether there are rows that stand no more, and whether a row may be in one table alone.
         self._is_untidy = self._is_behind = False
@@ -270,10 +279,27 @@ class Results:
         """Say that a row of this photograph will come, so that no other file takes it for new."""
         self._rows.setdefault(sha256, {})[_key(path)] = Row(path, path)
 
-    def failed_as(self, path: str) -> str | None:
-        """Return why the photograph of a path failed, if its last row says so."""
+    def keep(self, path: str) -> None:
+        """Say that a photograph has its row: if it failed since, it doesn't any more."""
         failure = self._failures.of(path)
-        return None if failure is None else failure.error
+        if failure is not None:
+            self._failures.drop(failure)
+            self._leave_out(failure)
+        self._failing.discard(path)
+        self.tally.failing = len(self._failing)
+
+    def fail(self, finding: Finding) -> None:
+        """Say that a photograph failed; write it if no row says so already."""
+        failure = self._failures.of(finding.path)
+        row = self.find(finding.path, finding.sha256) if finding.sha256 is not None else None
+        said = failure is not None and (failure.sha256, failure.error) == (
+            finding.sha256,
+            finding.error,
+        )
+        if not said and (row is None or row.path == finding.path):
+            self.add(finding)
+        self._failing.add(finding.path)
+        self.tally.failing = len(self._failing)
 
     def add(self, finding: Finding) -> None:
         """Write a finding."""
@@ -289,6 +315,8 @@ class Results:
             self._write_csv()
         self._is_behind = False
         self._count(entry)
+        self._failing.discard(finding.path)
+        self.tally.failing = len(self._failing)
 
     def settle(self) -> None:
         """Leave out the rows that failed and have been followed by another."""
@@ -297,6 +325,8 @@ class Results:
             failures, over = _Failures(), set[int]()
             for i, entry in enumerate(self._entries(lines)):
                 over.update(failure.line for failure in failures.take(i, entry))
+            left_out = (f for f in failures.standing() if self._failures.of(f.path) is None)
+            over.update(failure.line for failure in left_out)
             with atomic_path(self._jsonl) as path:
                 kept = (line + b"\n" for i, line in enumerate(lines) if i not in over)
                 path.write_bytes(b"".join(kept))
@@ -312,7 +342,7 @@ class Results:
     def _open(self) -> None:
         marker = self.folder / MARKER
         there = [path for path in (self._csv, self._jsonl, self.folder / SHEET) if path.exists()]
-        calls = self._calls(marker)
+        calls = _calls(marker)
         if self._used == "overwrite":
             if self._jsonl.exists():
                 self._jsonl.replace(self.folder / _REMOVED)
@@ -334,20 +364,11 @@ class Results:
             for path in (self._csv, self.folder / SHEET, self._unfinished):
                 path.unlink(missing_ok=True)
         text = json.dumps({"made_by": _MADE_BY, "calls": calls}, indent=1, ensure_ascii=False)
-        if not marker.exists() or calls != self._calls(marker):
+        if not marker.exists() or calls != _calls(marker):
             with atomic_path(marker) as path:
                 path.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
         write_text(self._unfinished, "")
         self._resume()
-
-    def _calls(self, marker: Path) -> list[dict[str, Any]] | None:
-        """The calls whose results there are; None if nothing tells."""
-        try:
-            calls = json.loads(marker.read_bytes())["calls"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        good = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
-        return calls if good else None
 
     def _refusal(self, earlier: dict[str, Any]) -> str:
         ways = "add to them with --append, replace them with --overwrite, or choose another folder"
@@ -407,12 +428,7 @@ class Results:
 
     def _count(self, entry: dict[str, Any]) -> None:
         for failure in self._failures.take(self._lines, entry):
-            self._is_untidy = True
-            self.tally.failed -= 1
-            self.tally.before -= failure.line < self._earlier
-            rows = self._rows.get(failure.sha256 or "", {})
-            for key in [key for key, row in rows.items() if row.path == failure.path]:
-                del rows[key]
+            self._leave_out(failure)
         self.tally.add(entry)
         path, sha256 = entry["path"], entry.get("sha256")
         if sha256 is not None and self._stands_for(entry):
@@ -423,6 +439,14 @@ class Results:
                 name = Path(heatmap).relative_to(HEATMAPS).with_suffix("").as_posix()
                 self.taken.add(name.casefold())
         self._lines += 1
+
+    def _leave_out(self, failure: _Failure) -> None:
+        self._is_untidy = True
+        self.tally.failed -= 1
+        self.tally.before -= failure.line < self._earlier
+        rows = self._rows.get(failure.sha256 or "", {})
+        for key in [key for key, row in rows.items() if row.path == failure.path]:
+            del rows[key]
 
     def _write_csv(self) -> None:
         """Make the one table of the other."""
@@ -436,6 +460,22 @@ class Results:
         self._has_bom = not all(map(str.isascii, rows))
         with atomic_path(self._csv) as path:
             path.write_bytes(_bytes((_BOM if self._has_bom else "") + "".join(rows)))
+
+
+def has_results_of(folder: str | Path, inputs: Iterable[str]) -> bool:
+    """Whether a folder holds results of these inputs, as far as its marker tells."""
+    places = [place_of(entry) for entry in inputs]
+    return any(call.get("inputs") == places for call in _calls(Path(folder) / MARKER) or ())
+
+
+def _calls(marker: Path) -> list[dict[str, Any]] | None:
+    """The calls whose results there are; None if nothing tells."""
+    try:
+        calls = json.loads(marker.read_bytes())["calls"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    good = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
+    return calls if good else None
 
 
 def _has(path: str, sha256: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from anomalist.data.names import is_pattern
 from anomalist.errors import ParameterError
 from anomalist.inspection.inputs import files_of
+from anomalist.inspection.results import has_results_of
 
 # A clock that ticks this seldom, as of FAT, says the same time of a file that still grows.
 _COARSE_S = 2.0
@@ -174,7 +175,8 @@ def watch_inputs(
     Parameters
     ----------
     inputs : sequence of str
-        Folders or patterns; nothing need be there yet, but a folder must.
+        Folders or patterns; nothing need be there yet, but a folder must, unless ``results`` are
+        of these inputs already.
     seconds : float
         Time between two looks.
     results : str or Path, optional
@@ -205,8 +207,15 @@ def watch_inputs(
     """
     if not seconds > 0:
         raise ParameterError(f"watch must be a number of seconds above 0, not {seconds}")
+    # Where it was watched before, it is away as it can be while it is watched.
+    known = results is not None and has_results_of(results, inputs)
     for entry in inputs:
+<<<<<<< HEAD
         if not (Path(entry).is_dir() or is_pattern(entry)):
+=======
+        folder = Path(entry)
+        if not (folder.is_dir() or glob.has_magic(entry) or (known and not folder.exists())):
+>>>>>>> runs
             raise ParameterError(f"{entry} can't be watched: give a folder or a pattern")
     return Watch(inputs, seconds, results=results, sleep=sleep, tell=tell)
 
