@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import os.path
 import time
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anomalist.data.names import is_pattern
 from anomalist.errors import ParameterError
 from anomalist.inspection.inputs import files_of
 from anomalist.inspection.results import has_results_of
@@ -210,12 +210,8 @@ def watch_inputs(
     # Where it was watched before, it is away as it can be while it is watched.
     known = results is not None and has_results_of(results, inputs)
     for entry in inputs:
-<<<<<<< HEAD
-        if not (Path(entry).is_dir() or is_pattern(entry)):
-=======
         folder = Path(entry)
         if not (folder.is_dir() or glob.has_magic(entry) or (known and not folder.exists())):
->>>>>>> runs
             raise ParameterError(f"{entry} can't be watched: give a folder or a pattern")
     return Watch(inputs, seconds, results=results, sleep=sleep, tell=tell)
 
