@@ -91,7 +91,7 @@ def _spread(folder: Path) -> ImageSet:
 
     from anomalist.data import ImageSet, Sample, walk
     from anomalist.data.layout import existing_folder
-    from anomalist.data.reading import photographs
+    from anomalist.data.photographs import photographs
 
     files, _ = photographs(walk(existing_folder(folder)))
     if not files:

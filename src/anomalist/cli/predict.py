@@ -175,7 +175,7 @@ def _used(arguments: Namespace) -> Used:
 
 
 def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, Inputs]:
-    """Return the photographs that are meant, how many they are, 0 if that isn't known, and whence."""
+    """Return the photographs that are meant, how many (0 if that isn't known), and whence."""
     from anomalist.data import Sample
     from anomalist.inspection import image_or_lines, list_inputs
 

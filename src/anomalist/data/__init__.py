@@ -8,10 +8,10 @@ from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.mvtec_ad import MVTecAD
-from anomalist.data.reading import Understanding
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
+from anomalist.data.understanding import Understanding
 from anomalist.data.visa import VisA
 from anomalist.data.walking import Listing, walk
 

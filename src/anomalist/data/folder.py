@@ -8,7 +8,8 @@ from pathlib import Path
 from anomalist.data.imageset import Category, Dataset
 from anomalist.data.layout import existing_folder
 from anomalist.data.mvtec_ad import MVTecAD
-from anomalist.data.reading import Reading, Understanding
+from anomalist.data.reading import Reading
+from anomalist.data.understanding import Understanding
 from anomalist.data.visa import VisA
 from anomalist.errors import DataError, ParameterError
 

@@ -28,7 +28,7 @@ from anomalist.data.source import (
 from anomalist.errors import DataError
 
 if TYPE_CHECKING:
-    from anomalist.data.reading import Understanding
+    from anomalist.data.understanding import Understanding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -169,7 +169,7 @@ class Sample:
             return None
         if isinstance(self.mask, tuple):
             found = [Sample(self.path, mask=m, image=self.image).read_mask() for m in self.mask]
-            joined: npt.NDArray[np.bool_] = np.any(found, axis=0)
+            joined: npt.NDArray[np.bool_] = np.any([m for m in found if m is not None], axis=0)
             return joined
         in_memory = isinstance(self.mask, np.ndarray)
         mask = self.mask if isinstance(self.mask, np.ndarray) else read_mask(self.mask)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anomalist.data.imageset import Category
-from anomalist.data.reading import Reading, Understanding
+from anomalist.data.reading import Reading
+from anomalist.data.understanding import Understanding
 from anomalist.errors import DataError
 
 CATEGORIES = (

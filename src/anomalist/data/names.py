@@ -21,24 +21,24 @@ _BLANK = re.compile(r"[\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u2800\
 
 
 def composed(name: str) -> str:
-    """Return a name in the form that names are compared in: Unicode's NFC.
+    r"""Return a name in the form that names are compared in: Unicode's NFC.
 
     One system writes an umlaut as one character, another as two; both mean the same file.
 
     Examples
     --------
-    >>> composed("u\\u0308") == composed("\\u00fc")
+    >>> composed("u\u0308") == composed("\u00fc")
     True
     """
     return unicodedata.normalize("NFC", name)
 
 
 def cleaned(line: str) -> str:
-    """Return a name without what programs write around it: byte-order mark, spaces, quotes.
+    r"""Return a name without what programs write around it: byte-order mark, spaces, quotes.
 
     Examples
     --------
-    >>> cleaned('\\ufeff "good/a b.png"\\r\\n')
+    >>> cleaned('\ufeff "good/a b.png"\r\n')
     'good/a b.png'
     """
     line = line.lstrip(_MARK).strip()
@@ -48,7 +48,7 @@ def cleaned(line: str) -> str:
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Read a list of names, one a line; empty lines and those that begin with ``#`` don't count.
+    r"""Read a list of names, one a line; empty lines and those that begin with ``#`` don't count.
 
     The file is in UTF-8 or, where it begins with a mark that says so, in UTF-16 or UTF-32. Bytes
     that aren't text stay what they are, as names of files may be.
@@ -62,7 +62,7 @@ def read_names(path: str | Path) -> list[str]:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "list.txt"
-    >>> _ = path.write_text('# not good\\n"good/1.png"\\ngood/2.png\\n', encoding="utf-16")
+    >>> _ = path.write_text('# not good\n"good/1.png"\ngood/2.png\n', encoding="utf-16")
     >>> read_names(path)
     ['good/1.png', 'good/2.png']
     """
@@ -85,11 +85,11 @@ def read_names(path: str | Path) -> list[str]:
 
 
 def names_of(stream: Iterable[bytes]) -> Iterator[str]:
-    """Yield the names that a stream of lines holds, as they come, in the encoding of its mark.
+    r"""Yield the names that a stream of lines holds, as they come, in the encoding of its mark.
 
     Examples
     --------
-    >>> list(names_of([b"\\xef\\xbb\\xbfa.png\\r\\n", b"\\n", b"b.png"]))
+    >>> list(names_of([b"\xef\xbb\xbfa.png\r\n", b"\n", b"b.png"]))
     ['a.png', 'b.png']
     """
     rest = ""
@@ -126,7 +126,7 @@ def _encoding(data: bytes) -> str:
 
 
 def existing(entry: str | Path) -> Path:
-    """Return the path that an entry means: the one of that name if there is one, else as it is.
+    r"""Return the path that an entry means: the one of that name if there is one, else as it is.
 
     What isn't there as it is written is looked for without byte-order mark and quotes, and among
     names that differ in nothing but their Unicode form; where there are two such, neither is it.
@@ -135,8 +135,8 @@ def existing(entry: str | Path) -> Path:
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> (folder / "u\\u0308.png").touch()
-    >>> existing(folder / "\\u00fc.png").name == "u\\u0308.png"
+    >>> (folder / "u\u0308.png").touch()
+    >>> existing(folder / "\u00fc.png").name == "u\u0308.png"
     True
     >>> existing("'nowhere.png'")
     PosixPath("'nowhere.png'")
@@ -165,9 +165,10 @@ def _found(path: Path) -> Path | None:
     if wanted.isascii():
         return None
     try:
-        alike = [name for name in os.listdir(folder) if composed(name) == wanted]
+        names = os.listdir(folder)  # noqa: PTH208 - names alone
     except OSError:
         return None
+    alike = [name for name in names if composed(name) == wanted]
     return folder / alike[0] if len(alike) == 1 else None
 
 
@@ -176,11 +177,11 @@ def _is_there(path: Path) -> bool:
 
 
 def looks_like(name: str) -> str:
-    """Return what a person sees of a name: without invisible characters, case and forms.
+    r"""Return what a person sees of a name: without invisible characters, case and forms.
 
     Examples
     --------
-    >>> looks_like("Bo\\u200bttle\\u00a0") == looks_like("bottle")
+    >>> looks_like("Bo\u200bttle\u00a0") == looks_like("bottle")
     True
     """
     text = unicodedata.normalize("NFKC", name).casefold()
@@ -189,19 +190,18 @@ def looks_like(name: str) -> str:
 
 
 def difference(name: str, others: Iterable[str]) -> str:
-    """Return a clause that shows how a name differs from one that looks the same; "" if none does.
+    r"""Return a clause that shows how a name differs from one that looks the same; "" if none does.
 
     Examples
     --------
-    >>> difference("bottle\\u200b", ["bottle"])
-    "'bottle' is there, but 'bottle\\\\u200b' isn't: they look alike and differ in characters"
+    >>> difference("bottle\u200b", ["bottle"])
+    "'bottle' is there, but 'bottle\\u200b' isn't: they look alike and differ in characters"
     """
     seen = looks_like(name)
     for other in others:
         if other != name and looks_like(other) == seen:
             return (
-                f"{ascii(other)} is there, but {ascii(name)} isn't: they look alike and differ in"
-                " characters"
+                f"{other!a} is there, but {name!a} isn't: they look alike and differ in characters"
             )
     return ""
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from anomalist.data.images import read_image
 from anomalist.data.names import composed
-from anomalist.data.roles import Role, is_neutral, meaning_of
+from anomalist.data.roles import is_neutral, meaning_of
+from anomalist.data.words import Role
 from anomalist.errors import DataError
 
 # What is added to the stem of a photograph to name its mask, with a number where there are several.
 _SUFFIX = re.compile(
     r"(?i)[_\-. ]+(?:mask|masks|gt|ground[_\-. ]?truth|label|labels|seg|segmentation|annotation"
-    r"|maske|masque|mascara|maschera|maska|masker|掩码|掩膜|标注|マスク|마스크)(?P<number>[_\-. ]?\d+)?$"
+    r"|maske|masque|mascara|maschera|maska|masker|掩码|掩膜|标注|マスク|마스크)"
+    r"(?P<number>[_\-. ]?\d+)?$"
 )
 _PREFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+")
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -31,7 +33,7 @@ _LARGEST_JSON = 200_000_000
 
 
 def mask_stem(name: str) -> tuple[str, bool, bool]:
-    """Return the stem that a mask's photograph has, whether a suffix says so, whether with a number.
+    """Return the stem of a mask's photograph, and whether a suffix and a number tell it.
 
     Examples
     --------

@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from anomalist.data.excluding import excluded
 from anomalist.data.imageset import Category, ImageSet, Sample
 from anomalist.data.layout import check_category, existing_folder
-from anomalist.data.reading import Understanding, excluded
+from anomalist.data.tree import is_below
+from anomalist.data.understanding import Understanding
 from anomalist.data.walking import walk
 from anomalist.errors import DataError
 
@@ -133,20 +135,16 @@ class VisA:
         folder = self.root / name
         masks = tuple(sample.mask for sample in found.test if isinstance(sample.mask, Path))
         known = {*found.train.paths, *found.test.paths, *masks}
-        gone = tuple(path for path in sorted(self.excluded.files) if _lies(path, folder))
+        gone = tuple(path for path in sorted(self.excluded.files) if is_below(path, folder))
         unlisted = tuple(
             path
             for path in self.listing.files
-            if _lies(path, folder) and path not in known and path not in self.excluded.files
+            if is_below(path, folder) and path not in known and path not in self.excluded.files
         )
         why = f"split_csv/{self.split}.csv doesn't list them"
         left = {why: unlisted} if unlisted else {}
         notes = self.listing.notes()
         return Understanding(name, folder, True, found.train, found.test, masks, left, gone, notes)
-
-
-def _lies(path: Path, folder: Path) -> bool:
-    return path.is_relative_to(folder)
 
 
 def _rows(file: Path) -> dict[str, list[dict[str, str]]]:

@@ -144,7 +144,7 @@ class Listing:
             )
         if self.special.count:
             yield (
-                f"left out {_plural(self.special.count, 'pipe, device or socket', 'pipes, devices')}"
+                f"left out {_plural(self.special.count, 'pipe or device', 'pipes or devices')}"
                 f" such as {self.special.example}"
             )
 
@@ -246,7 +246,7 @@ class _Walk:
 
     def _enter(self) -> None:
         with suppress(OSError):
-            self.met[_identity(os.stat(self.root), str(self.root))] = self.root
+            self.met[_identity(self.root.stat(), str(self.root))] = self.root
         # A stack of its own: a tree may be deeper than Python's.
         stack = [iter(self._entries(self.root))]
         while stack:
@@ -321,7 +321,7 @@ class _Walk:
 
     def _is_new(self, path: Path, name: str) -> bool:
         try:
-            identity = _identity(os.stat(name), name)
+            identity = _identity(path.stat(), name)
         except OSError as error:
             self._lost(path, error)
             return False
@@ -339,7 +339,7 @@ class _Walk:
         try:
             state = entry.stat() if suffix in IMAGE_SUFFIXES or entry.is_symlink() else None
             if state is not None and not state.st_ino:  # as on Windows, where it isn't kept
-                state = os.stat(entry.path)
+                state = path.stat()
         except OSError as error:
             if entry.is_symlink():
                 self._lost(path, error)
@@ -366,7 +366,7 @@ class _Walk:
 def _identity(state: os.stat_result, name: str) -> object:
     """What tells a real file or folder from others, whatever it is called."""
     # Some file systems number nothing.
-    return (state.st_dev, state.st_ino) if state.st_ino else os.path.realpath(name)  # noqa: PTH
+    return (state.st_dev, state.st_ino) if state.st_ino else os.path.realpath(name)
 
 
 def _is_results(names: Collection[str]) -> bool:

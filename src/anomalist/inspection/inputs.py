@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from anomalist.data import IMAGE_SUFFIXES, Listing, walk
-from anomalist.data.names import Pattern, cleaned, difference, existing, is_pattern, names_of
-from anomalist.data.names import split_pattern
-from anomalist.data.reading import photographs
+from anomalist.data.names import (
+    Pattern,
+    cleaned,
+    difference,
+    existing,
+    is_pattern,
+    names_of,
+    split_pattern,
+)
+from anomalist.data.photographs import photographs
 from anomalist.errors import DataError, ParameterError
 
 STANDARD_INPUT = "-"
@@ -145,7 +152,7 @@ def place_of(entry: str) -> str:
     >>> place_of("-"), place_of("/camera/../parts/")
     ('-', '/parts')
     """
-    return entry if entry == STANDARD_INPUT else str(_absolute(entry))
+    return entry if entry == STANDARD_INPUT else os.path.abspath(entry)  # noqa: PTH100
 
 
 def files_of(entry: str, results: str | Path | None = None) -> tuple[list[Path], dict[str, str]]:
