@@ -20,14 +20,14 @@ def list_all(root: Path) -> list[str]:
 def _paths(root: Path, below: str, above: tuple[str, ...]) -> list[str]:
     """All paths to image files that go through no folder twice."""
     found = []
-    for name in os.listdir(root / below):
+    for name in sorted(entry.name for entry in (root / below).iterdir()):
         path = f"{below}/{name}" if below else name
         real = os.path.realpath(root / path)
         if name.startswith(".") or name.lower() in SYSTEM:
             continue
-        if os.path.isdir(real):
+        if Path(real).is_dir():
             if real not in above:
                 found += _paths(root, path, (*above, real))
-        elif os.path.isfile(real) and name.lower().endswith(SUFFIXES):
+        elif Path(real).is_file() and name.lower().endswith(SUFFIXES):
             found.append(path)
     return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from anomalist.data.pairing import masks_beside
-from anomalist.data.roles import Role, meaning_of
+from anomalist.data.roles import meaning_of
 from anomalist.data.walking import Listing
+from anomalist.data.words import Role
 
 
 def photographs(listing: Listing) -> tuple[list[Path], dict[Path, str]]:
@@ -19,6 +20,7 @@ def photographs(listing: Listing) -> tuple[list[Path], dict[Path, str]]:
     >>> for file in ("test/cut/1.png", "ground_truth/cut/1_mask.png"):
     ...     (root / file).parent.mkdir(parents=True)
     ...     (root / file).touch()
+    >>> from anomalist.data import walk
     >>> photos, masks = photographs(walk(root))
     >>> [path.name for path in photos], [path.name for path in masks]
     (['1.png'], ['1_mask.png'])

@@ -10,11 +10,12 @@ from anomalist.data.flags import Flags
 from anomalist.data.imageset import Category
 from anomalist.data.layout import check_category, existing_folder
 from anomalist.data.names import composed
-from anomalist.data.roles import Meaning, Role, is_place
+from anomalist.data.roles import Meaning, is_place
 from anomalist.data.sorting import Sorter
 from anomalist.data.tree import Node, tree_of
 from anomalist.data.understanding import Understanding
 from anomalist.data.walking import walk
+from anomalist.data.words import Role
 from anomalist.errors import DataError
 
 

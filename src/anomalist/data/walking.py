@@ -236,7 +236,7 @@ class _Walk:
             self.system,
             results,
             tuple(self.unreadable),
-            tuple(self.broken),
+            tuple(sorted(self.broken)),
             tuple(self.repeated),
         )
 

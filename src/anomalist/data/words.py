@@ -258,8 +258,8 @@ NOT_BEHIND = _words(
 NOT_GLUED = _words("un not no non nicht")
 NOT_CJK = _words("非 未 不 비")
 
-#: Words that are masks, or leave all open, only in names in which no other word is unknown: a bottle
-#: may have its "label torn", and "positive pressure" is no sorting.
+#: Words that are masks, or leave all open, only in names in which no other word is unknown: a
+#: bottle may have its "label torn", and "positive pressure" is no sorting.
 WEAK = _words(
     """
     ann annot annots anns beschriftung beschriftungen bien bra clean dev etichette etiket
