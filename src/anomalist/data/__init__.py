@@ -8,6 +8,7 @@ from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.remarks import gather_remarks
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
@@ -30,6 +31,7 @@ __all__ = [
     "VisA",
     "as_image_set",
     "download",
+    "gather_remarks",
     "image_size",
     "list_images",
     "load_batches",
