@@ -39,7 +39,7 @@ def develop(values: npt.NDArray[Any], header: Header, bit_depth: int = 16) -> De
     """Return samples as an RGB image of 8 bits.
 
     Grey is rounded to the nearest of 256 levels, colour keeps its upper 8 bits. White is what the
-    header tells; where it tells none, ``2**bit_depth - 1``, and what lies above it is cut off there.
+    header tells; where it tells none, ``2**bit_depth - 1``, and what lies above is cut off there.
     Floating-point samples go from 0 to 1.
 
     Parameters
@@ -185,7 +185,10 @@ def _eight_of_floats(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
             f"its {values.dtype} values go from {low} to {high}, not within 0..1; save it with"
             " 8 or 16 bits"
         )
-    return np.rint(values.astype(np.float32) * np.float32(255)).astype(np.uint8)
+    eight: npt.NDArray[np.uint8] = np.rint(values.astype(np.float32) * np.float32(255)).astype(
+        np.uint8
+    )
+    return eight
 
 
 def _coloured(colours: npt.NDArray[np.uint8], header: Header) -> Image.Image:

@@ -81,7 +81,7 @@ def foreign(head: bytes, name: str | Path) -> str | None:
     Examples
     --------
     >>> foreign(b"GIF89a", "a.png")
-    'is a GIF image, of 256 colours at most, which isn't read: save it as PNG or TIFF'
+    "is a GIF image, of 256 colours at most, which isn't read: save it as PNG or TIFF"
     >>> foreign(b"text", "notes.png")
     """
     if head[128:132] == b"DICM":

@@ -465,7 +465,7 @@ def _open_heif(file: IO[bytes], head: bytes, name: str | Path) -> Picture:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise DataError(f"{name} {foreign(head, name)}") from None
-    image: Image.Image = HeifImageFile(file)
+    image: Image.Image = HeifImageFile(file)  # type: ignore[no-untyped-call]
     return Picture(_header(image, file, head), file, image)
 
 
@@ -549,7 +549,8 @@ def _header_of(pixels: npt.NDArray[Any]) -> Header:
     opacity: Opacity = "straight" if pixels.ndim == 3 and pixels.shape[2] == 4 else "none"
     return Header(
         "",
-        *pixels.shape[:2],
+        pixels.shape[0],
+        pixels.shape[1],
         bits=16 if deep else 8,
         colours="grey" if pixels.ndim == 2 else "rgb",
         opacity=opacity,

@@ -139,6 +139,10 @@ class Sample:
         """
         return self._source.remarks(bit_depth)
 
+    def known_remarks(self, bit_depth: int) -> tuple[str, ...] | None:
+        """Return the `remarks` if they are known without reading the image, else None."""
+        return self._source.known_remarks(bit_depth)
+
     def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
         """Take over what reading the same content told, so that it needn't be read for that."""
         self._source.keep_remarks(bit_depth, remarks)

@@ -1,14 +1,53 @@
-"""What reading images told, gathered for people."""
+"""What reading images told, of one and of many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from anomalist.data.deep import bits_of
+from anomalist.data.emptiness import CONSTANT
 from anomalist.data.imageset import Sample
 from anomalist.errors import DataError
 
 _NAMED = 3
 _OF_MANY = {"has": "have", "holds": "hold", "is": "are", "uses": "use", "ends": "end"}
+
+
+def is_constant(sample: Sample, bit_depth: int = 16) -> bool:
+    """Whether an image has one value everywhere.
+
+    Raises
+    ------
+    DataError
+        If it can't be read.
+    """
+    return CONSTANT in sample.remarks(bit_depth)
+
+
+def bit_depth_of(samples: Iterable[Sample]) -> int:
+    """Return the bits of the camera whose values images of 16 bits hold.
+
+    They are the fewest of 8, 10, 12, 14 and 16 that hold every value of all images; 16 where none
+    of them has 16 bits. Only pixels of those that have are decoded for it.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        Images of one camera.
+
+    Raises
+    ------
+    DataError
+        If one can't be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ramp = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    >>> bit_depth_of([Sample("a", image=ramp), Sample("b", image=ramp // 2)])
+    12
+    """
+    return bits_of(sample.peak() for sample in samples)
 
 
 def gather_remarks(samples: Iterable[Sample], *, bit_depth: int | None = None) -> list[str]:

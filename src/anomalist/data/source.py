@@ -91,6 +91,10 @@ class Source(Protocol):
         """Return what reading it told, with any bits where none are given."""
         ...
 
+    def known_remarks(self, bit_depth: int) -> tuple[str, ...] | None:
+        """Return what was told if it takes no reading."""
+        ...
+
     def peak(self) -> int:
         """Return the highest value where white is a matter of the camera, else 0."""
         ...
@@ -170,8 +174,12 @@ class FileSource:
 
     def remarks(self, bit_depth: int | None) -> tuple[str, ...]:
         """Return what reading it told."""
-        told = self._known(self._state()).told(bit_depth)
+        told = self.known_remarks(bit_depth)
         return self._develop(bit_depth or DEPTHS[-1]).remarks if told is None else told
+
+    def known_remarks(self, bit_depth: int | None) -> tuple[str, ...] | None:
+        """Return what was told if the file is as it was when it was read for it."""
+        return self._known(self._state()).told(bit_depth)
 
     def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
         """Take over what reading the same content told elsewhere."""
@@ -267,8 +275,12 @@ class MemorySource:
 
     def remarks(self, bit_depth: int | None) -> tuple[str, ...]:
         """Return what reading it told."""
-        told = self._kept.told(bit_depth)
+        told = self.known_remarks(bit_depth)
         return self._content().develop(bit_depth or DEPTHS[-1]).remarks if told is None else told
+
+    def known_remarks(self, bit_depth: int | None) -> tuple[str, ...] | None:
+        """Return what was told, if it was read."""
+        return self._kept.told(bit_depth)
 
     def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
         """Take over what reading the same content told elsewhere."""
@@ -337,7 +349,8 @@ def held(name: str, image: object) -> bytes | Pixels:
         What errors call it.
     image : bytes, PIL.Image.Image or array
         An array that can be written to is copied; one that can't be, such as a file mapped into
-        memory for reading, is kept as it is. Of an image of Pillow the RGB pixels are kept, or 16 bits of grey.
+        memory for reading, is kept as it is. Of an image of Pillow the RGB pixels are
+        kept, or grey of 16 bits.
 
     Raises
     ------

@@ -175,7 +175,7 @@ def _page(page: TiffPage, place: tuple[int, ...]) -> Page:
     extra = tuple(int(kind) for kind in page.extrasamples)
     if more >= 1 and (not extra or extra[0] in (1, 2)) and (extra or more == 1):
         opacity = "premultiplied" if extra[:1] == (1,) else "straight"
-    bits = page.bitspersample
+    bits: Any = page.bitspersample
     same = not isinstance(bits, tuple) or len(set(bits)) == 1
     bits = int(bits[0] if isinstance(bits, tuple) else bits)
     kind = page.tags.valueof(339) or 1
