@@ -252,7 +252,9 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.png isn't an image that can be read \(avif, bmp, heic"):
+    with pytest.raises(
+        DataError, match=r"a\.png isn't an image that can be read \(avif, bmp, heic"
+    ):
         read_image(path)
 
 

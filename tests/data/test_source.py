@@ -143,7 +143,10 @@ def test_bytes_are_a_file_that_is_nowhere(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "upload is empty"), (b"not an image", r"upload isn't an image that can be read \(avif, bmp,")],
+    [
+        (b"", "upload is empty"),
+        (b"not an image", r"upload isn't an image that can be read \(avif, bmp,"),
+    ],
 )
 def test_bytes_that_are_no_image_are_told_by_name(data: bytes, message: str) -> None:
     sample = Sample("upload", image=data)

@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
-import io
-import re
-import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-# Pillow registers these readers only when it meets an unknown file, which isn't safe in threads.
-from PIL import AvifImagePlugin as _avif  # noqa: F401, N813
-from PIL import ExifTags, Image, UnidentifiedImageError
-from PIL import TiffImagePlugin as _tiff  # noqa: F401, N813
-from PIL import WebPImagePlugin as _webp  # noqa: F401, N813
+from PIL import Image
 
 from anomalist.data.deep import Developed, develop, laid_on_black, peak_of, whole_of
 from anomalist.data.emptiness import emptiness
-from anomalist.data.foreign import HEAD, RAW, foreign, is_heif, is_raw
-from anomalist.data.header import Header, Opacity, white_of
-from anomalist.data.jpeg import ends_early, orientation_of_jpeg, precision_of, read_deep_jpeg
-from anomalist.data.netpbm import read_netpbm, white_of_netpbm
+from anomalist.data.header import Header, Opacity
+from anomalist.data.picture import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    check_pixels,
+    open_file,
+    opened,
+    told_errors,
+    upright_of,
+    with_channels,
+)
 from anomalist.data.profiles import profile_remark
-from anomalist.data.tiff import Tiff, is_tiff
 from anomalist.errors import DataError
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"}
-    | {".tif", ".tiff", ".webp"}
-)
-MAX_PIXELS = 100_000_000
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "develop_array",
+    "develop_file",
+    "image_size",
+    "peak_of_array",
+    "peak_of_file",
+    "pixels_of",
+    "read_bytes",
+    "read_image",
+    "read_mask",
+]
 # Not even with eight bytes a pixel is an image of that many pixels larger.
 _LARGE_FILE = 8 * MAX_PIXELS
-
-# Only these: some of Pillow's other readers start programs.
-_FORMATS = ("AVIF", "BMP", "JPEG", "PNG", "PPM", "WEBP")
-_QUIET_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# Most files say 1 / 2.2 or nothing, and mean sRGB.
-_GAMMA = 1 / 2.2
 
 
 def read_image(
@@ -124,7 +112,7 @@ def develop_file(
     bit_depth: int = 16,
 ) -> Developed:
     """Return what `read_image` reads, and what is to be told of it."""
-    with _opened(source, name, max_pixels) as picture:
+    with opened(source, name, max_pixels) as picture:
         header = picture.header
         if header.reader == "values":
             found = develop(picture.values(), header, bit_depth)
@@ -151,7 +139,7 @@ def develop_array(pixels: npt.NDArray[np.uint8 | np.uint16], bit_depth: int = 16
     """
     header = _header_of(pixels)
     if header.reader == "values":
-        return _with_remarks(develop(_channels(pixels), header, bit_depth), header)
+        return _with_remarks(develop(with_channels(pixels), header, bit_depth), header)
     return _with_remarks(Developed(*_rgb(Image.fromarray(pixels))), header)
 
 
@@ -173,7 +161,7 @@ def peak_of_file(source: str | Path | bytes, *, name: str | Path | None = None) 
     >>> peak_of_file(path)
     4000
     """
-    with _opened(source, name, MAX_PIXELS) as picture:
+    with opened(source, name, MAX_PIXELS) as picture:
         if picture.header.white is not None:
             return 0
         return peak_of(picture.values(), picture.header)
@@ -181,7 +169,7 @@ def peak_of_file(source: str | Path | bytes, *, name: str | Path | None = None) 
 
 def peak_of_array(pixels: npt.NDArray[np.uint8 | np.uint16]) -> int:
     """Return the highest value of an array of 16 bits, 0 of one of 8; see `peak_of_file`."""
-    return peak_of(_channels(pixels), _header_of(pixels))
+    return peak_of(with_channels(pixels), _header_of(pixels))
 
 
 def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8 | np.uint16]:
@@ -209,14 +197,14 @@ def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8 | np
     >>> pixels_of(Image.new("L", (3, 2), 7), "grey").shape
     (2, 3, 3)
     """
-    with _told(name, MAX_PIXELS):
-        _check_pixels(name, image.size, MAX_PIXELS)
-        upright = _upright(image)
+    with told_errors(name, MAX_PIXELS):
+        check_pixels(name, image.size, MAX_PIXELS)
+        upright = upright_of(image)
         if upright.mode.startswith("I"):
             return whole_of(np.asarray(upright), 2**16 - 1)[0]
         if upright.mode == "F":
             header = Header("", *upright.size[::-1], colours="grey", numbers="float", white=1)
-            return np.array(develop(_channels(np.asarray(upright)), header).image)
+            return np.array(develop(with_channels(np.asarray(upright)), header).image)
         return np.array(_rgb(upright)[0])
 
 
@@ -252,7 +240,7 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[
     array([[False,  True],
            [False,  True]])
     """
-    with _opened(path, None, max_pixels) as picture:
+    with opened(path, None, max_pixels) as picture:
         header = picture.header
         if header.format in {"JPEG", "MPO"}:
             raise DataError(
@@ -296,7 +284,7 @@ def image_size(source: str | Path | bytes, *, name: str | Path | None = None) ->
     >>> image_size(path)
     (20, 30)
     """
-    with _opened(source, name, MAX_PIXELS) as picture:
+    with opened(source, name, MAX_PIXELS) as picture:
         return picture.header.size
 
 
@@ -317,230 +305,10 @@ def read_bytes(path: str | Path) -> bytes:
     >>> read_bytes(path)
     b'not decoded yet'
     """
-    with _told(path, MAX_PIXELS), _open_file(path) as file:
+    with told_errors(path, MAX_PIXELS), open_file(path) as file:
         if Path(path).stat().st_size > _LARGE_FILE:
             image_size(path)  # tells of what is no image before memory is taken for it
         return file.read()
-
-
-class Picture:
-    """An open image file: its header, and its pixels when they are asked for.
-
-    Parameters
-    ----------
-    header : Header
-        What its pixels are.
-    file : binary file
-        From its beginning.
-    image : PIL.Image.Image, optional
-        Where Pillow knows it.
-    tiff : Tiff, optional
-        Where it is one.
-    """
-
-    def __init__(
-        self,
-        header: Header,
-        file: IO[bytes],
-        image: Image.Image | None = None,
-        tiff: Tiff | None = None,
-    ) -> None:
-        self.header = header
-        self._file, self._image, self._tiff = file, image, tiff
-
-    def upright(self) -> Image.Image:
-        """Return the image as Pillow decodes it, turned as its orientation asks."""
-        assert self._image is not None
-        if self._tiff is not None:  # which Pillow turns itself
-            self._image.load()
-            return self._image
-        return _upright(self._image)
-
-    def damage(self) -> tuple[str, ...]:
-        """Return what the decoded pixels tell of data that is missing."""
-        image = self._image
-        if image is None or self.header.format not in {"JPEG", "MPO"} or not ends_early(image):
-            return ()
-        return ("ends early: the rest of its pixels was made up as grey",)
-
-    def close(self) -> None:
-        """Let go of what was opened, but for the file."""
-        if self._image is not None:
-            self._image.close()
-
-    def values(self) -> npt.NDArray[Any]:
-        """Return the samples (height, width, channels) of the upright image, as they are stored."""
-        values = self._values()
-        transparent = None if self._image is None else self._image.info.get("transparency")
-        if transparent is not None and self.header.opacity == "straight":
-            channels = self.header.channels
-            if values.shape[2] == channels:
-                clear = (values == np.asarray(transparent)).all(axis=2)
-                opacity = np.where(clear, 0, np.iinfo(values.dtype).max).astype(values.dtype)
-                values = np.concatenate([values, opacity[..., None]], axis=2)
-        return _turned(values, self.header.orientation)
-
-    def _values(self) -> npt.NDArray[Any]:
-        if self._tiff is not None:
-            return self._tiff.values()
-        header = self.header
-        if self._image is None:
-            return read_deep_jpeg(self._file, header.bits)
-        if header.format == "PPM":
-            read = read_netpbm(self._file)
-            if read is not None:
-                return read
-        if header.format == "PNG" and self._image.mode in ("RGB", "RGBA"):
-            # Loaded when the first such file comes: nobody else waits for it.
-            import imagecodecs
-
-            self._file.seek(0)
-            return _channels(imagecodecs.png_decode(self._file.read()))
-        self._image.load()
-        return _channels(np.asarray(self._image))
-
-
-@contextmanager
-def _opened(
-    source: str | Path | bytes, name: str | Path | None, max_pixels: int
-) -> Iterator[Picture]:
-    """Open an image file; whatever is wrong with it, here or inside the block, is a DataError."""
-    if name is None:
-        name = "the image" if isinstance(source, bytes) else source
-    with _told(name, max_pixels), _open_source(source) as file:
-        head = file.read(HEAD)
-        if not head:
-            raise DataError(f"{name} is empty: replace or remove it")
-        # Its reader takes memory for all pixels on opening.
-        _check_pixels(name, _webp_size(head), max_pixels)
-        file.seek(0)
-        picture = _open_tiff(file, name) if is_tiff(head) else _open_other(file, head, name)
-        header = picture.header
-        _check_pixels(name, (header.width, header.height), max_pixels)
-        if header.unread:
-            raise ValueError(header.unread)
-        try:
-            yield picture
-        finally:
-            picture.close()
-
-
-def _open_tiff(file: IO[bytes], name: str | Path) -> Picture:
-    if is_raw(name):
-        raise DataError(f"{name} {RAW}")
-    tiff = Tiff(file)
-    header = tiff.page.header
-    if header.reader == "values" or header.unread:
-        return Picture(header, file, None, tiff)
-    file.seek(0)
-    try:
-        image = Image.open(file, formats=("TIFF",))
-        image.seek(header.page)
-    except (UnidentifiedImageError, SyntaxError, EOFError):
-        return Picture(tiff.without_pillow(), file, None, tiff)
-    if image.size != header.size[::-1]:
-        raise ValueError("its directories contradict each other")
-    return Picture(header, file, image, tiff)
-
-
-def _open_other(file: IO[bytes], head: bytes, name: str | Path) -> Picture:
-    if is_heif(head):
-        return _open_heif(file, head, name)
-    try:
-        image = Image.open(file, formats=_FORMATS)
-    except UnidentifiedImageError:
-        deep = _deep_jpeg(file)
-        if deep is not None:
-            return deep
-        what = foreign(head, name)
-        if what is not None:
-            raise DataError(f"{name} {what}") from None
-        raise
-    return Picture(_header(image, file, head), file, image)
-
-
-def _open_heif(file: IO[bytes], head: bytes, name: str | Path) -> Picture:
-    try:
-        # An extra, loaded when the first such file comes.
-        from pillow_heif import HeifImageFile
-    except ImportError:
-        raise DataError(f"{name} {foreign(head, name)}") from None
-    image: Image.Image = HeifImageFile(file)  # type: ignore[no-untyped-call]
-    return Picture(_header(image, file, head), file, image)
-
-
-def _deep_jpeg(file: IO[bytes]) -> Picture | None:
-    """A JPEG file of 12 bits, which Pillow doesn't know."""
-    frame = precision_of(file)
-    if frame is None or frame[0] != 12 or frame[3] not in (1, 3):
-        return None
-    bits, height, width, channels = frame
-    header = Header(
-        "JPEG",
-        height,
-        width,
-        bits=bits,
-        colours="grey" if channels == 1 else "rgb",
-        white=white_of(bits),
-        orientation=orientation_of_jpeg(file),
-        reader="values",
-    )
-    return Picture(header, file)
-
-
-def _header(image: Image.Image, file: IO[bytes], head: bytes) -> Header:
-    """What Pillow has read of a header, and what it leaves out of it."""
-    remarks = []
-    frames = getattr(image, "n_frames", 1)
-    # The second of these is the other eye's, or what makes highlights brighter.
-    if frames > 1 and image.format != "MPO":
-        remarks.append(f"has {frames} frames, of which the first was read")
-    gamma = image.info.get("gamma")
-    profile = image.info.get("icc_profile") or b""
-    if gamma and not profile and "srgb" not in image.info and abs(gamma / _GAMMA - 1) > 0.05:
-        remarks.append(f"says that its gamma is {gamma:.3g}, which was not applied")
-    if image.mode == "CMYK":
-        remarks.append("is in CMYK, which was converted without a profile")
-    grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-    cmyk = image.mode == "CMYK"
-    header = Header(
-        image.format or "",
-        image.height,
-        image.width,
-        colours="cmyk" if cmyk else "grey" if grey else "rgb",
-        orientation=_orientation(image),
-        profile=profile,
-        remarks=tuple(remarks),
-    )
-    if image.format == "PNG" and head[12:16] == b"IHDR" and head[24] == 16:
-        clear = head[25] in (4, 6) or "transparency" in image.info
-        return replace(
-            header,
-            bits=16,
-            colours="grey" if head[25] in (0, 4) else "rgb",
-            opacity="straight" if clear else "none",
-            white=None,
-            reader="values",
-        )
-    if image.format == "PPM":
-        return _netpbm_header(header, image, file)
-    return header
-
-
-def _netpbm_header(header: Header, image: Image.Image, file: IO[bytes]) -> Header:
-    if image.mode == "F":
-        return replace(header, bits=32, numbers="float", white=1, reader="values")
-    place = file.tell()
-    white = white_of_netpbm(file) or 255
-    file.seek(0)
-    plain = file.read(2) in (b"P2", b"P3")
-    file.seek(place)
-    if white < 256 or (plain and image.mode != "I"):
-        return header
-    if plain and white < 2**16 - 1:  # Pillow has scaled it
-        return replace(header, bits=16, white=2**16 - 1, reader="values")
-    open_white = None if white == 2**16 - 1 else white
-    return replace(header, bits=white.bit_length(), white=open_white, reader="values")
 
 
 def _header_of(pixels: npt.NDArray[Any]) -> Header:
@@ -562,6 +330,8 @@ def _header_of(pixels: npt.NDArray[Any]) -> Header:
 def _with_remarks(found: Developed, header: Header) -> Developed:
     """Add what the header tells, and whether the image shows anything."""
     remarks = [*header.remarks, *found.remarks]
+    if header.colours == "cmyk":
+        remarks.append("is in CMYK, which was converted without a profile")
     profile = profile_remark(header.profile, header.colours)
     if profile is not None:
         remarks.append(profile)
@@ -571,105 +341,6 @@ def _with_remarks(found: Developed, header: Header) -> Developed:
         remarks = [remark for remark in remarks if not remark.startswith("uses 1/")]
         remarks.append(empty)
     return replace(found, remarks=tuple(remarks)) if remarks else found
-
-
-def _channels(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return values if values.ndim == 3 else values[..., None]
-
-
-def _turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Samples of (height, width, channels), turned as EXIF numbers it."""
-    if orientation in (5, 6, 7, 8):
-        values = values.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        values = values[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        values = values[::-1]
-    return values
-
-
-def _open_source(source: str | Path | bytes) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else _open_file(source)
-
-
-def _open_file(path: str | Path) -> IO[bytes]:
-    if not stat.S_ISREG(Path(path).stat().st_mode):
-        # A pipe would be waited for, and some devices never end.
-        raise DataError(f"{path} can't be read as an image: it is a folder, a pipe or a device")
-    return Path(path).open("rb")
-
-
-@contextmanager
-def _told(name: str | Path, max_pixels: int) -> Iterator[None]:
-    """Turn whatever goes wrong in the block into a DataError that names the image."""
-    # warnings.catch_warnings would be undone in the wrong order by threads that read at once.
-    if warnings.filters[:1] != [_QUIET_PILLOW]:
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-    try:
-        yield
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"there is no file {name}") from None
-    except Image.DecompressionBombError:
-        raise DataError(
-            f"{name} has far more pixels than the limit of {max_pixels}: scale it down or cut it "
-            "into pieces"
-        ) from None
-    except UnidentifiedImageError:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        raise DataError(
-            f"{name} isn't an image that can be read ({kinds}): replace or remove it"
-        ) from None
-    except Exception as error:  # Decoders meet damaged bytes with errors of almost any class.
-        reason = getattr(error, "strerror", None) or error or type(error).__name__
-        raise DataError(f"{name} can't be read as an image: {reason}") from error
-
-
-def _check_pixels(name: str | Path, size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise DataError(
-            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}: "
-            "scale it down or cut it into pieces"
-        )
-
-
-def _webp_size(head: bytes) -> tuple[int, int]:
-    """Width and height that the first bytes of a WebP file tell, 0 of another (RFC 9649)."""
-    kind = head[12:16]
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
-        return 0, 0
-    if kind == b"VP8X":
-        return (
-            int.from_bytes(head[24:27], "little") + 1,
-            int.from_bytes(head[27:30], "little") + 1,
-        )
-    if kind == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return (
-        int.from_bytes(head[26:28], "little") & 0x3FFF,
-        int.from_bytes(head[28:30], "little") & 0x3FFF,
-    )
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation that is left to apply, as far as the header tells."""
-    if image.format == "TIFF":  # Pillow turns these itself.
-        return 1
-    try:
-        # Not the method of PNG files, which decodes all pixels to look behind them.
-        orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
-    except Exception:  # A damaged EXIF block takes nothing from the pixels.
-        return 1
-    return orientation if orientation in _TURNS else 1
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    turn = _TURNS.get(_orientation(image))
-    image.load()
-    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:

@@ -37,7 +37,7 @@ _NUMBERS: dict[int, Numbers] = {1: "unsigned", 2: "signed", 3: "float", 4: "unsi
 # Those whose decoders are told how much memory to take; the pixels of others come from Pillow.
 _BOUNDED = {1, 5, 8, 32773, 32946, 34925, 50000}
 # Those that Pillow has.
-_KNOWN = _BOUNDED | {2, 3, 4, 6, 7, 32771, 32809, 34925, 34926, 50001}
+_KNOWN = _BOUNDED | {2, 3, 4, 6, 7, 32771, 32809, 34926}
 
 
 @dataclass(frozen=True)
