@@ -81,6 +81,11 @@ def develop(values: npt.NDArray[Any], header: Header, bit_depth: int = 16) -> De
             white = 2**bit_depth - 1
             remarks += _range_remarks(peak, bit_depth)
         eight = _levels(white, header.channels == 1)[shown]
+        if header.opacity != "none" and header.white is None:
+            # Programs add it, with all of 16 bits, to what a camera gave.
+            opacity = shown[..., header.channels]
+            full = white if opacity.max() <= white < header.full else header.full
+            eight[..., header.channels] = _levels(full, True)[opacity]
     if header.white_is_zero:
         eight[..., 0] = 255 - eight[..., 0]
     image = _coloured(eight[..., : header.channels], header)

@@ -29,10 +29,9 @@ def emptiness(image: Image.Image) -> str | None:
     pixels = np.asarray(image)
     if (pixels == pixels[0, 0]).all():
         return CONSTANT
-    share = _share_of_one(pixels)
-    if share < _SHARE:
+    if _share_of_one(pixels) < _SHARE:
         return None
-    return f"is nearly empty: {int(100 * share)} % of its pixels have one value"
+    return "is nearly empty: at least 99 % of its pixels have one value, or one beside it"
 
 
 def _share_of_one(pixels: np.ndarray) -> float:

@@ -81,6 +81,11 @@ class Header:
         return (self.width, self.height) if turned else (self.height, self.width)
 
     @property
+    def full(self) -> int:
+        """The highest value that a sample of whole numbers can have, of 16 bits at most."""
+        return 2**15 - 1 if (self.numbers, self.bits) == ("signed", 16) else 2**16 - 1
+
+    @property
     def channels(self) -> int:
         """Samples that the colours take."""
         return {"grey": 1, "palette": 1, "cmyk": 4}.get(self.colours, 3)

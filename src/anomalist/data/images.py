@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.data.deep import Developed, develop, laid_on_black, peak_of, whole_of
-from anomalist.data.emptiness import emptiness
+from anomalist.data.emptiness import CONSTANT, emptiness
 from anomalist.data.header import Header, Opacity
 from anomalist.data.picture import (
     IMAGE_SUFFIXES,
@@ -337,8 +337,8 @@ def _with_remarks(found: Developed, header: Header) -> Developed:
         remarks.append(profile)
     empty = emptiness(found.image)
     if empty is not None:
-        # An empty image uses no range, which is no news.
-        remarks = [remark for remark in remarks if not remark.startswith("uses 1/")]
+        if empty == CONSTANT:  # which uses no range, and that is no news
+            remarks = [remark for remark in remarks if not remark.startswith("uses 1/")]
         remarks.append(empty)
     return replace(found, remarks=tuple(remarks)) if remarks else found
 

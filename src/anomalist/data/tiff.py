@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ _LOOKED_AT = 64
 _THUMBNAIL = 4
 _MOST_SAMPLES = 16
 _REDUCED, _MASK = 1, 4
+_OPACITIES = get_args(Opacity)
 
 _COLOURS: dict[int, Colours] = {
     0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "ycbcr", 8: "lab",
@@ -182,8 +183,9 @@ def _page(page: TiffPage, place: tuple[int, ...]) -> Page:
     kinds = set(kind) if isinstance(kind, tuple) else {kind}
     numbers = _NUMBERS.get(int(min(kinds)), "unsigned")
     white = white_of(bits, numbers)
-    if photometric not in (1, 2):
-        white = white if white is not None else 2 ** min(bits, 16) - 1
+    if photometric not in (1, 2) and white is None:
+        # Ink and the like come from programs; white that is zero has its black at the far end.
+        white = 2**15 - 1 if (numbers, bits) == ("signed", 16) else 2**16 - 1
     compression = int(page.compression)
     header = Header(
         "TIFF",
@@ -206,9 +208,10 @@ def _page(page: TiffPage, place: tuple[int, ...]) -> Page:
         and same
         and bits in (1, 2, 4, 8)
         and (bits == 8 or samples == 1)
-        and not header.planes
+        # Where planes are said of a single channel, too, Pillow loses its inversion.
+        and int(page.planarconfig) == 1
         and header.unused == 0
-        and (opacity == "none" or colours in ("grey", "rgb"))
+        and opacity in {"grey": ("none", "straight"), "rgb": _OPACITIES}.get(colours, ("none",))
     )
     unread = _unread(page, header, photometric, kinds, same, compression, by_pillow)
     profile = page.tags.valueof(34675)
@@ -247,6 +250,8 @@ def _unread(
         return "its samples are complex numbers, or of several kinds: save it with 8 or 16 bits"
     if not same:
         return f"its samples have {page.bitspersample} bits: save it with 8 or 16 bits each"
+    if header.numbers != "float" and header.bits > 16 and header.bits not in (32, 64):
+        return f"it has samples of {header.bits} bits: save it with 16 bits"
     if header.numbers == "float" and header.bits not in (16, 32, 64):
         return f"it has floating-point samples of {header.bits} bits: save it with 16 bits"
     if compression not in _KNOWN or (not by_pillow and compression not in _BOUNDED):
