@@ -22,7 +22,11 @@ _NUMBERS = {1: "unsigned", 2: "signed", 3: "float"}
 
 def kinds() -> st.SearchStrategy[dict[str, Any]]:
     """Headers by grammar: numbers, bits, colours, extra samples, layout, order, pages."""
-    numbers = st.sampled_from([(1, b) for b in (1, 2, 4, 8, 10, 12, 14, 16, 24, 32)] + [(2, 8), (2, 16), (2, 32), (3, 16), (3, 32), (3, 64)])  # fmt: skip
+    numbers = st.sampled_from(
+        [(1, bits) for bits in (1, 2, 4, 8, 10, 12, 14, 16, 24, 32)]
+        + [(2, bits) for bits in (8, 16, 32)]
+        + [(3, bits) for bits in (16, 32, 64)]
+    )
     layout = st.sampled_from([{}, {"rows": 3}, {"rows": 1}, {"tile": 16}])
     return st.builds(
         lambda kind, photometric, extra, planes, big, layout, pages, seed: {
@@ -67,7 +71,7 @@ def test_a_ramp_comes_out_within_a_grey_level_or_its_kind_is_named(kind: dict[st
     options = {name: value for name, value in kind.items() if name != "seed"}
     stored, expected = drawn(kind)
     content = reference.written(stored, **options)
-    values, tags = reference.read(content)
+    values, _ = reference.read(content)
     assert np.allclose(values, stored, atol=1e-3)  # the writer and the slow reader agree
     sample = Sample("camera", image=content)
     if kind["bits"] == 24:
