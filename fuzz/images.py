@@ -79,10 +79,10 @@ class Images:
         """Read it in every way; what these say must agree."""
         size = _tried(image_size, path)
         image = _tried(partial(read_image, max_pixels=_MAX_PIXELS), path)
-        peak = _tried(lambda path: Sample(path).peak(), path)
         mask = _tried(partial(read_mask, max_pixels=_MAX_PIXELS), path)
         if isinstance(image, DataError):
             return f"refused: {image}"
+        peak = _tried(lambda path: Sample(path).peak(), path)
         if isinstance(peak, DataError) or not 0 <= peak < 2**16:
             raise AssertionError(f"read, but its highest value is {peak}")
         if image.mode != "RGB" or image.size != size[::-1]:

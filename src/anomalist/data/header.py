@@ -102,4 +102,6 @@ def white_of(bits: int, numbers: Numbers = "unsigned") -> int | None:
     if numbers == "float":
         return 1
     # Whole bytes are what computers have, not cameras; those of 8 bits are too few to spare any.
-    return None if bits in (16, 32, 64) else 2 ** (bits - (numbers == "signed")) - 1
+    if bits in (16, 32, 64) or not 0 < bits < 64:
+        return None
+    return int(2 ** (bits - (numbers == "signed")) - 1)

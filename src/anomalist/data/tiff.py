@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, get_args
@@ -21,6 +22,8 @@ _LOOKED_AT = 64
 # A page of less than half the height and width of another is its thumbnail.
 _THUMBNAIL = 4
 _MOST_SAMPLES = 16
+# Of four channels of 16 bits, as many pixels as an image may have.
+_LARGEST = 800_000_000
 _REDUCED, _MASK = 1, 4
 _OPACITIES = get_args(Opacity)
 
@@ -95,6 +98,8 @@ class Tiff:
         logger = logging.getLogger("tifffile")
         if not logger.handlers:  # what it has to say of a file would be printed
             logger.addHandler(logging.NullHandler())
+        self._size = file.seek(0, 2)
+        file.seek(0)
         self._tiff: TiffFile = tifffile.TiffFile(file, name="image")
         count = len(self._tiff.pages)
         if count == 0:
@@ -108,6 +113,13 @@ class Tiff:
         if any(length == 0 for length in page.databytecounts):
             # They would be taken for zeros.
             raise ValueError("parts of its pixels are missing")
+        held = sum(page.databytecounts)
+        needed = math.prod(page.shaped) * page.bitspersample // 8
+        # Memory for all of it is taken before the first is read.
+        if needed > _LARGEST:
+            raise ValueError(f"its samples take {needed / 1e9:.1f} GB: save it with 16 bits")
+        if held > self._size or (page.compression == 1 and held < needed):
+            raise ValueError("it is cut short, or its directory is damaged")
         values: npt.NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)
         # Planes, depth, height, width, samples that lie together.
         return np.moveaxis(values[:, 0], 0, 2).reshape(*values.shape[2:4], -1)
@@ -250,7 +262,7 @@ def _unread(
         return "its samples are complex numbers, or of several kinds: save it with 8 or 16 bits"
     if not same:
         return f"its samples have {page.bitspersample} bits: save it with 8 or 16 bits each"
-    if header.numbers != "float" and header.bits > 16 and header.bits not in (32, 64):
+    if header.numbers != "float" and header.bits not in (*range(1, 17), 32, 64):
         return f"it has samples of {header.bits} bits: save it with 16 bits"
     if header.numbers == "float" and header.bits not in (16, 32, 64):
         return f"it has floating-point samples of {header.bits} bits: save it with 16 bits"
