@@ -195,10 +195,6 @@ class Sample:
         """Return the hash if it is known without reading the file, else None."""
         return self._source.known_sha256()
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what reading the image told, as clauses without its name."""
-        return ()
-
     def fetch(self) -> Content:
         """Return hash and pixels of one read, of which the pixels needn't be decoded.
 
