@@ -141,11 +141,10 @@ def _meant(entry: str, results: str | Path | None) -> Iterator[Path]:
 
 def _outside(paths: Iterable[Path], results: str | Path | None) -> Iterator[Path]:
     """Leave out the pictures that lie in a folder of results."""
-    own = None if results is None else _absolute(results)
+    own = [] if results is None else [_absolute(results) / name for name in OWN_PICTURES]
+    starts = tuple(f"{place}{os.sep}" for place in own)
     for path in paths:
-        place = _absolute(path)
-        below = own is not None and place.is_relative_to(own)
-        if not below or place.relative_to(own or "").parts[0] not in OWN_PICTURES:
+        if not f"{os.path.abspath(path)}{os.sep}".startswith(starts):  # noqa: PTH100 - as below
             yield path
 
 
