@@ -352,7 +352,7 @@ def measure_done(here: Path, model: Path, count: int) -> None:
     with suppress(KeyboardInterrupt):
         predict_files(load(model), watch, out, rule, identity=call, used="append", tally=tally)
     assert tally.before == tally.total == count
-    rows, _, hashed, look = np.diff(times)
+    rows, hashed, look, _ = np.diff(times)
     print(
         f"{count} photographs of 400 kB that are done: {rows:.1f} s until the first look is over,"
         f" {hashed:.1f} s to hash all of them, once; then {look:.2f} s a look;"

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import errno
+import json
+import multiprocessing
 import os
+import socket
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from anomalist.files import atomic_path, write_text
+from anomalist.errors import ResultsError
+from anomalist.files import atomic_path, held_alone, write_text
 
 
 def _stop_halfway(target: Path) -> None:
@@ -63,3 +70,53 @@ def test_modes_are_those_of_any_new_file(tmp_path: Path, umask: None, mask: int)
     os.umask(mask)
     write_text(tmp_path / "a.txt", "x")
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~mask
+
+
+def _hold(lock: Path, held: Any, go: Any) -> None:
+    with held_alone(lock):
+        held.set()
+        go.wait(30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no fork")
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    lock, fork = tmp_path / "lock", multiprocessing.get_context("fork")
+    held, go = fork.Event(), fork.Event()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads, which the child leaves alone
+        process = fork.Process(target=_hold, args=(lock, held, go))
+        process.start()
+    assert held.wait(30)
+    with (
+        pytest.raises(ResultsError, match=f"in use by process {process.pid} on "),
+        held_alone(lock),
+    ):
+        pass
+    process.kill()
+    process.join()
+    with held_alone(lock) as kept:
+        assert kept
+    assert not lock.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another way of locking")
+def test_where_there_are_no_locks_the_name_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    lock = tmp_path / "lock"
+    with held_alone(lock) as kept:
+        assert not kept
+        with pytest.raises(ResultsError, match="in use"), held_alone(lock):
+            pass
+    elsewhere = {"pid": 1, "host": "elsewhere", "since": 0}
+    lock.write_text(json.dumps(elsewhere))
+    with pytest.raises(ResultsError, match=r"on elsewhere .*remove .*lock"), held_alone(lock):
+        pass
+    for gone in ({**elsewhere, "host": socket.gethostname(), "pid": 2**22 + 1}, [], {"pid": "x"}):
+        lock.write_text(json.dumps(gone))
+        with held_alone(lock):
+            pass

@@ -267,6 +267,16 @@ def results(here: Path) -> None:
     content("results/results.csv", "kept\n")(here)
 
 
+def used(*arguments: str) -> Callable[[Path], object]:
+    """A folder of results of the photographs."""
+
+    def make(here: Path) -> None:
+        command = ["predict", "model.anomalist", "photos", "--out", "out"]
+        assert main([*command, *arguments]) == 0
+
+    return make
+
+
 # What is checked afterwards.
 
 
@@ -297,7 +307,7 @@ def same_as(name: str, pixels: npt.NDArray[np.uint8]) -> Callable[[Path], None]:
     def after(here: Path) -> None:
         (entry,) = lines(here)
         Image.fromarray(pixels).save(here / name)
-        assert main(["predict", "model.anomalist", name, "--out", "out"]) == 0
+        assert main(["predict", "model.anomalist", name, "--out", "out", "--overwrite"]) == 0
         assert lines(here)[0]["score"] == pytest.approx(entry["score"], rel=1e-5)
 
     return after

@@ -14,6 +14,7 @@ from tests.bad_input.case import (
     parts,
     predict,
     results,
+    used,
     whole_lines,
 )
 
@@ -167,7 +168,60 @@ OUTPUTS = [
 ]
 
 
+USED = ": add to them with --append, replace them with --overwrite, or choose another folder"
+
 RESULTS = [
+    Case(
+        "results of other inputs in the output folder",
+        "predict model.anomalist many --out out",
+        f"anomalist: error: out holds results of other inputs (...photos){USED}",
+        1,
+        both(many, used()),
+    ),
+    Case(
+        "results at another threshold in the output folder",
+        "predict model.anomalist photos --out out --threshold 7",
+        f"anomalist: error: out holds results of another threshold{USED}",
+        1,
+        used(),
+    ),
+    Case(
+        "the same command again: nothing is scored twice",
+        "predict model.anomalist photos --out out",
+        "2 images (2 of them before): 1 anomalous, 1 normal",
+        0,
+        used(),
+    ),
+    Case(
+        "a table that predict didn't write",
+        "predict model.anomalist photos --out out",
+        "anomalist: error: out/predictions.csv is there, but no .anomalist-results beside it that"
+        " tells of which call: choose another folder, or replace what is there with --overwrite",
+        1,
+        content("out/predictions.csv", "mine"),
+    ),
+    Case(
+        "a damaged row",
+        "predict model.anomalist photos --out out",
+        "anomalist: error: line 1 of out/predictions.jsonl isn't a row as it was written: remove"
+        " the line, or replace all with --overwrite",
+        1,
+        both(used(), content("out/predictions.jsonl", "{\n")),
+        leaves=("out/*",),
+    ),
+    Case(
+        "both to keep and to remove",
+        "predict model.anomalist photos --out out --append --overwrite",
+        "anomalist: error: --append keeps what --overwrite removes: give one of them",
+        1,
+    ),
+    Case(
+        "no image from standard input, but the start of one",
+        "predict model.anomalist - --out out",
+        "failed: standard-input ...",
+        3,
+        stdin=b"\x89PNG\r\n\x1a\n\0\0",
+    ),
     Case(
         "a results folder that isn't there",
         "report gone",
@@ -225,6 +279,12 @@ VANISHED = Case(
     "failed: there is no file photos/good.png",
     3,
 )
-PROCESSES = [STOPPED, KILLED, UNHEARD, CLOSED, FULL, VANISHED]
+IN_USE = Case(
+    "an output folder that another process writes to",
+    "predict model.anomalist photos --out out",
+    "anomalist: error: out is in use by process ...: stop it or choose another folder",
+    1,
+)
+PROCESSES = [IN_USE, STOPPED, KILLED, UNHEARD, CLOSED, FULL, VANISHED]
 
 CASES = [*OUTPUTS, *RESULTS]

@@ -16,8 +16,9 @@ import pytest
 import anomalist
 import anomalist.inspection
 from anomalist.cli.main import main
+from anomalist.files import held_alone
 from tests.bad_input.case import failed, heatmaps, lines, printed, state, told
-from tests.bad_input.runs import CLOSED, FULL, KILLED, STOPPED, UNHEARD, VANISHED
+from tests.bad_input.runs import CLOSED, FULL, IN_USE, KILLED, STOPPED, UNHEARD, VANISHED
 
 COMMAND = Path(sys.executable).with_name("anomalist")
 
@@ -95,6 +96,16 @@ def test_standard_output_on_a_full_disk(
     err = capsys.readouterr().err
     assert printed(FULL.answer, err)
     told(FULL.code, err)
+
+
+def test_a_folder_that_is_in_use(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with held_alone(here / "out" / ".anomalist-lock"):
+        before = state(here)
+        assert main(shlex.split(IN_USE.command)) == IN_USE.code
+        assert state(here) == before
+    err = capsys.readouterr().err
+    assert printed(IN_USE.answer, err)
+    told(IN_USE.code, err)
 
 
 def test_a_photograph_that_vanishes(

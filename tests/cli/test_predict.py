@@ -316,3 +316,52 @@ def test_a_photograph_cannot_be_watched(
     assert main(["predict", str(model), photograph, "--out", str(out), "--watch", "1"]) == 1
     assert "can't be watched" in capsys.readouterr().err.splitlines()[-1]
     assert not out.exists()
+
+
+def test_an_image_comes_from_standard_input(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, photo = tmp_path / "out", photos / "square" / "000.png"
+    command = ["predict", str(model), "-", "--out", str(out)]
+    for more in ([], ["--name", "part 7"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(photo.read_bytes())))
+        assert main([*command, *more]) == 0
+    assert [row["path"] for row in rows(out)] == ["standard-input", "part 7"]
+    assert main(["predict", str(model), str(photo), "--out", str(tmp_path / "file")]) == 0
+    (entry,), (piped, _) = lines(tmp_path / "file"), lines(out)
+    assert {**piped, "path": entry["path"], "heatmap": entry["heatmap"]} == entry
+    assert (out / piped["heatmap"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("done", "more", "says"),
+    [
+        (0, [], "stopped"),
+        (3, [], "stopped; the same command goes on from what is finished"),
+        (3, ["--overwrite"], "stopped; the same command without --overwrite goes on from what"),
+    ],
+)
+def test_what_is_said_of_a_stop_is_so(
+    done: int,
+    more: list[str],
+    says: str,
+    model: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real, left = anomalist.inspection.prediction.write_heatmaps, [None] * done
+
+    def stopping(*arguments: Any, **keywords: Any) -> Any:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr("anomalist.inspection.prediction.write_heatmaps", stopping)
+    out = str(tmp_path / "out")
+    assert main(["predict", str(model), str(photos), "--out", out, *more]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"anomalist: error: {says}")
+    assert done or last == "anomalist: error: stopped"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -109,7 +110,10 @@ def run(arguments: Namespace) -> int:
         photographs, total, listed = _photographs(arguments)
         looks = [photographs]
     check_writable(out / "predictions.csv")
-    identity = identity_of(arguments.model, arguments.inputs)
+    identity: dict[str, Any] = {}
+    # Before it is read, so that one that takes its place meanwhile gives its rows no name.
+    with suppress(OSError):  # which is told by who opens it
+        identity = identity_of(arguments.model, arguments.inputs)
     detector = open_model(arguments.model, device=arguments.device)
     rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
     for note in () if listed is None else listed.notes():
