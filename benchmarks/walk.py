@@ -38,7 +38,7 @@ WALKS = {
 }
 CODE = """
 import resource, sys, time
-import anomalist.data
+import anomalist.data, anomalist.inspection.inputs
 root, what = sys.argv[1:]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 start = time.perf_counter()

@@ -160,8 +160,15 @@ def key_of(parts: Sequence[str], *, neutral: bool = False, labels: bool = True) 
     >>> key_of(("NG", "0.png"), labels=False) == key_of(("MASK", "0.png"))
     True
     """
+    name = parts[-1]
+    stem, _, _ = mask_stem(composed(name[: name.rfind(".")] if "." in name[1:] else name))
+    return _common(tuple(parts[:-1]), neutral, labels), stem
+
+
+@functools.lru_cache(maxsize=65536)
+def _common(parts: tuple[str, ...], neutral: bool, labels: bool) -> tuple[str, ...]:
     folders = []
-    for part in parts[:-1]:
+    for part in parts:
         meaning = meaning_of(part)
         if meaning.what is Role.MASK:
             rest, _, _ = mask_stem(part)
@@ -173,8 +180,7 @@ def key_of(parts: Sequence[str], *, neutral: bool = False, labels: bool = True) 
             or (not labels and meaning.what is not None)
         ):
             folders.append(composed(part))
-    stem, _, _ = mask_stem(composed(Path(parts[-1]).stem))
-    return tuple(folders), stem
+    return tuple(folders)
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,8 @@ def match(
     """
     found: dict[Path, list[tuple[Path, bool]]] = defaultdict(list)
     left = dict(masks)
+    if not left:
+        return Matched({}, ())
     for keyed in (
         functools.partial(key_of, neutral=True),
         key_of,

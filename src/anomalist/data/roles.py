@@ -98,6 +98,7 @@ def meaning_of(name: str) -> Meaning:
     return Meaning(_what(roles), _split(roles), whole and bool(tokens))
 
 
+@functools.lru_cache(maxsize=65536)
 def is_kind(name: str) -> bool:
     """Say whether a name is that of a common kind of defect, such as ``scratch`` or ``Kratzer``.
 
@@ -110,6 +111,7 @@ def is_kind(name: str) -> bool:
     return bool(words) and all(word in _KINDS for word in words)
 
 
+@functools.lru_cache(maxsize=65536)
 def is_place(name: str) -> bool:
     """Say whether a name tells times, cameras, lines or samples apart: ``2024-01-05``, ``cam 1``.
 
@@ -130,6 +132,7 @@ def is_place(name: str) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=65536)
 def is_neutral(name: str) -> bool:
     """Say whether a name says nothing, such as ``images``.
 
@@ -175,7 +178,7 @@ def _tokens(name: str) -> Iterator[str]:
 
 def _words(run: str) -> list[str]:
     word = folded(run)
-    if word in _SINGLE:
+    if word in _SINGLE or word in _IN_PHRASES:
         return [word]
     grown = _grown(word)
     if grown is not None:
@@ -266,4 +269,5 @@ _SINGLE = (
     | NOT_BEHIND
     | {word for word in PLACES if len(word) > 2}
 )
+_IN_PHRASES = {word for phrase in _TABLE for word in phrase if len(phrase) > 1}
 _LONGEST_CJK = max(len(word) for word in _SINGLE if _CJK.match(word))

@@ -205,6 +205,10 @@ class Sorter:
     def _links(self) -> None:
         """A file that is reached by another name, too, isn't learnt from if that one says so."""
         start = len(self.reading.root.parts)
+        in_folder: dict[Path, list[_Item]] = defaultdict(list)
+        if self.reading.listing.repeated:
+            for item in self.items:
+                in_folder[item.path.parent].append(item)
         for other, first in self.reading.listing.repeated:
             if is_below(other, first):  # a loop
                 continue
@@ -214,8 +218,12 @@ class Sorter:
             splits = {meaning.split for meaning in said}
             if whats | splits <= {None}:
                 continue
-            for item in self.items:
-                if is_below(item.path, first):
+            folders = [folder for folder in in_folder if is_below(folder, first)]
+            for item in in_folder.get(first.parent, []):
+                if item.path == first:
+                    self._also(item, other, whats, splits)
+            for folder in folders:
+                for item in in_folder[folder]:
                     self._also(item, other, whats, splits)
 
     def _also(
@@ -328,7 +336,7 @@ class Sorter:
     def _check_strays(self, matched: Matched) -> None:
         """A mask without an image beside an image without a mask smells of a slip in a name."""
         bare = [i for i in self.items if i.what is Role.DEFECTIVE and i.path not in matched.masks]
-        folders = {key_of(item.parts)[0] for item in self.items}
+        folders = {key_of(item.parts)[0] for item in self.items} if matched.stray else set()
         for mask in matched.stray:
             if mask not in self.masks or mask in self.reading.excluded.files:
                 continue
