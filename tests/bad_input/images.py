@@ -160,8 +160,8 @@ CASES = [
     predict(
         "signed values below zero",
         "signed.tif",
-        "failed: signed.tif can't be read as an image: its int16 values go from -5 to -5, not within"
-        " 0..65535; save it with 8 or 16 bits",
+        "failed: signed.tif can't be read as an image: its int16 values go from -5 to -5, not"
+        " within 0..65535; save it with 8 or 16 bits",
         3,
         tiff("signed.tif", np.full((64, 64), -5, np.int16)),
         after=failed(1),
