@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import safetensors.torch
+import tifffile
 import torch
 from PIL import Image
 
@@ -142,6 +143,32 @@ def floats(value: float) -> Callable[[Path], object]:
         Image.fromarray(values).save(here / "float.tif")
 
     return make
+
+
+def tiff(name: str, values: npt.NDArray[Any], **more: Any) -> Callable[[Path], object]:
+    def make(here: Path) -> None:
+        tifffile.imwrite(here / name, values, **more)
+
+    return make
+
+
+def good_ones(of: Callable[[int], Image.Image | npt.NDArray[Any]], n: int = 4) -> Any:
+    """A folder of good images, each made of its number."""
+
+    def make(here: Path) -> None:
+        (here / "parts" / "good").mkdir(parents=True)
+        for i in range(n):
+            made = of(i)
+            image = made if isinstance(made, Image.Image) else Image.fromarray(made)
+            image.save(here / "parts" / "good" / f"{i}.png")
+
+    return make
+
+
+def opaque_nowhere(seed: int) -> Image.Image:
+    image = Image.fromarray(grey(seed)).convert("RGBA")
+    image.putalpha(0)
+    return image
 
 
 def turned(here: Path) -> None:
@@ -369,7 +396,7 @@ def evaluate(what: str, answer: str, code: int, *made: Any, **more: Any) -> Case
     return Case(what, "evaluate model.anomalist parts --out out", answer, code, *made, **more)
 
 
-KINDS = "(bmp, jpeg, jpg, pgm, png, ppm, tif, tiff, webp)"
+KINDS = "(avif, bmp, heic, heif, jfif, jpe, jpeg, jpg, pgm, png, ppm, tif, tiff, webp)"
 
 
 def printed(answer: str, output: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image
 
 from tests.bad_input.case import (
@@ -16,13 +17,16 @@ from tests.bad_input.case import (
     failed,
     fit,
     floats,
+    good_ones,
     grey,
+    opaque_nowhere,
     parts,
     photograph,
     png,
     predict,
     same_as,
     size_is,
+    tiff,
     torn,
     turned,
 )
@@ -124,6 +128,102 @@ CASES = [
         0,
         lambda here: Image.new("RGB", (1, 1), "red").save(here / "one.png"),
         after=size_is(1, 1),
+    ),
+    predict(
+        "12-bit camera: values to 4095 in 16 bits",
+        "deep.tif",
+        "1 image: 1 anomalous",
+        0,
+        tiff("deep.tif", grey(0)[..., 0].astype(np.uint16) * 16),
+    ),
+    predict(
+        "16 bits of grey where white is zero",
+        "negative.tif",
+        "1 image: 1 anomalous",
+        0,
+        tiff("negative.tif", ~(grey(0)[..., 0].astype(np.uint16) * 257), photometric="miniswhite"),
+        after=same_as("eight.png", grey(0)[..., 0]),
+    ),
+    predict(
+        "16 bits of colour in planes",
+        "planes.tif",
+        "1 image: 1 normal",
+        0,
+        tiff(
+            "planes.tif",
+            grey(0).transpose(2, 0, 1).astype(np.uint16) * 257,
+            photometric="rgb",
+            planarconfig="separate",
+        ),
+        after=same_as("eight.png", grey(0)),
+    ),
+    predict(
+        "signed values below zero",
+        "signed.tif",
+        "failed: signed.tif can't be read as an image: its int16 values go from -5 to -5, not"
+        " within 0..65535; save it with 8 or 16 bits",
+        3,
+        tiff("signed.tif", np.full((64, 64), -5, np.int16)),
+        after=failed(1),
+    ),
+    predict(
+        "camera raw",
+        "raw.tif",
+        "failed: raw.tif can't be read as an image: it is a camera's raw file, whose colours aren't"
+        " made yet: develop it to 16-bit TIFF, all images with the same settings, or let the camera"
+        " save JPEG",
+        3,
+        tiff("raw.tif", np.full((64, 64), 5, np.uint16), photometric="cfa"),
+        after=failed(1),
+    ),
+    predict(
+        "DICOM",
+        "a.dcm",
+        "failed: a.dcm is a DICOM file: export its frames as 16-bit TIFF or PNG, all with the same"
+        " window",
+        3,
+        content("a.dcm", bytes(128) + b"DICM" + bytes(100)),
+        after=failed(1),
+    ),
+    predict(
+        "GIF",
+        "a.gif",
+        "failed: a.gif is a GIF image, of 256 colours at most, which isn't read: save it as PNG or"
+        " TIFF",
+        3,
+        lambda here: photograph(here, "a.gif"),
+        after=failed(1),
+    ),
+    fit(
+        "12-bit camera: values to 4095 in 16 bits",
+        "",
+        "Note: 4 images use 1/16 of the 16-bit range: 4095 (12 bits) is white in all images of this"
+        " model; --bit_depth says otherwise",
+        0,
+        good_ones(lambda i: grey(i)[..., 0].astype(np.uint16) * 16),
+    ),
+    fit(
+        "opacity of 0 everywhere",
+        "",
+        "Note: 4 images have an opacity of 0 everywhere, which was ignored: parts/good/0.png,"
+        " parts/good/1.png, parts/good/2.png, ...",
+        0,
+        good_ones(opaque_nowhere),
+    ),
+    fit(
+        "one black image",
+        "",
+        "Note: parts/good/0.png has one value everywhere",
+        0,
+        good_ones(lambda i: grey(i) * np.uint8(i > 0)),
+    ),
+    fit(
+        "black images only",
+        "",
+        "anomalist: error: parts/good/0.png has one value everywhere, as all of the images to learn"
+        " from (4): was there light, and no cap on the lens?",
+        1,
+        good_ones(lambda i: np.zeros((64, 64 + i), np.uint8)),
     ),
     predict("TIFF of floats from 0 to 1", "float.tif", "1 image: 1 ...", 0, floats(0.5)),
     predict(

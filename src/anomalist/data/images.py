@@ -347,4 +347,4 @@ def _rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     """An image of 8 bits as RGB, and what is to be told of it."""
     if image.has_transparency_data:
         return laid_on_black(image.convert("RGBA"))
-    return image.convert("RGB"), ()
+    return image if image.mode == "RGB" else image.convert("RGB"), ()

@@ -89,11 +89,6 @@ class Picture:
             return ()
         return ("ends early: the rest of its pixels was made up as grey",)
 
-    def close(self) -> None:
-        """Let go of what was opened, but for the file."""
-        if self._image is not None:
-            self._image.close()
-
     def values(self) -> npt.NDArray[Any]:
         """Return the samples (height, width, channels) of the upright image, as they are stored."""
         values = self._values()
@@ -145,10 +140,7 @@ def opened(
         check_pixels(name, (header.width, header.height), max_pixels)
         if header.unread:
             raise ValueError(header.unread)
-        try:
-            yield picture
-        finally:
-            picture.close()
+        yield picture
 
 
 def _open_tiff(file: IO[bytes], name: str | Path) -> Picture:
