@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 
 
 def parser() -> ArgumentParser:
@@ -32,7 +33,7 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.cli.progress import StageProgress
     from anomalist.files import check_writable
@@ -41,7 +42,7 @@ def run(arguments: Namespace) -> None:
     if arguments.out is not None:
         check_writable(Path(arguments.out) / "metrics.json")
     detector = open_model(arguments.model, device=arguments.device)
-    with StageProgress() as progress:
+    with StageProgress(output) as progress:
         measured = evaluate_model(
             detector,
             arguments.data,
@@ -49,7 +50,8 @@ def run(arguments: Namespace) -> None:
             alpha=arguments.alpha,
             progress=lambda done, total: progress("predict", done, total),
         )
-    print(measured)
-    if arguments.out is not None:
-        for path in measured.write(arguments.out):
-            print(path)
+    output.result(measured)
+    files = [] if arguments.out is None else measured.write(arguments.out)
+    for path in files:
+        output.result(path)
+    output.fields |= {**measured.as_dict(), "files": files}

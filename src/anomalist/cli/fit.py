@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
+from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant, detector_signatures
 from anomalist.errors import ParameterError
 
@@ -42,6 +43,7 @@ def parser() -> ArgumentParser:
         "--exclude",
         type=str,
         nargs="+",
+        action="extend",
         default=[],
         help="images to leave out, such as mislabelled ones; @list.txt names a file with one a"
         " line",
@@ -57,9 +59,9 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
-    from anomalist.cli.progress import GOES_ON, StageProgress, console, duration
+    from anomalist.cli.progress import GOES_ON, StageProgress, duration
     from anomalist.inspection import fit_parts, open_parts
 
     if "=" in arguments.detector:
@@ -67,18 +69,19 @@ def run(arguments: Namespace) -> None:
             f"fit takes one detector, which needs no name: not {arguments.detector}"
         )
     arguments.detectors = (arguments.detector,)
-    (detector,) = build_detectors(arguments).values()
+    (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
     parts = open_parts(arguments.data, arguments.category, arguments.exclude)
-    for text in (parts.describe(), *parts.notes):
-        console.print(text, markup=False)
+    output.note(parts.describe())
+    for text in parts.notes:
+        output.warn(text)
 
     def estimate(seconds: float) -> None:
         trains = any(part.trained for part in detector.components())
         more = ", and trainings, of which the bar tells the time left" if trains else ""
-        console.print(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
+        output.note(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
 
-    with StageProgress() as progress:
+    with StageProgress(output) as progress:
         try:
             result = fit_parts(
                 detector,
@@ -93,7 +96,8 @@ def run(arguments: Namespace) -> None:
             if any(out.parent.glob(f".{glob.escape(out.name)}.training*")):
                 stop.add_note(GOES_ON)
             raise
-    _show(result)
+    _show(result, output)
+    output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
 
 
 def _plan(detector: Detector) -> str:
@@ -105,14 +109,16 @@ def _plan(detector: Detector) -> str:
     return f"{detector.label} on {backbones} at {width} x {height} pixels, on {device}"
 
 
-def _show(result: FitResult) -> None:
+def _show(result: FitResult, output: Output) -> None:
     if result.measured is not None:
-        print("on the images that were held out:")
-        print(result.measured)
+        output.result("on the images that were held out:")
+        output.result(result.measured)
     if result.sheet is not None:
-        print("least normal of the images learnt from, by held-out score; often mislabelled ones:")
+        output.result(
+            "least normal of the images learnt from, by held-out score; often mislabelled ones:"
+        )
         for path, score in result.least_normal:
-            print(f"  {score:10.5g}  {path}")
-        print(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
-    print(result.rule.describe())
-    print(f"model: {result.path} ({result.path.stat().st_size / 1e6:.1f} MB)")
+            output.result(f"  {score:10.5g}  {path}")
+        output.result(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
+    output.result(result.rule.describe())
+    output.result(f"model: {result.path} ({result.path.stat().st_size / 1e6:.1f} MB)")

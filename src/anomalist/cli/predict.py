@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, output: Output) -> int:
     """Run the command."""
-    from anomalist.cli.progress import GOES_ON, StageProgress, console
+    from anomalist.cli.progress import GOES_ON, StageProgress
     from anomalist.files import check_writable
     from anomalist.inspection import (
         Rule,
@@ -90,23 +91,25 @@ def run(arguments: Namespace) -> int:
     check_writable(out / "predictions.csv")
     detector = open_model(arguments.model, device=arguments.device)
     rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
-    console.print(rule.describe(), markup=False)
+    output.note(rule.describe())
     if arguments.heatmaps == "anomalous" and rule.threshold is None:
         raise ParameterError(
             "--heatmaps anomalous needs a threshold: give one with --threshold or --alpha"
         )
     done = failed = 0
 
-    with StageProgress() as progress:
+    with StageProgress(output) as progress:
 
         def tell(found: Finding) -> None:
             nonlocal done, failed
             done += 1
+            if watched:
+                output.line(found.as_dict())
             if found.error is not None:
                 failed += 1
-                console.print(f"failed: {found.error}", markup=False)
+                output.warn(f"failed: {found.error}")
             elif watched:
-                console.print(f"{found.path}: {found.decision or found.score}", markup=False)
+                output.note(f"{found.path}: {found.decision or found.score}")
             if not watched:
                 progress("predict", done, total)
 
@@ -126,13 +129,15 @@ def run(arguments: Namespace) -> int:
                 if done:
                     stop.add_note(GOES_ON)
                 raise
-            console.print(f"stopped watching; the same command goes on in {out}", markup=False)
+            output.fields |= {"out": out, "rule": vars(rule)}
+            output.note(f"stopped watching; the same command goes on in {out}")
             return _SOME_FAILED if failed else 0
-    _show(tally, out)
+    _show(tally, out, output)
+    output.fields |= {**tally.as_dict(), "rule": vars(rule), "out": out}
     return _SOME_FAILED if tally.failed else 0
 
 
-def _show(done: Tally, out: Path) -> None:
+def _show(done: Tally, out: Path, output: Output) -> None:
     counts = {
         "anomalous": done.anomalous,
         "normal": done.normal,
@@ -141,6 +146,8 @@ def _show(done: Tally, out: Path) -> None:
     }
     shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     before = f" ({done.before} of them before)" if done.before else ""
-    print(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
+    output.result(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
     written = [name for name in ("contact_sheet.png", "heatmaps") if (out / name).exists()]
-    print(f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})")
+    output.result(
+        f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
+    )

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,18 @@ class Parts:
     excluded: tuple[Path, ...]
     sizes: dict[tuple[int, int], int]
     notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is there as JSON values."""
+        return {
+            "name": self.name,
+            "root": str(self.root),
+            "train": len(self.train),
+            "test": dict(Counter(self.test.defects)) if len(self.test) else {},
+            "excluded": len(self.excluded),
+            "sizes": [[width, height, n] for (height, width), n in self.sizes.items()],
+            "notes": list(self.notes),
+        }
 
     def describe(self) -> str:
         """Return what is there, as a sentence."""

@@ -59,6 +59,10 @@ class Tally:
             name = line["decision"] or "undecided"
             setattr(self, name, getattr(self, name) + 1)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts by name, ``total`` included."""
+        return {"total": self.total, **vars(self)}
+
     @property
     def total(self) -> int:
         """All of them."""
