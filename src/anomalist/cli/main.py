@@ -308,7 +308,7 @@ def _help() -> str:
             "",
             "anomalist COMMAND --help tells a command's arguments; --json prints one JSON object,",
             "--quiet results, warnings and errors alone; --debug shows tracebacks; --version, or",
-            "-V, tells the version; --print_completion bash, zsh or fish prints a script with which",
+            "-V, the version; --print_completion bash, zsh or fish prints a script with which",
             "that shell completes commands and flags.",
             "",
             "exit codes:",
