@@ -3,6 +3,7 @@
 # Little is loaded before signals are listened to: till then a Ctrl-C shows a traceback.
 from __future__ import annotations
 
+import os
 import sys
 
 import anomalist
@@ -85,6 +86,7 @@ class _Call:
         before = 0
         while before < len(rest) and rest[before] in _EVERYWHERE:
             before += 1
+        before = min(before, max(len(rest) - 1, 0))
         self.arguments = rest[before : before + 1] + rest[:before] + rest[before + 1 :]
         self.name = self.arguments[0] if self.arguments else "--help"
         self.stops = Stops(self._end_at_once)
@@ -97,8 +99,14 @@ class _Call:
         _mend_streams(utf8=self.json)
         if self.name in ("--version", "-V"):
             return self._tell(f"anomalist {anomalist.__version__}")
+        if self.name in _EVERYWHERE:
+            return self._fail(f"no command is named; the commands are {', '.join(COMMANDS)}", 2)
         if self.name in ("-h", "--help"):
             return self._tell(_help()) if self.arguments else self._tell(_help()) or 2
+        try:
+            os.getcwd()  # noqa: PTH109 - libraries that load later end the process without it
+        except OSError:
+            return self._fail("the current folder is gone: change to one that is there", 1)
         if self.name not in COMMANDS and self.name.partition("=")[0] != "--print_completion":
             from anomalist.cli.names import did_you_mean
 
@@ -198,16 +206,17 @@ class _Call:
         return cause
 
     def _fail(self, message: str, code: int, kind: str = "ArgumentError") -> int:
+        from anomalist.cli.output import Output, printable
+
         self._telling()
         lines = (line.strip() for line in message.splitlines())
-        text = " ".join(line for line in lines if line)
+        text = printable(" ".join(line for line in lines if line))
         try:
             print(f"anomalist: error: {text}", file=sys.stderr, flush=True)
             if self.json:
-                from anomalist.cli.output import Output
-
                 output = self.output or Output(json=True)
-                output.close(self.name, code, {"kind": kind, "message": text})
+                known = self.name if self.name in COMMANDS else None
+                output.close(known, code, {"kind": kind, "message": text})
         except OSError:  # the exit code still tells
             pass
         _drop_what_nobody_reads()
@@ -215,8 +224,6 @@ class _Call:
 
     def _end_at_once(self, code: int) -> None:
         """Tell of a stop in the midst of anything, with nothing but the system's own calls."""
-        import os
-
         line = f"anomalist: error: {_STOPPED}\n"
         fields = (
             f'{{"command": "{self.name}", "error": {{"kind": "Stopped", "message":'
@@ -247,8 +254,6 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
 def _mend_streams(utf8: bool) -> None:
     """Make what is printed always go somewhere, whatever was started with."""
     import io
-    import os
-
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -267,8 +272,6 @@ def _mend_streams(utf8: bool) -> None:
 
 def _drop_what_nobody_reads() -> None:
     """Give up what can't be written: the interpreter would try again when it ends."""
-    import os
-
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -65,7 +65,7 @@ class Output:
         if self.json:
             return
         if not hasattr(found, "__rich_console__"):
-            _write(f"{found}\n")
+            _write(f"{printable(str(found))}\n")
             return
         from rich.console import Console
 
@@ -78,7 +78,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Tell something on the way."""
-        self.console.print(text, markup=False)
+        self.console.print(printable(text), markup=False)
 
     def warn(self, text: str) -> None:
         """Tell what must be known, however little is asked for."""
@@ -86,19 +86,33 @@ class Output:
         if self.json:
             return
         if self.quiet:
-            print(text, file=sys.stderr)
+            print(printable(text), file=sys.stderr)
         else:
-            self.console.print(text, markup=False)  # above a bar, where there is one
+            self.console.print(printable(text), markup=False)  # above a bar, where there is one
 
     def line(self, fields: Mapping[str, Any]) -> None:
         """With ``--json``, print an object of its own at once, as of each photograph watched."""
         if self.json:
             _write(as_json(fields) + "\n")
 
-    def close(self, command: str, code: int, error: Mapping[str, str] | None = None) -> None:
+    def close(self, command: str | None, code: int, error: Mapping[str, str] | None = None) -> None:
         """With ``--json``, print the object: what was found, or what went wrong."""
         fields = {"error": error} if error is not None else self.fields
         self.line({"command": command, **fields, "warnings": self.warnings, "exit_code": code})
+
+
+def printable(text: str) -> str:
+    r"""Escape what would move a terminal's cursor or isn't seen, as names of files may hold.
+
+    Examples
+    --------
+    >>> print(printable("red\x1b[31m.png\nfine é"))
+    red\x1b[31m.png
+    fine é
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def as_json(fields: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 # Signals are listened to before anything else is loaded, so nothing that takes time is loaded here.
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import signal
@@ -62,12 +63,12 @@ class Stops:
 
     def listen(self) -> None:
         """Take over the signals that aren't ignored, as those of ``nohup`` are."""
-        for name in SIGNALS:
-            number = getattr(signal, name, None)  # Windows lacks one
-            if number is None or signal.getsignal(number) == signal.SIG_IGN:
-                continue
-            signal.signal(number, self._heard)
+        for number in _asking():
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._heard)
         sys.unraisablehook = self._unraisable
+        # The interpreter gives them back to the system as it ends.
+        atexit.register(_ignore)
 
     def work(self) -> None:
         """Say that there is work to clean up after from now on."""
@@ -90,9 +91,10 @@ class Stops:
         if self.asked is None:
             self.asked = number
         if not self._working or _loads_modules(frame):
-            self._tell(exit_code(number))
-            os._exit(exit_code(number))
-        raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
+            code = exit_code(self.asked)
+            self._tell(code)
+            os._exit(code)
+        raise KeyboardInterrupt if self.asked == signal.SIGINT else Stopped(self.asked)
 
     def _unraisable(self, lost: sys.UnraisableHookArgs) -> None:
         """Send again what came where no exception can pass, as in a finalizer."""
@@ -105,6 +107,16 @@ class Stops:
         timer = threading.Timer(_SAME_SECONDS, os.kill, (os.getpid(), again))
         timer.daemon = True
         timer.start()
+
+
+def _asking() -> list[int]:
+    """Return the numbers of the signals; Windows lacks one."""
+    return [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+
+
+def _ignore() -> None:
+    for number in _asking():
+        signal.signal(number, signal.SIG_IGN)
 
 
 def exit_code(number: int) -> int:
