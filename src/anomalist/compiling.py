@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def njit(**options: Any) -> Callable[[F], F]:
+def njit(**options: Any) -> Any:
     """Compile a function without the interpreter's lock, and keep what was compiled.
 
     Where it can't be kept or read again, as on a read-only or full disk, for a user without a
@@ -32,11 +30,11 @@ def njit(**options: Any) -> Callable[[F], F]:
     6
     """
 
-    def compile_(function: F) -> F:
+    def compile_(function: Callable[..., Any]) -> Any:
         compiled = numba.njit(nogil=True, **options)(function)
         with suppress(RuntimeError):  # there is no folder that could keep it
             compiled._cache = _Cache(function)
-        return compiled  # type: ignore[no-any-return]
+        return compiled
 
     return compile_
 

@@ -1,14 +1,19 @@
 """The ``anomalist`` command: finds the subcommand, and turns failures into one clear line."""
 
-# Little is loaded before signals are listened to: till then a Ctrl-C shows a traceback.
+# Little is loaded before signals are listened to: in the interpreter's own first moment a Ctrl-C
+# still shows a traceback, of which no program is asked.
 from __future__ import annotations
 
 import os
 import sys
 
-import anomalist
-from anomalist.cli.stops import Stopped, Stops, exit_code
-from anomalist.errors import AnomalistError, is_out_of_memory
+try:
+    import anomalist
+    from anomalist.cli.stops import Stopped, Stops, exit_code
+    from anomalist.errors import AnomalistError, is_out_of_memory
+except KeyboardInterrupt:
+    sys.stderr.write("anomalist: error: stopped\n")
+    raise SystemExit(130) from None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -254,6 +259,7 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
 def _mend_streams(utf8: bool) -> None:
     """Make what is printed always go somewhere, whatever was started with."""
     import io
+
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
