@@ -78,7 +78,7 @@ def test_every_command_prints_the_fields_that_the_page_tells(
     calls: dict[str, list[object]] = {
         "fit": ["padim", "--data", dots, "--out", new, *FAST, "--padim.dimensions", 20],
         "predict": [model, good, "--out", tmp_path / "found", "--heatmaps", "none"],
-        "evaluate": [model, dots, "--out", tmp_path / "measured"],
+        "evaluate": [model, dots, "--out", tmp_path / "measured", "--alpha", 0.2],
         "benchmark": [dots, "--out", tmp_path / "results", *run],
         "report": [tmp_path / "results"],
         "info": [model],

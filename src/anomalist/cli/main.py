@@ -19,8 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jsonargparse import ArgumentParser, Namespace
-
     from anomalist.cli.output import Output
 
 COMMANDS = {
@@ -126,8 +124,10 @@ class _Call:
             return self._failed(error)
 
     def _tell(self, text: str) -> int:
+        from anomalist.cli.output import write
+
         try:
-            print(text, flush=True)
+            write(f"{text}\n")
         except OSError as error:
             return self._failed(error)
         return 0
@@ -136,15 +136,15 @@ class _Call:
         import importlib
         import shlex
 
-        from anomalist.cli.output import Output
+        from anomalist.cli.output import Output, write
 
         command = importlib.import_module(f"anomalist.cli.{self.name}")
         parser = command.parser()
         parser.prog = f"anomalist {self.name}"
         try:
-            parsed = _parsed(parser, self.arguments[1:])
+            parsed = parser.parse_args(self.arguments[1:])
         except SystemExit:  # as --help ends
-            sys.stdout.flush()
+            write("")
             raise
         parsed["command_line"] = shlex.join(self.arguments)
         self.json = parsed.json
@@ -240,20 +240,6 @@ class _Call:
                 os.write(1, fields.encode())
         except OSError:  # nobody reads it
             pass
-
-
-def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
-    from argparse import ArgumentError
-
-    try:
-        return parser.parse_args(arguments)
-    except UnicodeDecodeError as error:  # only a file of settings is read
-        raise ArgumentError(None, f"the file of --config isn't text in UTF-8: {error}") from error
-    except ArgumentError as error:
-        if "parsing config" not in str(error) or "--config" not in arguments:
-            raise
-        file = arguments[arguments.index("--config") + 1]
-        raise ArgumentError(None, f"{file}: {error}") from error
 
 
 def _mend_streams(utf8: bool) -> None:

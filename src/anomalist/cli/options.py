@@ -16,6 +16,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from anomalist.cli.names import Choice, choices_of, did_you_mean, entries_of
+from anomalist.cli.settings import check_settings
 from anomalist.cli.signatures import (
     Signature,
     constructor_signature,
@@ -64,8 +65,16 @@ class CommandParser(ArgumentParser):
         self, args: Sequence[str] | None = None, **more: Any
     ) -> Namespace:
         """Parse a command line."""
+        files = self._given(args or ())["config"]
+        for path in files:
+            check_settings(path)
         self.add_names(args or ())
-        parsed: Namespace = super().parse_args(args, **more)
+        try:
+            parsed: Namespace = super().parse_args(args, **more)
+        except ArgumentError as error:
+            if len(files) == 1 and re.search(r"Option '.*' is not accepted", str(error)):
+                raise ArgumentError(None, f"{files[0]}: {error}") from error  # of a file alone
+            raise
         parsed["typed"] = [a.partition("=")[0] for a in args or () if a.startswith("--")]
         return parsed
 
@@ -79,15 +88,20 @@ class CommandParser(ArgumentParser):
         """
         if not self.takes_names:
             return
-        glance = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-        for flag in ("--detectors", "--config"):
-            glance.add_argument(flag, action="append", default=[])
-        try:
-            given, _ = glance.parse_known_args(list(args))
-        except argparse.ArgumentError:
-            return  # told with all else
-        for entries in (*map(_in_file, given.config), *given.detectors[-1:]):
+        given = self._given(args)
+        for entries in (*map(_in_file, given["config"]), *given["detectors"][-1:]):
             self._add_flags(entries)
+
+    def _given(self, args: Sequence[str]) -> dict[str, list[str]]:
+        """Return what a command line gives for flags that are needed before it is parsed."""
+        found: dict[str, list[str]] = {"detectors": [], "config": []}
+        glance = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+        for name in found:
+            if f"--{name}" in self._option_string_actions:
+                glance.add_argument(f"--{name}", action="append", default=[])
+        with suppress(argparse.ArgumentError):  # told with all else
+            found |= vars(glance.parse_known_args(list(args))[0])
+        return found
 
     def _add_flags(self, entries: Any) -> None:
         try:
@@ -459,6 +473,16 @@ def _tell_preset(
         )
 
 
+# What types are called where a value isn't of one.
+_HINTS = {
+    "str,...": "texts, separated by commas",
+    "int,...": "whole numbers, separated by commas",
+    "tuple[str, ...] | None": "texts, separated by commas",
+    "int | tuple[int, int]": "a whole number, or two, separated by a comma",
+    "int | tuple[int, int] | None": "a whole number, or two, separated by a comma",
+}
+
+
 def one_line(error: Exception) -> str:
     r"""Bring the parser's message to one line that names the flag, the value and what fits.
 
@@ -473,6 +497,8 @@ def one_line(error: Exception) -> str:
     text = "; ".join(lines)
     text = re.sub(r'Parser key "([^"]+)":;? ?', r"--\1: ", text)
     text = text.replace("Does not validate against any of the Union subtypes; ", "")
+    for hint, words in _HINTS.items():
+        text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
     text = re.sub(r"Expected a typing.Literal\[(.+?)\]\.", r"expected one of \1.", text)
     kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
     return re.sub(

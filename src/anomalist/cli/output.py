@@ -65,7 +65,7 @@ class Output:
         if self.json:
             return
         if not hasattr(found, "__rich_console__"):
-            _write(f"{printable(str(found))}\n")
+            write(f"{printable(str(found))}\n")
             return
         from rich.console import Console
 
@@ -74,7 +74,7 @@ class Output:
             screen.width = max(screen.width, _WIDE)
         with screen.capture() as drawn:
             screen.print(found)
-        _write(drawn.get())
+        write(drawn.get())
 
     def note(self, text: str) -> None:
         """Tell something on the way."""
@@ -93,7 +93,7 @@ class Output:
     def line(self, fields: Mapping[str, Any]) -> None:
         """With ``--json``, print an object of its own at once, as of each photograph watched."""
         if self.json:
-            _write(as_json(fields) + "\n")
+            write(as_json(fields) + "\n")
 
     def close(self, command: str | None, code: int, error: Mapping[str, str] | None = None) -> None:
         """With ``--json``, print the object: what was found, or what went wrong."""
@@ -143,8 +143,8 @@ def _plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, PurePath) else str(value)
 
 
-def _write(text: str) -> None:
-    """Write to standard output while a failure can still be told; in UTF-8 as far as it is JSON."""
+def write(text: str) -> None:
+    """Write to standard output, while a failure can still be told."""
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:
