@@ -1,10 +1,14 @@
 """anomalist finds defects in images after seeing only good ones."""
 
-import importlib
-import os
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+import os
+
+# What the command loads before it listens to a Ctrl-C is no more than this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from anomalist.calibration import Calibration
     from anomalist.data import Folder, ImageSet, MVTecAD, VisA, open_dataset
     from anomalist.detectors import (
@@ -82,6 +86,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        import importlib
+
         return getattr(importlib.import_module(f"anomalist.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'anomalist' has no attribute {name!r}")
 

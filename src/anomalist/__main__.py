@@ -2,7 +2,11 @@
 
 import sys
 
-from anomalist.cli.main import main
+try:
+    from anomalist.cli.main import main
+except KeyboardInterrupt:  # as the module itself has it, once it is there
+    sys.stderr.write("anomalist: error: stopped\n")
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -139,6 +139,27 @@ CASES = [
                 "no weights file at gone.pth",
                 1,
             ),
+            (
+                "a flag for a detector that isn't fitted",
+                "--glass.step 1",
+                "--glass.step does nothing here, where glass isn't used: leave it out, or name"
+                " glass",
+                1,
+            ),
+            (
+                "a flag that is cut short",
+                "--batch 4",
+                "unrecognized arguments: --batch 4; did you mean --batch_size? (anomalist fit"
+                " --help)",
+                2,
+            ),
+            (
+                "no layer at all",
+                "--layers ,",
+                "argument --layers: expected texts, separated by commas. Got value: ',' (anomalist"
+                " fit --help)",
+                2,
+            ),
             ("an unknown preset", "--preset magic", "no preset 'magic' for patchcore; ...", 1),
             (
                 "a device that isn't there",
@@ -215,8 +236,8 @@ CASES = [
     benchmark(
         "seeds that are no numbers",
         "--seeds a",
-        "anomalist: error: argument --seeds: invalid int,... value: 'a' (anomalist benchmark"
-        " --help)",
+        "anomalist: error: argument --seeds: expected whole numbers, separated by commas. Got"
+        " value: 'a' (anomalist benchmark --help)",
         2,
     ),
     *(
@@ -231,13 +252,13 @@ CASES = [
             (
                 "broken YAML",
                 "a: [1",
-                "c.yaml: Problems parsing config: ... (anomalist benchmark --help)",
+                "c.yaml: it is no YAML: ... in line ..., column ... (anomalist benchmark --help)",
                 2,
             ),
             (
                 "YAML with an unknown key",
                 "patchcore:\n  nothing: 1\n",
-                "Option 'patchcore.nothing' is not accepted (anomalist benchmark --help)",
+                "c.yaml: Option 'patchcore.nothing' is not accepted (anomalist benchmark --help)",
                 2,
             ),
             (
@@ -256,17 +277,49 @@ CASES = [
             (
                 "YAML that would run code",
                 "!!python/object/apply:os.system ['echo hi']\n",
-                "c.yaml: Problems parsing config: could not determine a constructor for the tag ..."
+                "c.yaml: it must hold settings by name, as in seed: 3, and holds something else"
                 " (anomalist benchmark --help)",
                 2,
             ),
             (
                 "settings that aren't text",
                 b"\xff\xfe",
-                "the file of --config isn't text in UTF-8: ... (anomalist benchmark --help)",
+                "c.yaml: it isn't text in UTF-8, from byte 0 on (anomalist benchmark --help)",
+                2,
+            ),
+            (
+                "an empty file of settings",
+                "",
+                "c.yaml: it must hold settings by name, as in seed: 3, and is empty (anomalist"
+                " benchmark --help)",
+                2,
+            ),
+            (
+                "a setting that is there twice",
+                "seeds: 1\nseeds: 2\n",
+                "c.yaml: seeds is there twice, in lines 1 and 2 (anomalist benchmark --help)",
+                2,
+            ),
+            (
+                "YAML that holds itself",
+                "patchcore: &a\n  sigma: *a\n",
+                "c.yaml: what begins in line ... holds itself (anomalist benchmark --help)",
+                2,
+            ),
+            (
+                "settings nested a thousand deep",
+                "[" * 1000,
+                "c.yaml: ... (anomalist benchmark --help)",
                 2,
             ),
         )
+    ),
+    benchmark(
+        "a flag for a detector that isn't run",
+        "--glass.step 1",
+        "--glass.step does nothing here: glass isn't among the detectors",
+        0,
+        parts,
     ),
     benchmark(
         "settings that aren't there",

@@ -12,12 +12,13 @@ from anomalist.cli import benchmark, fit
 from anomalist.cli.main import main
 from anomalist.cli.names import choices_of, entries_of
 from anomalist.cli.options import build_detectors
+from anomalist.cli.output import Output
 from anomalist.detectors import DETECTORS, Detector, Ensemble
 from anomalist.errors import ParameterError
 
 
 def built(*arguments: str) -> dict[str, Detector]:
-    return build_detectors(benchmark.parser().parse_args(["data", *arguments]))
+    return build_detectors(benchmark.parser().parse_args(["data", *arguments]), Output())
 
 
 def test_each_name_is_a_detector_with_flags_of_its_own() -> None:
@@ -162,7 +163,7 @@ def test_fit_takes_one_without_a_name(capsys: pytest.CaptureFixture[str]) -> Non
     assert "which needs no name" in capsys.readouterr().err
     arguments = fit.parser().parse_args(["dfm+padim", "--data", "x", "--out", "y"])
     arguments.detectors = (arguments.detector,)
-    assert list(build_detectors(arguments)) == ["dfm+padim"]
+    assert list(build_detectors(arguments, Output())) == ["dfm+padim"]
 
 
 def test_all_detectors_are_the_default() -> None:

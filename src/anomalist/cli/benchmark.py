@@ -14,6 +14,7 @@ from anomalist.cli.options import (
     build_detectors,
     command_parser,
 )
+from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant
 
 
@@ -64,7 +65,7 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.benchmark import RunStore, benchmark
     from anomalist.cli.progress import BenchmarkProgress
@@ -75,12 +76,12 @@ def run(arguments: Namespace) -> None:
     from anomalist.inspection.parts import check_outside
 
     dataset = open_dataset(arguments.data, **folder_options(arguments))
-    detectors = build_detectors(arguments)
+    detectors = build_detectors(arguments, output)
     out = Path(arguments.out)
     if dataset.name == "folder":
         check_outside(out, dataset.root)
     check_writable(out / "results.csv")
-    with BenchmarkProgress(out, arguments.tensorboard) as progress:
+    with BenchmarkProgress(output, out, arguments.tensorboard) as progress:
         benchmark(
             dataset,
             detectors,
@@ -95,4 +96,4 @@ def run(arguments: Namespace) -> None:
             watcher=progress,
             command=arguments.command_line,
         )
-    print_summary(RunStore(out).inventory().records, out)
+    print_summary(RunStore(out).inventory().records, out, output)

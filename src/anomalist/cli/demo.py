@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 from anomalist.cli.signatures import detector_signatures
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def quick(detector: type[Detector], seed: int) -> Detector:
     return detector(seed=seed, **short)
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.benchmark import RunStore, benchmark
-    from anomalist.cli.progress import BenchmarkProgress, console
+    from anomalist.cli.progress import BenchmarkProgress
     from anomalist.cli.table import print_summary, print_table
     from anomalist.data import MVTecAD, make_sample_set
     from anomalist.detectors import DETECTORS
@@ -62,16 +63,16 @@ def run(arguments: Namespace) -> None:
     def show_first(record: RunRecord) -> None:
         if not shown:
             shown.append(record)
-            print_table(shown)
+            print_table(shown, output)
             heatmaps = out.resolve() / record.detector / f"{record.category}_heatmaps.png"
-            print(f"heatmaps: {heatmaps}", flush=True)
+            output.result(f"heatmaps: {heatmaps}")
 
     for category in _CATEGORIES:
-        console.print(f"drawing {category}")
+        output.note(f"drawing {category}")
         data = make_sample_set(
             out / "sample_data", seed=arguments.seed, categories=[category], **_IMAGES
         )
-        with BenchmarkProgress(out, after=show_first) as progress:
+        with BenchmarkProgress(output, out, after=show_first) as progress:
             benchmark(
                 MVTecAD(data),
                 detectors,
@@ -82,7 +83,9 @@ def run(arguments: Namespace) -> None:
                 watcher=progress,
                 command=arguments.command_line,
             )
-    print_summary(RunStore(out).inventory().records, out)
+    print_summary(RunStore(out).inventory().records, out, output)
     left = [name for name in detector_signatures() if name not in names]
     if left:
-        print(f"left out, to be done sooner: {', '.join(left)}; anomalist demo --all runs them too")
+        output.result(
+            f"left out, to be done sooner: {', '.join(left)}; anomalist demo --all runs them too"
+        )

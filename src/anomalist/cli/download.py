@@ -5,6 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import CommaList, command_parser
+from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
 
 
@@ -21,16 +22,16 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
-    from anomalist.cli.progress import bytes_progress, console
+    from anomalist.cli.progress import bytes_progress
     from anomalist.data import SOURCES, download
 
     source = SOURCES.get(arguments.dataset)
     if source is None:
         raise ParameterError(f"no data set {arguments.dataset!r}; there are {', '.join(SOURCES)}")
-    console.print(source.notice, markup=False)
-    with bytes_progress(f"downloading {source.name}") as show:
+    output.note(source.notice)
+    with bytes_progress(output, f"downloading {source.name}") as show:
         root = download(
             source.name,
             arguments.to,
@@ -39,4 +40,5 @@ def run(arguments: Namespace) -> None:
             sha256=arguments.sha256,
             progress=show,
         )
-    print(root)
+    output.result(root)
+    output.fields |= {"data_set": source.name, "licence": source.licence, "folder": root}

@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 
 
 def parser() -> ArgumentParser:
@@ -34,7 +35,7 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.cli.progress import StageProgress
     from anomalist.files import check_writable
@@ -43,7 +44,7 @@ def run(arguments: Namespace) -> None:
     if arguments.out is not None:
         check_writable(Path(arguments.out) / "metrics.json")
     detector = open_model(arguments.model, device=arguments.device)
-    with StageProgress() as progress:
+    with StageProgress(output) as progress:
         measured = evaluate_model(
             detector,
             arguments.data,
@@ -52,7 +53,8 @@ def run(arguments: Namespace) -> None:
             alpha=arguments.alpha,
             progress=lambda done, total: progress("predict", done, total),
         )
-    print(measured)
-    if arguments.out is not None:
-        for path in measured.write(arguments.out):
-            print(path)
+    output.result(measured)
+    files = [] if arguments.out is None else measured.write(arguments.out)
+    for path in files:
+        output.result(path)
+    output.fields |= {**measured.as_dict(), "files": files}

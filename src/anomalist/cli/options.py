@@ -16,6 +16,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from anomalist.cli.names import Choice, choices_of, did_you_mean, entries_of
+from anomalist.cli.settings import check_settings
 from anomalist.cli.signatures import (
     Signature,
     constructor_signature,
@@ -25,6 +26,7 @@ from anomalist.cli.signatures import (
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
+    from anomalist.cli.output import Output
     from anomalist.detectors import Detector
 
 # Set by the plan, not by a flag of a detector.
@@ -32,8 +34,22 @@ _PLANNED = ("seed",)
 
 
 def command_parser(description: str) -> CommandParser:
-    """Return a parser that raises instead of printing, so that an error is one line."""
-    return CommandParser(description=description.replace("``", ""), exit_on_error=False)
+    """Return a parser that raises instead of printing, so that an error is one line.
+
+    What every command takes is there.
+    """
+    parser = CommandParser(
+        description=description.replace("``", ""), exit_on_error=False, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object, with the same names as in Python, and nothing else",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print results, warnings and errors alone"
+    )
+    return parser
 
 
 class CommandParser(ArgumentParser):
@@ -49,8 +65,17 @@ class CommandParser(ArgumentParser):
         self, args: Sequence[str] | None = None, **more: Any
     ) -> Namespace:
         """Parse a command line."""
+        files = self._given(args or ())["config"]
+        for path in files:
+            check_settings(path)
         self.add_names(args or ())
-        parsed: Namespace = super().parse_args(args, **more)
+        try:
+            parsed: Namespace = super().parse_args(args, **more)
+        except ArgumentError as error:
+            if len(files) == 1 and re.search(r"Option '.*' is not accepted", str(error)):
+                raise ArgumentError(None, f"{files[0]}: {error}") from error  # of a file alone
+            raise
+        parsed["typed"] = [a.partition("=")[0] for a in args or () if a.startswith("--")]
         return parsed
 
     def add_names(self, args: Sequence[str]) -> None:
@@ -63,15 +88,20 @@ class CommandParser(ArgumentParser):
         """
         if not self.takes_names:
             return
-        glance = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-        for flag in ("--detectors", "--config"):
-            glance.add_argument(flag, action="append", default=[])
-        try:
-            given, _ = glance.parse_known_args(list(args))
-        except argparse.ArgumentError:
-            return  # told with all else
-        for entries in (*map(_in_file, given.config), *given.detectors[-1:]):
+        given = self._given(args)
+        for entries in (*map(_in_file, given["config"]), *given["detectors"][-1:]):
             self._add_flags(entries)
+
+    def _given(self, args: Sequence[str]) -> dict[str, list[str]]:
+        """Return what a command line gives for flags that are needed before it is parsed."""
+        found: dict[str, list[str]] = {"detectors": [], "config": []}
+        glance = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+        for name in found:
+            if f"--{name}" in self._option_string_actions:
+                glance.add_argument(f"--{name}", action="append", default=[])
+        with suppress(argparse.ArgumentError):  # told with all else
+            found |= vars(glance.parse_known_args(list(args))[0])
+        return found
 
     def _add_flags(self, entries: Any) -> None:
         try:
@@ -300,12 +330,25 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def build_detectors(arguments: Namespace) -> dict[str, Detector]:
+def build_detectors(
+    arguments: Namespace, output: Output, *, strict: bool = False
+) -> dict[str, Detector]:
     """Make the detectors that the arguments name, unfitted, by name.
 
     What is given for all comes first, what is given for a kind of detector (``--patchcore.sigma``)
     overrides it, and what is given for a name (``--small.sigma``) overrides both; a preset
-    overrides nothing that is given. Where ``--preset`` doesn't set all of them, stderr says so.
+    overrides nothing that is given. Where ``--preset`` doesn't set all of them, or what is given is
+    for a detector that isn't among them, a warning says so.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        As a parser with the flags of detectors gave it.
+    output : Output
+        Where warnings go.
+    strict : bool
+        Whether a flag on the command line for a detector that isn't among them is refused. A file
+        of settings may always serve several commands.
 
     Raises
     ------
@@ -313,6 +356,13 @@ def build_detectors(arguments: Namespace) -> dict[str, Detector]:
         If a detector or a preset is unknown, or a value makes no sense.
     """
     choices = choices_of(arguments.detectors, detector_signatures())
+    used = {
+        name
+        for choice in choices.values()
+        for one in (choice, *choice.members)
+        for name in (one.name, one.detector)
+    }
+    tell_idle(arguments, used, output, strict=strict)
     made: dict[str, Detector] = {}
     single: dict[str, tuple[Choice, Detector]] = {}
     for name, choice in choices.items():
@@ -330,8 +380,34 @@ def build_detectors(arguments: Namespace) -> dict[str, Detector]:
         view = {key: getattr(members[0], key) for key in ("image_size", "crop_size")}
         made[name] = _make(choice, arguments, view, members=tuple(members))
     if arguments.preset is not None:
-        _tell_preset(arguments, list(single.values()))
+        _tell_preset(arguments, list(single.values()), output)
     return made
+
+
+def tell_idle(
+    arguments: Namespace, used: Collection[str], output: Output, *, strict: bool = False
+) -> None:
+    """Warn of settings for detectors that aren't used; ``strict``: refuse those that were typed.
+
+    Raises
+    ------
+    ParameterError
+        If one is refused.
+    """
+    for name in detector_signatures():
+        own = arguments.get(name)
+        if own is None or name in used:
+            continue
+        flags = [f"--{name}.{key}" for key in vars(own)] if isinstance(own, Namespace) else []
+        typed = [flag for flag in flags if flag in arguments.typed]
+        what = ", ".join(typed) or f"what {arguments.config[-1]} sets for {name}"
+        does = "do" if len(typed) > 1 else "does"
+        if typed and strict:
+            raise ParameterError(
+                f"{what} {does} nothing here, where {name} isn't used: leave"
+                f" {'them' if len(typed) > 1 else 'it'} out, or name {name}"
+            )
+        output.warn(f"{what} {does} nothing here: {name} isn't among the detectors")
 
 
 def _make(
@@ -372,9 +448,10 @@ def _own_preset(choice: Choice, arguments: Namespace) -> str | None:
     return next((preset for preset in reversed(given) if preset is not None), None)
 
 
-def _tell_preset(arguments: Namespace, detectors: Sequence[tuple[Choice, Detector]]) -> None:
+def _tell_preset(
+    arguments: Namespace, detectors: Sequence[tuple[Choice, Detector]], output: Output
+) -> None:
     """Say which detectors a preset for all sets, if it isn't all of them."""
-    from anomalist.cli.progress import console
     from anomalist.detectors import presets
 
     asked = [(c, d) for c, d in detectors if _own_preset(c, arguments) is None]
@@ -389,12 +466,21 @@ def _tell_preset(arguments: Namespace, detectors: Sequence[tuple[Choice, Detecto
         )
     for choice, detector in left:
         others = ", ".join(presets(choice.detector))
-        console.print(
+        output.warn(
             f"preset {arguments.preset} sets {', '.join(set_by)}; {choice.name} has none of that"
             f" name and stays at its defaults, on {detector.backbone}"
-            + (f" (--{choice.name}.preset takes {others})" if others else ""),
-            markup=False,
+            + (f" (--{choice.name}.preset takes {others})" if others else "")
         )
+
+
+# What types are called where a value isn't of one.
+_HINTS = {
+    "str,...": "texts, separated by commas",
+    "int,...": "whole numbers, separated by commas",
+    "tuple[str, ...] | None": "texts, separated by commas",
+    "int | tuple[int, int]": "a whole number, or two, separated by a comma",
+    "int | tuple[int, int] | None": "a whole number, or two, separated by a comma",
+}
 
 
 def one_line(error: Exception) -> str:
@@ -411,6 +497,8 @@ def one_line(error: Exception) -> str:
     text = "; ".join(lines)
     text = re.sub(r'Parser key "([^"]+)":;? ?', r"--\1: ", text)
     text = text.replace("Does not validate against any of the Union subtypes; ", "")
+    for hint, words in _HINTS.items():
+        text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
     text = re.sub(r"Expected a typing.Literal\[(.+?)\]\.", r"expected one of \1.", text)
     kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
     return re.sub(

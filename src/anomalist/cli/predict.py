@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, output: Output) -> int:
     """Run the command."""
-    from anomalist.cli.progress import GOES_ON, StageProgress, console
+    from anomalist.cli.progress import GOES_ON, StageProgress
     from anomalist.files import check_writable
     from anomalist.inspection import (
         Rule,
@@ -97,15 +98,12 @@ def run(arguments: Namespace) -> int:
     if arguments.append and arguments.overwrite:
         raise ParameterError("--append keeps what --overwrite removes: give one of them")
 
-    def say(text: str) -> None:
-        console.print(text, markup=False)
-
     out = Path(arguments.out)
     total = 0
     listed: Inputs | None = None
     looks: Iterable[Iterable[Path | Sample]] | Watch
     if arguments.watch is not None:
-        looks = watch_inputs(arguments.inputs, arguments.watch, results=out, tell=say)
+        looks = watch_inputs(arguments.inputs, arguments.watch, results=out, tell=output.warn)
     else:
         photographs, total, listed = _photographs(arguments)
         looks = [photographs]
@@ -117,8 +115,8 @@ def run(arguments: Namespace) -> int:
     detector = open_model(arguments.model, device=arguments.device)
     rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
     for note in () if listed is None else listed.notes():
-        say(note)
-    say(rule.describe())
+        output.warn(note)
+    output.note(rule.describe())
     if arguments.heatmaps == "anomalous" and rule.threshold is None:
         raise ParameterError(
             "--heatmaps anomalous needs a threshold: give one with --threshold or --alpha"
@@ -127,18 +125,20 @@ def run(arguments: Namespace) -> int:
     done = 0
     tally = Tally()
 
-    with StageProgress() as progress:
+    with StageProgress(output) as progress:
 
         def tell(found: Finding) -> None:
+            if watched:
+                output.line(found.as_dict())
             if found.error is not None:
-                say(f"failed: {found.error}")
+                output.warn(f"failed: {found.error}")
             elif watched:
-                say(f"{found.path}: {found.decision or found.score}")
+                output.note(f"{found.path}: {found.decision or found.score}")
             advance()
 
         def keep(path: Path, row: str) -> None:
             if watched and str(path) != row:
-                say(f"{path}: known as {row}")
+                output.note(f"{path}: known as {row}")
             advance()
 
         def advance() -> None:
@@ -167,8 +167,9 @@ def run(arguments: Namespace) -> int:
                 if tally.total:
                     stop.add_note(GOES_ON.replace("the same command", command))
                 raise
-            say(f"stopped watching; {command} goes on in {out}")
-    _show(tally, out)
+            output.note(f"stopped watching; {command} goes on in {out}")
+    _show(tally, out, output)
+    output.fields |= {**tally.as_dict(), "rule": vars(rule), "out": out}
     return _SOME_FAILED if tally.failing or (listed is not None and listed.unreadable) else 0
 
 
@@ -201,7 +202,7 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, In
     return photographs, len(photographs), listed
 
 
-def _show(done: Tally, out: Path) -> None:
+def _show(done: Tally, out: Path, output: Output) -> None:
     counts = {
         "anomalous": done.anomalous,
         "normal": done.normal,
@@ -210,8 +211,10 @@ def _show(done: Tally, out: Path) -> None:
     }
     shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     before = f" ({done.before} of them before)" if done.before else ""
-    print(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
+    output.result(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
     for note in done.notes:
-        print(f"Note: {note}")
+        output.warn(f"Note: {note}")
     written = [name for name in ("contact_sheet.png", "heatmaps") if (out / name).exists()]
-    print(f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})")
+    output.result(
+        f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
+    )

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -21,10 +20,9 @@ from rich.progress import (
 )
 
 from anomalist.benchmark import RunRecord, Task
+from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
 
-# Progress goes to stderr, so that stdout holds results alone and can be piped.
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 _BETWEEN_LINES = 30.0
 #: Told of a Ctrl-C where something was kept.
 GOES_ON = "the same command goes on from what is finished"
@@ -37,6 +35,8 @@ class BenchmarkProgress:
 
     Parameters
     ----------
+    output : Output
+        Where it is shown.
     out : Path
         The results folder, where unfinished trainings lie.
     tensorboard : str, optional
@@ -52,10 +52,12 @@ class BenchmarkProgress:
 
     def __init__(
         self,
+        output: Output,
         out: Path,
         tensorboard: str | None = None,
         after: Callable[[RunRecord], None] | None = None,
     ) -> None:
+        self._output = output
         self._out = out
         self._after = after
         self._writer = None if tensorboard is None else _summary_writer(tensorboard)
@@ -65,7 +67,7 @@ class BenchmarkProgress:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[left]}"),
-            console=console,
+            console=output.console,
             transient=True,
         )
         self._runs = 0
@@ -75,7 +77,7 @@ class BenchmarkProgress:
         self._start = time.monotonic()
 
     def __enter__(self) -> BenchmarkProgress:
-        if console.is_terminal:
+        if self._output.live:
             self._bar.start()
         return self
 
@@ -85,7 +87,7 @@ class BenchmarkProgress:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if console.is_terminal:
+        if self._output.live:
             self._bar.stop()
         if self._writer is not None:
             self._writer.close()
@@ -95,14 +97,14 @@ class BenchmarkProgress:
 
     def notice(self, text: str) -> None:
         """Print a line on files that don't count."""
-        console.print(text, markup=False)
+        self._output.warn(text)
 
     def begin(self, runs: int, reused: int) -> None:
         """Start: tell how many runs there are and how many are taken from records."""
         self._runs, self._reused = runs - reused, reused
         self._start = time.monotonic()
         kept = f", {reused} of them done before" if reused else ""
-        console.print(f"{runs} run{'s' * (runs != 1)}{kept}")
+        self._output.note(f"{runs} run{'s' * (runs != 1)}{kept}")
         self._total = self._bar.add_task("runs", total=self._runs, left="")
         self._images = self._bar.add_task("", total=None, left="")
 
@@ -131,11 +133,10 @@ class BenchmarkProgress:
         self._bar.update(self._total, completed=self._done, left=left)
         auroc = record.metrics.get("image_AUROC")
         shown = "" if auroc is None else f", image AUROC {auroc:.4f}"
-        console.print(
+        self._output.note(
             f"[{self._done}/{self._runs}] {record.detector} {record.category} seed {record.seed}:"
             f" fit {record.fit_seconds:.1f} s, predict {record.predict_seconds:.1f} s{shown}"
-            + (f"; {left}" if left and not console.is_terminal else ""),
-            markup=False,
+            + (f"; {left}" if left and not self._output.live else "")
         )
         if self._after is not None:
             self._after(record)
@@ -145,15 +146,21 @@ class StageProgress:
     """Shows stages that come one after the other: a bar on a terminal, seldom a line elsewhere.
 
     Called with the name of a stage, the number of images done and the total, 0 if it isn't known.
+
+    Parameters
+    ----------
+    output : Output
+        Where it is shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console,
+            console=output.console,
             transient=True,
         )
         self._task = self._bar.add_task("", total=None)
@@ -161,7 +168,7 @@ class StageProgress:
         self._start = self._told = time.monotonic()
 
     def __enter__(self) -> StageProgress:
-        if console.is_terminal:
+        if self._output.live:
             self._bar.start()
         return self
 
@@ -171,7 +178,7 @@ class StageProgress:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if console.is_terminal:
+        if self._output.live:
             self._bar.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -181,14 +188,14 @@ class StageProgress:
             self._stage, self._start, self._told = stage, now, now
             self._bar.reset(self._task, description=stage)
         self._bar.update(self._task, completed=done, total=total or None)
-        if console.is_terminal or not done > 0 or now - self._told < _BETWEEN_LINES:
+        if self._output.live or not done > 0 or now - self._told < _BETWEEN_LINES:
             return
         self._told = now
         text = f"{stage}: {done}"
         if total > done:
             left = duration((now - self._start) / done * (total - done))
             text += f" of {total}, about {left} left"
-        console.print(text, markup=False)
+        self._output.note(text)
 
 
 def _summary_writer(folder: str) -> Any:
@@ -202,7 +209,7 @@ def _summary_writer(folder: str) -> Any:
 
 
 @contextmanager
-def bytes_progress(text: str) -> Iterator[Callable[[int, int | None], None]]:
+def bytes_progress(output: Output, text: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show the progress of a transfer in bytes, with speed and time left."""
     with Progress(
         TextColumn("{task.description}"),
@@ -210,7 +217,7 @@ def bytes_progress(text: str) -> Iterator[Callable[[int, int | None], None]]:
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=output.console,
     ) as bar:
         task = bar.add_task(text, total=None)
         arrived = 0

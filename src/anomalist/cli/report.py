@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 from anomalist.errors import DataError
 
 
@@ -23,10 +24,9 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.benchmark import RunStore, write_results
-    from anomalist.cli.progress import console
     from anomalist.cli.table import print_summary
     from anomalist.files import check_writable
 
@@ -37,11 +37,11 @@ def run(arguments: Namespace) -> None:
         raise DataError("; ".join(inventory.unreadable) or none)
     check_writable(out / "report.html")
     for line in inventory.notices:
-        console.print(line, markup=False)
+        output.warn(line)
     write_results(
         inventory.records,
         out,
         left_out=inventory.left_out,
         max_megabytes=arguments.max_megabytes,
     )
-    print_summary(inventory.records, out)
+    print_summary(inventory.records, out, output)

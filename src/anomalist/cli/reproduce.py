@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import CommaList, add_fields, add_store_options, command_parser
+from anomalist.cli.options import (
+    CommaList,
+    add_fields,
+    add_store_options,
+    command_parser,
+    tell_idle,
+)
+from anomalist.cli.output import Output
 from anomalist.cli.signatures import detector_signatures, shared_signature
 
 if TYPE_CHECKING:
@@ -77,7 +84,7 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.benchmark import benchmark
     from anomalist.benchmark.reproduction import (
@@ -85,13 +92,15 @@ def run(arguments: Namespace) -> None:
         UNTRAINED,
         compare,
         plan_reproduction,
+        reproduction_frame,
         write_reproduction,
     )
-    from anomalist.cli.progress import BenchmarkProgress, console
+    from anomalist.cli.progress import BenchmarkProgress
     from anomalist.data import open_dataset
     from anomalist.features import FeatureStore
 
     detectors = arguments.detectors or UNTRAINED
+    tell_idle(arguments, detectors, output)
     dataset = open_dataset(arguments.data)
     categories = arguments.categories or dataset.categories
     for name in arguments.categories or ():
@@ -101,7 +110,7 @@ def run(arguments: Namespace) -> None:
     for name in detectors:
         own = arguments.get(name)
         overrides[name] = {**shared, **(vars(own) if own is not None else {})}
-    console.print(
+    output.note(
         "looking for the weights of published backbones (without a network, HF_HUB_OFFLINE=1 in the"
         " environment saves the wait)"
     )
@@ -117,7 +126,7 @@ def run(arguments: Namespace) -> None:
     store = FeatureStore(**arguments.store)
     rows: list[Row] = []
     for folder, together in _by_folder(targets).items():
-        with BenchmarkProgress(out / folder) as progress:
+        with BenchmarkProgress(output, out / folder) as progress:
             records = benchmark(
                 dataset,
                 [target.detector for target in together],
@@ -133,7 +142,12 @@ def run(arguments: Namespace) -> None:
         for target in together:
             rows += compare(target, records, dataset)
     write_reproduction(rows, left_out, out)
-    _show(rows, left_out, out)
+    _show(rows, left_out, out, output)
+    output.fields |= {
+        "rows": reproduction_frame(rows).to_dict("records"),
+        "not_compared": left_out,
+        "out": out.resolve(),
+    }
 
 
 def _by_folder(targets: list[Target]) -> dict[str, list[Target]]:
@@ -144,17 +158,10 @@ def _by_folder(targets: list[Target]) -> dict[str, list[Target]]:
     return folders
 
 
-def _show(rows: list[Row], left_out: list[str], out: Path) -> None:
-    from rich.console import Console
+def _show(rows: list[Row], left_out: list[str], out: Path, output: Output) -> None:
     from rich.table import Table
 
     from anomalist.benchmark.reproduction import reproduction_table, sources
-
-    screen = Console(highlight=False)
-    screen.width = max(screen.width, 170) if not screen.is_terminal else screen.width
-
-    def say(text: str) -> None:
-        screen.print(text, soft_wrap=True, markup=False)
 
     if rows:
         frame, notes = reproduction_table(rows)
@@ -168,13 +175,13 @@ def _show(rows: list[Row], left_out: list[str], out: Path) -> None:
                 table.add_section()
             previous = values[0]
             table.add_row(*(value.replace("[", r"\[") for value in values))
-        screen.print(table)
-        say(
+        output.result(table)
+        output.result(
             "percent; intervals are over test images, from the lowest to the highest of the seeds;"
             " one without width, where ours makes no error, says nothing"
         )
         for text in (*notes, "published runs:", *(f"  {source}" for source in sources(rows))):
-            say(text)
+            output.result(text)
     for text in ("not compared:", *(f"  {reason}" for reason in left_out)) if left_out else ():
-        say(text)
-    say(f"results: {out.resolve()} (reproduction.md, .csv; the runs in a folder each)")
+        output.result(text)
+    output.result(f"results: {out.resolve()} (reproduction.md, .csv; the runs in a folder each)")

@@ -10,6 +10,7 @@ from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import command_parser
+from anomalist.cli.output import Output
 from anomalist.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def parser() -> ArgumentParser:
     return arguments
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     import numpy as np
 
@@ -89,15 +90,18 @@ def run(arguments: Namespace) -> None:
         part = foreground_mask(image)
         parts.append((image, part))
         defects.append(synthesis(image, rng, part if arguments.foreground else None))
-    _save(defects, arguments.out)
+    files = [_save(defects, arguments.out)]
     if arguments.foreground_sheet is not None:
-        _save(parts, arguments.foreground_sheet)
+        files.append(_save(parts, arguments.foreground_sheet))
+    for path in files:
+        output.result(path)
+    output.fields |= {"files": files, "images": len(images)}
 
 
-def _save(pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]], path: str) -> None:
+def _save(pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]], path: str) -> str:
     from anomalist.files import atomic_path
     from anomalist.report import synthesis_sheet
 
     with atomic_path(path) as temporary:
         synthesis_sheet(pairs).save(temporary)
-    print(path)
+    return path

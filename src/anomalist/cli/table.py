@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from anomalist.benchmark import RunRecord, results_frame
+from anomalist.cli.output import Output
 from anomalist.report import summary
 
 
-def print_table(records: list[RunRecord]) -> None:
+def print_table(records: list[RunRecord], output: Output) -> None:
     """Print the means over seeds, in percent, and what a reader must know."""
     results = results_frame(records)
     frame = summary(results)
@@ -25,26 +25,24 @@ def print_table(records: list[RunRecord]) -> None:
             table.add_section()
         previous = row.detector
         table.add_row(*row)
-    console = _console()
-    # A pipe has no width; a table cut to 80 columns would lose digits.
-    console.width = max(console.width, 240) if not console.is_terminal else console.width
-    console.print(table)
+    output.result(table)
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
-    console.print(f"metrics in percent{several}")
+    output.result(f"metrics in percent{several}")
     for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
-        console.print(note, soft_wrap=True, markup=False)
+        output.result(note)
 
 
-def print_summary(records: list[RunRecord], out: Path) -> None:
+def print_summary(records: list[RunRecord], out: Path, output: Output) -> None:
     """Print the table of a results folder, and where its files are."""
-    print_table(records)
-    _console().print(
-        f"report: {out.resolve() / 'report.html'}\nresults: {out.resolve()} (results.csv, .parquet,"
-        " .json, .md, .tex; metrics and heatmaps in a folder a detector)",
-        soft_wrap=True,
-        markup=False,
+    print_table(records, output)
+    folder = out.resolve()
+    output.result(
+        f"report: {folder / 'report.html'}\nresults: {folder} (results.csv, .parquet,"
+        " .json, .md, .tex; metrics and heatmaps in a folder a detector)"
     )
-
-
-def _console() -> Console:
-    return Console(highlight=False)
+    output.fields |= {
+        "results": results_frame(records).to_dict("records"),
+        "notes": list(dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes)),
+        "out": folder,
+        "report": folder / "report.html",
+    }

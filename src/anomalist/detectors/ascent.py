@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from anomalist.compiling import njit
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -252,7 +253,7 @@ def _summed(kernel: Callable[..., Any], rows: tuple[Float32, ...], *shared: Any)
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(fastmath=_FAST)
 def _column_sums(values: Float32, pivot: Float32) -> Float64:
     """Sums and sums of squares (2, H) of the columns, less a pivot."""
     columns = values.shape[1]
@@ -269,7 +270,7 @@ def _column_sums(values: Float32, pivot: Float32) -> Float64:
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(fastmath=_FAST)
 def _backward_sums(
     values: Float32,
     slopes: Float32,
@@ -302,7 +303,7 @@ def _backward_sums(
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(fastmath=_FAST)
 def _derivative(
     values: Float32,
     slopes: Float32,

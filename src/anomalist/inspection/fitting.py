@@ -72,6 +72,18 @@ class FitResult:
     measured: Measured | None
     notes: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was made and found as JSON values."""
+        return {
+            "detector": self.detector.name,
+            "model": str(self.path),
+            "bytes": self.path.stat().st_size,
+            "rule": vars(self.rule),
+            "sheet": None if self.sheet is None else str(self.sheet),
+            "least_normal": [{"path": str(p), "score": score} for p, score in self.least_normal],
+            "measured": None if self.measured is None else self.measured.as_dict(),
+        }
+
 
 def fit_parts(
     detector: Detector,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,25 +50,27 @@ class Measured:
     alpha: float
     notes: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, float | None]:
-        """Return all values by name: the metrics, and ``recall_<kind>`` of each kind of defect."""
+    def values(self) -> dict[str, float | None]:
+        """Return the metrics by name, and ``recall_<kind>`` of each kind of defect."""
         recall = {f"recall_{k}": a / n for k, (a, n) in self.alarms.items() if k != "good"}
         return {**self.metrics.as_dict(), **self.calibrated, **recall}
 
-    def write(self, out: str | Path) -> list[Path]:
-        """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
-        out = Path(out)
-        values = self.as_dict()
-        whole = {
-            **values,
+    def as_dict(self) -> dict[str, Any]:
+        """Return all as JSON values: `values`, intervals, alarms by kind, notes."""
+        return {
+            **self.values(),
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
             "alpha": self.alpha,
             "notes": list(self.notes),
         }
-        text = json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    def write(self, out: str | Path) -> list[Path]:
+        """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
+        out = Path(out)
+        text = json.dumps(self.as_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         write_text(out / "metrics.json", text)
-        lines = [f"{k},{'' if v is None else repr(v)}" for k, v in values.items()]
+        lines = [f"{k},{'' if v is None else repr(v)}" for k, v in self.values().items()]
         write_text(out / "metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
         return [out / "metrics.json", out / "metrics.csv"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from anomalist.compiling import njit
 from anomalist.errors import DataError
 from anomalist.metrics.threads import THREADS, threaded_map
 
@@ -199,7 +199,7 @@ def _count(scores: Array, thresholds: Array) -> tuple[npt.NDArray[np.int64], npt
     return counts[0]
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _add_counts(ascending: Array, thresholds: Array, at_least: Array, above: Array) -> None:
     """Add to each threshold's counts in one pass over both sorted arrays."""
     n = len(ascending)

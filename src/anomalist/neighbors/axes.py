@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from anomalist.compiling import njit
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -96,7 +97,7 @@ class PrincipalAxes:
 
 
 # Summation may be reordered, to use vector registers.
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz", "nnan", "ninf"})
+@njit(fastmath={"reassoc", "contract", "nsz", "nnan", "ninf"})
 def _shorten(vectors, rows, mean, axes, scale, short, norms):  # type: ignore[no-untyped-def]
     length = axes.shape[1]
     parts = np.empty(length)

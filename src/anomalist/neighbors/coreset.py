@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch import Tensor
 
+from anomalist.compiling import njit
 from anomalist.errors import ParameterError
 from anomalist.neighbors.axes import PrincipalAxes
 from anomalist.neighbors.leaves import leaf_order
@@ -282,7 +282,7 @@ def _tile_order(
     return leaf_order(points, LANES)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _squared_norms(items, rows, norms):  # type: ignore[no-untyped-def]
     for i in items:
         total = 0.0

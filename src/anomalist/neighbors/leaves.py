@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from anomalist.compiling import njit
 
 
 def leaf_order(
@@ -35,7 +36,7 @@ def leaf_order(
     return order
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _halve(points, leaf, group):  # type: ignore[no-untyped-def]
     count, dim = points.shape
     order = np.arange(count)
@@ -71,7 +72,7 @@ def _halve(points, leaf, group):  # type: ignore[no-untyped-def]
     return order
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _select(keys, order, low, high, middle):  # type: ignore[no-untyped-def]
     """Move the smallest keys, and their order, before the middle (Hoare's quickselect)."""
     while low < high:

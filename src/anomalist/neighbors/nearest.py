@@ -8,8 +8,8 @@ stand in one file, with all that they call: numba's cache doesn't see a change i
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from anomalist.compiling import njit
 from anomalist.neighbors.axes import Float32, Float64, Int64
 
 BOX_DIMS = 16  # coordinates that bound a box: 15 along axes, 1 for the rest
@@ -26,7 +26,7 @@ def nothing_found(queries: int, k: int) -> tuple[Float64, Int64]:
     return np.full((queries, k), np.inf), np.full((queries, k), np.iinfo(np.int64).max)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _squared_distance(queries: Float32, i: int, bank: Float32, j: int) -> float:
     total = 0.0
     for c in range(queries.shape[1]):
@@ -35,7 +35,7 @@ def _squared_distance(queries: Float32, i: int, bank: Float32, j: int) -> float:
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _row_bound(queries: Float32, i: int, rows: Float32, j: int) -> np.float32:
     total = np.float32(0)
     for c in range(ROW_DIMS):
@@ -44,7 +44,7 @@ def _row_bound(queries: Float32, i: int, rows: Float32, j: int) -> np.float32:
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _box_bounds(near: Float32, i: int, lows: Float32, highs: Float32, g: int, out: Float32) -> None:
     """Squared distances from a query to the boxes of group g."""
     out[:] = np.float32(0)
@@ -55,7 +55,7 @@ def _box_bounds(near: Float32, i: int, lows: Float32, highs: Float32, g: int, ou
             out[b] += outside * outside
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _limit(square: float, slack: float) -> np.float32:
     """Return the largest float32 bound that a row this near can have, rounding errors included."""
     limit = (np.sqrt(square) + slack) * 1.00001
@@ -65,7 +65,7 @@ def _limit(square: float, slack: float) -> np.float32:
     return np.float32(max(limit, 1e-30))  # below it float32 loses digits
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _sift(squares: Float64, indices: Int64, size: int, square: float, index: int) -> None:
     """Replace the worst of a heap whose worst is at its root."""
     hole = 0
@@ -88,14 +88,14 @@ def _sift(squares: Float64, indices: Int64, size: int, square: float, index: int
     indices[hole] = index
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _offer(squares: Float64, indices: Int64, square: float, index: int) -> None:
     """Put a row among the best k if it belongs there."""
     if square < squares[0] or (square == squares[0] and index < indices[0]):
         _sift(squares, indices, squares.shape[0], square, index)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _sort(squares: Float64, indices: Int64) -> None:
     for last in range(squares.shape[0] - 1, 0, -1):
         square, index = squares[last], indices[last]
@@ -103,7 +103,7 @@ def _sort(squares: Float64, indices: Int64) -> None:
         _sift(squares, indices, last, square, index)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def search_boxes(
     queries: Float32,
     near: Float32,
@@ -163,7 +163,7 @@ def search_boxes(
     return bounded, measured
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def search_block(
     queries: Float32,
     products: Float32,
@@ -193,7 +193,7 @@ def search_block(
                     _offer(best, best_indices, _squared_distance(queries, i, bank, index), index)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def sort_all(squares: Float64, indices: Int64) -> None:
     """Bring the neighbours that were offered to each query into ascending order."""
     for i in range(squares.shape[0]):

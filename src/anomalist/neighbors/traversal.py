@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from anomalist.compiling import njit
 
 LANES = 64  # embeddings in a tile
 GROUP = 16  # embeddings looked at together
@@ -54,7 +55,7 @@ class Picks(NamedTuple):
     half_norm: npt.NDArray[np.float32]  # (size,) half the squared norm, less the margin
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _squared_distance(a, b):  # type: ignore[no-untyped-def]
     """Sum squared differences in float64, in the very order in which ``numpy.sum`` does."""
     count = len(a)
@@ -80,7 +81,7 @@ def _squared_distance(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@njit(fastmath={"reassoc", "contract"})
 def _exceeds(a, b, limit):  # type: ignore[no-untyped-def]
     """Tell whether a squared distance certainly exceeds a limit, whatever the order of its sum."""
     total = 0.0
@@ -89,7 +90,7 @@ def _exceeds(a, b, limit):  # type: ignore[no-untyped-def]
     return total * (1.0 - len(a) * 2.0**-50) > limit
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _threshold(norm, squared, scale, margin):  # type: ignore[no-untyped-def]
     """Return what a dot product, less half the pick's norm, must exceed to bring a pick nearer."""
     if squared <= 0.0:
@@ -99,7 +100,7 @@ def _threshold(norm, squared, scale, margin):  # type: ignore[no-untyped-def]
     return np.float32((norm * (1.0 - margin) - squared * scale) / 2) - UNDERFLOW
 
 
-@njit(nogil=True, cache=True, fastmath=FILTER_MATH)
+@njit(fastmath=FILTER_MATH)
 def _dot(vectors, row, products):  # type: ignore[no-untyped-def]
     """Multiply the columns of (K, m) vectors by one row of K."""
     products[:] = 0.0
@@ -110,7 +111,7 @@ def _dot(vectors, row, products):  # type: ignore[no-untyped-def]
             products[i] += v0[i] * r0 + v1[i] * r1 + v2[i] * r2 + v3[i] * r3
 
 
-@njit(nogil=True, cache=True, fastmath=FILTER_MATH)
+@njit(fastmath=FILTER_MATH)
 def _dot_four(vectors, a, b, c, d, products):  # type: ignore[no-untyped-def]
     """Multiply the columns of a tile by four rows, which share its loads."""
     pa, pb, pc, pd = products[0], products[1], products[2], products[3]
@@ -129,7 +130,7 @@ def _dot_four(vectors, a, b, c, d, products):  # type: ignore[no-untyped-def]
             pd[i] += x0 * d0 + x1 * d1 + x2 * d2 + x3 * d3
 
 
-@njit(nogil=True, cache=True, fastmath=FILTER_MATH)
+@njit(fastmath=FILTER_MATH)
 def _largest_excess(products, thresholds, begin, count):  # type: ignore[no-untyped-def]
     largest = -NEVER
     for i in range(begin, begin + count):
@@ -137,7 +138,7 @@ def _largest_excess(products, thresholds, begin, count):  # type: ignore[no-unty
     return largest
 
 
-@njit(nogil=True, cache=True, fastmath=FILTER_MATH)
+@njit(fastmath=FILTER_MATH)
 def _near_box(block, low, high, slack, reach, gaps):  # type: ignore[no-untyped-def]
     """Compute how far within reach of a box each pick of a block comes; positive is within."""
     for i in range(LANES):
@@ -155,7 +156,7 @@ def _near_box(block, low, high, slack, reach, gaps):  # type: ignore[no-untyped-
             gaps[i] -= g0 * g0 + g1 * g1 + g2 * g2 + g3 * g3
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _lower(pick, half_norm, products, rows, index, norms, thresholds, squared, scale, margin):  # type: ignore[no-untyped-def]
     """Lower the squared distances that a pick undercuts, checking those that the filter can't."""
     if _largest_excess(products, thresholds, 0, len(products)) <= half_norm:
@@ -174,7 +175,7 @@ def _lower(pick, half_norm, products, rows, index, norms, thresholds, squared, s
                     thresholds[i] = _threshold(norms[i], distance, scale, margin)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _rank(tiles, tile):  # type: ignore[no-untyped-def]
     """Note a tile's largest squared distance, and the lowest row that has it."""
     squared = tiles.squared[tile]
@@ -187,7 +188,7 @@ def _rank(tiles, tile):  # type: ignore[no-untyped-def]
     tiles.first[tile] = first
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def refresh(items, tiles, picks, count):  # type: ignore[no-untyped-def]
     """Bring some tiles up to date with the first ``count`` picks."""
     length = tiles.vectors.shape[1]
@@ -248,7 +249,7 @@ def refresh(items, tiles, picks, count):  # type: ignore[no-untyped-def]
         _rank(tiles, tile)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def traverse(tiles, picks, front, count, limit, limit_index):  # type: ignore[no-untyped-def]
     """Pick among the lanes of up-to-date tiles that lie beyond all that the other tiles may hold.
 
