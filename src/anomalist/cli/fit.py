@@ -114,5 +114,9 @@ def _show(result: FitResult) -> None:
         for path, score in result.least_normal:
             print(f"  {score:10.5g}  {path}")
         print(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
+    for note in result.notes:
+        print(f"note: {note}")
     print(result.rule.describe())
+    if result.odd is not None:
+        print(f"warning: {result.odd.describe()}")
     print(f"model: {result.path} ({result.path.stat().st_size / 1e6:.1f} MB)")

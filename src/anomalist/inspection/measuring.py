@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
+from anomalist.inspection.conditions import Conditions
+from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import find_category, plural, unseen
 from anomalist.metrics import Metrics, evaluate
 from anomalist.predictions import Predictions
@@ -39,6 +42,9 @@ class Measured:
         The false-alarm rate that the thresholds are for.
     notes : tuple of str
         What a reader must know.
+    conditions : dict
+        Whether the images are like those that the threshold's promise is for, see
+        `~anomalist.inspection.conditions.Conditions.as_dict`.
     """
 
     metrics: Metrics
@@ -47,26 +53,30 @@ class Measured:
     alarms: dict[str, tuple[int, int]]
     alpha: float
     notes: tuple[str, ...] = ()
+    conditions: dict[str, Any] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, float | None]:
+    def values(self) -> dict[str, float | None]:
         """Return all values by name: the metrics, and ``recall_<kind>`` of each kind of defect."""
         recall = {f"recall_{k}": a / n for k, (a, n) in self.alarms.items() if k != "good"}
         return {**self.metrics.as_dict(), **self.calibrated, **recall}
 
-    def write(self, out: str | Path) -> list[Path]:
-        """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
-        out = Path(out)
-        values = self.as_dict()
-        whole = {
-            **values,
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values: the `values`, and what else is printed."""
+        return {
+            **self.values(),
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
             "alpha": self.alpha,
+            "conditions": self.conditions,
             "notes": list(self.notes),
         }
-        text = json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    def write(self, out: str | Path) -> list[Path]:
+        """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
+        out = Path(out)
+        text = json.dumps(self.as_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         write_text(out / "metrics.json", text)
-        lines = [f"{k},{'' if v is None else repr(v)}" for k, v in values.items()]
+        lines = [f"{k},{'' if v is None else repr(v)}" for k, v in self.values().items()]
         write_text(out / "metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
         return [out / "metrics.json", out / "metrics.csv"]
 
@@ -115,6 +125,8 @@ def measure(
         kinds = np.array(predictions.defects or [""] * len(predictions))
         for kind in sorted(set(kinds.tolist()), key=lambda k: (k != "good", k)):
             alarms[kind] = int(above[kinds == kind].sum()), int((kinds == kind).sum())
+    conditions = Conditions.of(detector, Rule.of(detector, alpha=alpha))
+    conditions.add(predictions)
     metrics = evaluate(predictions, intervals=True)
     return Measured(
         metrics,
@@ -122,7 +134,8 @@ def measure(
         {**metrics.intervals, **decisions.intervals},
         alarms,
         alpha,
-        (*metrics.notes, *decisions.notes, *notes),
+        (*metrics.notes, *decisions.notes, *notes, *conditions.notes()),
+        conditions.as_dict(),
     )
 
 
