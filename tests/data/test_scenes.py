@@ -128,10 +128,7 @@ def test_many_thousands_take_seconds() -> None:
 @pytest.mark.parametrize(("category", "images"), [("bottle", 209), ("screw", 320)])
 def test_real_sets_lose_nothing(category: str, images: int, mvtec_ad: Path) -> None:
     paths = sorted((mvtec_ad / category / "train" / "good").glob("*.png"))
-    loaded = []
-    for path in paths:
-        loaded.append(Image.open(path).reduce(2))
-    thumbnails = small(loaded)
+    thumbnails = small([Image.open(path).reduce(2) for path in paths])
     assert count(thumbnails) >= 0.99 * images
     rng = np.random.default_rng(0)
     for n in (20, 40):

@@ -125,7 +125,7 @@ def _leap(ascending: Float64, usual: float) -> int:
     return int(np.flatnonzero(leaps).max()) + 1 if leaps.any() else 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _tree(points: Any) -> Any:
     """The shortest tree over points, edge by edge (Prim), in memory that grows with n alone."""
     n, size = points.shape

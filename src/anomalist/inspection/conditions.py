@@ -17,6 +17,7 @@ from anomalist.data import Sample, Transform
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.inspection.findings import Rule
+from anomalist.inspection.parts import plural
 from anomalist.predictions import Predictions
 
 #: How often one of the conditions may be told to fail of photographs that are like those learnt
@@ -127,7 +128,6 @@ class Conditions:
     total: int = 0
     failed: int = 0
     alarms: int = 0
-    judged: int = 0
     labelled: bool = False
     _looked: int = 0
     _outside: dict[str, list[int]] = field(default_factory=dict)
@@ -166,22 +166,21 @@ class Conditions:
         Parameters
         ----------
         predictions : Predictions or None
-            Of those that could be scored. Where they are labelled, alarms of good ones count alone.
+            Of those that could be scored. Where they are labelled, good ones count alone.
         failed : dict, optional
             The others.
         """
         self.failed += len(failed or {})
         if predictions is None:
             return
-        self.total += len(predictions)
-        judged = np.ones(len(predictions), np.bool_)
+        good = np.arange(len(predictions))
         if predictions.labels is not None:
             self.labelled = True
-            judged = ~predictions.labels
-        self.judged += int(judged.sum())
+            good = np.flatnonzero(~predictions.labels)
+        self.total += len(good)
         if self.rule.threshold is not None:
-            self.alarms += int((predictions.scores[judged] > self.rule.threshold).sum())
-        for sample in predictions.images:
+            self.alarms += int((predictions.scores[good] > self.rule.threshold).sum())
+        for sample in predictions.images[good]:
             try:
                 self._look(sample)
             except DataError:  # gone since it was scored
@@ -271,7 +270,7 @@ class Conditions:
         promise = self.rule.promise
         return {
             "photographs": self.total,
-            "good_photographs": self.judged if self.labelled else None,
+            "good_only": self.labelled,
             "failed": self.failed,
             "alarms": None if self.rule.threshold is None else self.alarms,
             "promised": None if promise is None else list(promise),
@@ -288,8 +287,12 @@ class Conditions:
             },
         }
 
+    def _photographs(self) -> str:
+        noun = "good image" if self.labelled else "photograph"
+        return plural(self.total, noun)
+
     def _of(self, count: int) -> str:
-        return f"{count} of {_photographs(self.total)} {'is' if count == 1 else 'are'}"
+        return f"{count} of {self._photographs()} {'is' if count == 1 else 'are'}"
 
     def _size_sentence(self) -> str:
         def listed(sizes: list[tuple[int, int]]) -> str:
@@ -311,25 +314,25 @@ class Conditions:
         return evidence(count, self._looked, 1, self.images) >= ends / LEVEL
 
     def _alarm_far_more(self, most: float) -> bool:
-        if self.judged == 0 or self.alarms <= most * self.judged:
+        if self.alarms <= most * self.total:
             return False
         n = self.rule.scenes
         above = alarm_ranks(n, self.rule.alpha)
         if self.labelled:  # measured once, not watched
-            chance = betabinom.sf(self.alarms - 1, self.judged, above, n + 1 - above)
+            chance = betabinom.sf(self.alarms - 1, self.total, above, n + 1 - above)
             return bool(chance <= LEVEL)
-        return evidence(self.alarms, self.judged, above, n) >= 1 / LEVEL
+        return evidence(self.alarms, self.total, above, n) >= 1 / LEVEL
 
     def _alarm_sentence(self, promise: tuple[float, float]) -> str:
         low, high = promise
         if self.labelled:
             return (
-                f"{self.alarms} of {self.judged} good image{'s' * (self.judged != 1)}"
+                f"{self.alarms} of {self._photographs()}"
                 f" {'alarms' if self.alarms == 1 else 'alarm'}: far above the {low:.1%} to"
                 f" {high:.1%} that was promised; the promise doesn't hold for these photographs"
             )
         return (
-            f"{self.alarms} of {_photographs(self.judged)}"
+            f"{self.alarms} of {self._photographs()}"
             f" {'alarms' if self.alarms == 1 else 'alarm'} where {low:.1%} to {high:.1%} was"
             " promised for images like those learnt from: either they are defective, or the"
             " promise doesn't hold for them (lighting, focus, framing, size?)"
@@ -370,7 +373,3 @@ def evidence(count: int, number: int, above: int, images: int) -> float:
         return 0.0
     higher = betaln(count + 1, others + 1) + math.log(share) - math.log1p(-usual)
     return math.exp(min(higher - urn, 700.0))
-
-
-def _photographs(count: int) -> str:
-    return f"{count} photograph{'s' * (count != 1)}"
