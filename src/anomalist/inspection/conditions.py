@@ -368,7 +368,7 @@ def evidence(count: int, number: int, above: int, images: int) -> float:
     others = number - count
     usual = above / (images + 1)
     urn = betaln(above + count, images + 1 - above + others) - betaln(above, images + 1 - above)
-    share = 1 - betainc(count + 1, others + 1, usual)
+    share = betainc(others + 1, count + 1, 1 - usual)
     if share <= 0:
         return 0.0
     higher = betaln(count + 1, others + 1) + math.log(share) - math.log1p(-usual)

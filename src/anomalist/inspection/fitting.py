@@ -145,7 +145,8 @@ class Odd:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {**dataclasses.asdict(self), "paths": list(map(str, self.paths))}
+        paths, scores = list(map(str, self.paths)), list(self.scores)
+        return {**dataclasses.asdict(self), "paths": paths, "scores": scores}
 
     def describe(self) -> str:
         """Say in a sentence which they are, and what they do to the threshold."""
