@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.bad_input.case import Case, evaluate, fit, grey, save_grey
+from tests.bad_input.case import evaluate, fit, grey, save_grey
 
 
 def with_odd(*odd: int) -> Callable[[Path], object]:
@@ -80,14 +80,15 @@ CASES = [
         "ten photographs each of four parts",
         "",
         "threshold ..., for a false-alarm rate of 5%; its 40 good images are of about 4"
-        " independent scenes, and a promise takes 19: how often good parts will alarm can't be told",
+        " independent scenes, and a promise takes 19: how often good parts will alarm can't be"
+        " told",
         0,
         shots,
     ),
     evaluate(
         "good photographs that are brighter than any learnt from",
         "Note: 6 of 6 good images are brighter than any learnt from (mean grey level up to ...,"
-        " where 110 to 110 was learnt from): what the threshold promises isn't for them",
+        " where ... was learnt from): what the threshold promises isn't for them",
         0,
         labelled(light=40),
     ),
