@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomalist.calibration import outliers
+from anomalist.calibration import find_outliers
 from anomalist.errors import DataError
 from reference.outliers import outlier_count
 
@@ -32,7 +32,7 @@ CLEAN: dict[str, tuple[Draw, float]] = {
 def test_clean_sets_are_seldom_told_of(shape: str, n: int) -> None:
     draw, most = CLEAN[shape]
     rng = np.random.default_rng(n)
-    told = np.mean([len(outliers(draw(rng, n))) > 0 for _ in range(1000)])
+    told = np.mean([len(find_outliers(draw(rng, n))) > 0 for _ in range(1000)])
     assert told <= most
 
 
@@ -44,7 +44,7 @@ def test_odd_ones_are_found_and_named_also_when_they_are_alike(n: int, odd: int)
         scores = 10 + 2 * rng.normal(size=n)
         places = rng.permutation(n)[:odd]
         scores[places] = 40 + rng.random(odd)
-        assert outliers(scores).tolist() == places[np.argsort(-scores[places])].tolist()
+        assert find_outliers(scores).tolist() == places[np.argsort(-scores[places])].tolist()
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -53,24 +53,24 @@ def test_the_rule_is_the_obvious_one(n: int, seed: int, odd: int, positive: bool
     rng = np.random.default_rng(seed)
     scores = rng.gamma(3, size=n) if positive else rng.normal(size=n)
     scores[: min(odd, n - 1)] += rng.exponential(6)
-    found = outliers(scores)
+    found = find_outliers(scores)
     assert len(found) == outlier_count(scores)
     assert found.tolist() == np.argsort(-scores, kind="stable")[: len(found)].tolist()
     if not positive:  # another unit and another origin change nothing
-        assert outliers(7 * scores - 100).tolist() == found.tolist()
+        assert find_outliers(7 * scores - 100).tolist() == found.tolist()
 
 
 def test_scores_that_are_all_but_alike_have_no_outlier() -> None:
     scores = np.full(20, 7.0)
-    assert len(outliers(scores)) == 0
+    assert len(find_outliers(scores)) == 0
     scores[3] += 1e-5
-    assert len(outliers(scores)) == 0
+    assert len(find_outliers(scores)) == 0
     scores[3] = 9
-    assert outliers(scores).tolist() == [3]
-    assert len(outliers([1.0, 1.1, 50.0])) == 0
+    assert find_outliers(scores).tolist() == [3]
+    assert len(find_outliers([1.0, 1.1, 50.0])) == 0
 
 
 def test_what_is_no_score_is_refused() -> None:
     for bad in ([], [1.0, float("nan")], [[1.0, 2.0]]):
         with pytest.raises(DataError):
-            outliers(bad)
+            find_outliers(bad)

@@ -16,7 +16,7 @@ from anomalist.calibration.crossfit import (
     cross_conformal_p_values,
     held_out_scores,
 )
-from anomalist.calibration.outliers import outliers
+from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
 __all__ = [
@@ -30,8 +30,8 @@ __all__ = [
     "error_coverage_area",
     "false_alarm_interval",
     "fewest_images",
+    "find_outliers",
     "held_out_scores",
-    "outliers",
     "p_values",
     "pixel_threshold",
     "threshold",

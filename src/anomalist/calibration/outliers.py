@@ -21,7 +21,7 @@ _LEAST_GAP = 1e-3
 _LEVEL_OF_LOGS = 0.1
 
 
-def outliers(scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
+def find_outliers(scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
     """Find the scores, three at most, that stand apart above all others.
 
     Above the median, the tail of the scores is taken to fall exponentially, as that of a maximum
@@ -58,10 +58,10 @@ def outliers(scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
     Examples
     --------
     >>> scores = 10 + np.random.default_rng(0).random(20)
-    >>> outliers(scores).tolist()
+    >>> find_outliers(scores).tolist()
     []
     >>> scores[[4, 7]] = 30, 31
-    >>> outliers(scores).tolist()
+    >>> find_outliers(scores).tolist()
     [7, 4]
     """
     values = checked_normal(scores).astype(np.float64)

@@ -117,7 +117,7 @@ class Conditions:
     >>> new = rng.normal(160, 6, (8, 64, 64, 3)).astype(np.uint8)
     >>> conditions.add(detector.predict(new))
     >>> conditions.notes()[0].split(" was promised")[0]
-    '8 of 8 photographs alarm where 0.1% to 17.6%'
+    '8 of 8 photographs alarm where 0.1% to 16.8%'
     """
 
     rule: Rule

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 import anomalist
-from anomalist.calibration import DEFAULT_ALPHA, fewest_images, outliers, threshold
+from anomalist.calibration import DEFAULT_ALPHA, fewest_images, find_outliers, threshold
 from anomalist.data import ImageSet, Transform
 from anomalist.data.scenes import find_scenes
 from anomalist.detectors import Detector
@@ -129,7 +129,7 @@ class Odd:
     @classmethod
     def of(cls, held_out: Predictions, rule: Rule) -> Self | None:
         """Find them among held-out predictions; None where there is none."""
-        places = outliers(held_out.scores)
+        places = find_outliers(held_out.scores)
         if len(places) == 0:
             return None
         rest = np.delete(held_out.scores, places)
