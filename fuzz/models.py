@@ -357,6 +357,8 @@ def seeds(folder: Path) -> dict[str, bytes]:
             "data_hash": "0f",
             "known_images": ["0a", "0b"],
             "version": "1",
+            "scenes": 3,
+            "looks": {"brightness": [90.0, 130.0], "sharpness": [1.0, 2.0]},
         }
         detector.thumbnails_ = [b"\xff\xd8\xff\xd9"] * 2
         for part in (detector, *getattr(detector, "members_", ())):

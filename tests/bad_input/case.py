@@ -101,6 +101,11 @@ def grey(seed: int, side: int = 64) -> npt.NDArray[np.uint8]:
     return pixels.clip(0, 255).astype(np.uint8)
 
 
+def save_grey(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
 def content(name: str, data: bytes | str) -> Callable[[Path], object]:
     def make(here: Path) -> None:
         (here / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from anomalist import PatchCore
+from anomalist import GLASS, PatchCore
+from anomalist.data import Sample
 from anomalist.errors import ParameterError
-from anomalist.inspection import fit_parts, open_parts
+from anomalist.inspection import Odd, Rule, fit_parts, model_card, open_model, open_parts
+from anomalist.predictions import Predictions
 
 
 def test_a_batch_that_memory_cannot_hold_is_refused(
@@ -21,3 +28,112 @@ def test_a_batch_that_memory_cannot_hold_is_refused(
     with pytest.raises(ParameterError, match=r"a batch of 6 images of 4000 x 4000 .* 4 GB .* 1 GB"):
         fit_parts(detector, open_parts(dots), tmp_path / "new" / "dot.anomalist")
     assert not (tmp_path / "new").exists()
+
+
+def folder_of(root: Path, images: list[np.ndarray[Any, Any]]) -> Path:
+    root.mkdir()
+    for i, pixels in enumerate(images):
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / f"{i:03}.png")
+    return root
+
+
+def grey_noise(n: int, seed: int = 0) -> list[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(110, 6, (64, 64, 3)) for _ in range(n)]
+
+
+def test_an_odd_image_that_sets_the_threshold_is_named_beside_it(tmp_path: Path) -> None:
+    images = grey_noise(20)
+    images[17] = np.zeros((64, 64, 3))
+    images[17][20:40, 20:40] = 255
+    root = folder_of(tmp_path / "parts", images)
+    out = tmp_path / "part.anomalist"
+    result = fit_parts(PatchCore(image_size=64, device="cpu"), open_parts(root), out)
+    assert result.odd is not None
+    assert result.odd.paths == (root / "017.png",)
+    assert result.rule.threshold == result.odd.scores[0]
+    assert result.odd.without is not None
+    assert result.odd.without < result.rule.threshold / 2
+    told = result.odd.describe()
+    for words in ("is set by", "017.png", f"would be {result.odd.without:.6g}", "--exclude"):
+        assert words in told
+    whole = result.as_dict()
+    assert whole == json.loads(json.dumps(whole, allow_nan=False))
+    assert whole["odd"]["paths"] == [str(root / "017.png")]
+    fewer = fit_parts(
+        PatchCore(image_size=64, device="cpu"), open_parts(root, exclude=["017.png"]), out
+    )
+    assert fewer.odd is None
+
+
+def test_without_an_odd_image_there_may_be_too_few(tmp_path: Path) -> None:
+    scores = np.concatenate([[90.0], 10 + np.random.default_rng(0).random(18)])
+    held_out = Predictions([f"{i}.png" for i in range(19)], scores, np.zeros((19, 1, 1)))
+    rule = Rule(
+        alpha=0.05,
+        threshold=90.0,
+        pixel_threshold=None,
+        low=None,
+        high=None,
+        given=False,
+        images=19,
+        scenes=19,
+    )
+    odd = Odd.of(held_out, rule)
+    assert odd is not None
+    assert "without it, 18 images are too few for a threshold, which takes 19" in odd.describe()
+    lower = dataclasses.replace(odd, threshold=11.0, without=10.9)
+    assert lower.describe().startswith("0.png: held-out score far above all others'; without it")
+    same = dataclasses.replace(odd, threshold=11.0, without=11.0)
+    assert "doesn't change the threshold" in same.describe()
+    unset = dataclasses.replace(odd, threshold=None, without=None)
+    assert "look at it, --exclude leaves it out" in unset.describe()
+
+
+def test_shots_of_few_parts_are_promised_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    parts = grey_noise(4, seed=3)
+    shots = [part + rng.integers(-1, 2, part.shape) for part in parts for _ in range(10)]
+    root = folder_of(tmp_path / "shots", shots)
+    out = tmp_path / "shots.anomalist"
+    result = fit_parts(PatchCore(image_size=64, device="cpu"), open_parts(root), out)
+    assert (result.rule.images, result.rule.scenes) == (40, 4)
+    assert result.rule.promise is None
+    assert "about 4 independent scenes" in result.rule.describe()
+    card = model_card(out)
+    assert card["training"]["scenes"] == card["calibration"]["scenes"] == 4
+    assert all(
+        row["false_alarms_expected"] is None for row in card["calibration"]["thresholds"][:3]
+    )
+    assert set(card["training"]["looks"]) >= {"brightness", "sharpness"}
+    assert Rule.of(open_model(out)).describe() == result.rule.describe()
+
+
+def test_what_cannot_be_calibrated_is_told_before_the_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("fitted for nothing")
+
+    monkeypatch.setattr("anomalist.detectors.base.Detector.fit", never)
+    root = folder_of(tmp_path / "parts", grey_noise(3))
+    detector = GLASS(image_size=64, device="cpu", selection="held_out")
+    with pytest.raises(ParameterError, match="4 to be calibrated on folds of them, not 3"):
+        fit_parts(detector, open_parts(root), tmp_path / "part.anomalist")
+
+
+def test_an_image_is_decoded_once_for_its_look(
+    dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    real = Sample.read
+
+    def counted(self: Sample) -> Image.Image:
+        read.append(self.path)
+        return real(self)
+
+    parts = open_parts(dots)
+    monkeypatch.setattr(Sample, "read", counted)
+    fit_parts(PatchCore(image_size=64, device="cpu"), parts, tmp_path / "dot.anomalist")
+    # Thumbnails of some, and the sheet of the least normal; not all again.
+    assert len(read) <= 2 * len(parts.train)

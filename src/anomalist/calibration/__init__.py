@@ -3,6 +3,7 @@
 from anomalist.calibration.calibration import Calibration
 from anomalist.calibration.conformal import (
     DEFAULT_ALPHA,
+    alarm_ranks,
     cross_p_values,
     false_alarm_interval,
     fewest_images,
@@ -15,11 +16,13 @@ from anomalist.calibration.crossfit import (
     cross_conformal_p_values,
     held_out_scores,
 )
+from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
 __all__ = [
     "DEFAULT_ALPHA",
     "Calibration",
+    "alarm_ranks",
     "assign_folds",
     "cross_conformal_p_values",
     "cross_p_values",
@@ -27,6 +30,7 @@ __all__ = [
     "error_coverage_area",
     "false_alarm_interval",
     "fewest_images",
+    "find_outliers",
     "held_out_scores",
     "p_values",
     "pixel_threshold",

@@ -74,7 +74,7 @@ def p_values(scores: npt.ArrayLike, normal_scores: npt.ArrayLike) -> Float64:
     >>> p_values([0.5, 2.0, 9.0], normal_scores=[1.0, 2.0, 3.0, 4.0]).tolist()
     [1.0, 0.8, 0.2]
     """
-    ascending = np.sort(_normal(normal_scores))
+    ascending = np.sort(checked_normal(normal_scores))
     n = len(ascending)
     at_least = n - np.searchsorted(ascending, _finite(scores, "scores"))
     p: Float64 = (1 + at_least) / (n + 1)
@@ -114,8 +114,8 @@ def threshold(normal_scores: npt.ArrayLike, alpha: float = 0.05) -> float:
     >>> threshold([1.0, 2.0, 3.0, 4.0], alpha=0.1)
     inf
     """
-    normal = _normal(normal_scores)
-    rank = _rank(len(normal), alpha)
+    normal = checked_normal(normal_scores)
+    rank = alarm_ranks(len(normal), alpha)
     return float(np.partition(normal, -rank)[-rank]) if rank else math.inf
 
 
@@ -179,7 +179,7 @@ def false_alarm_interval(n: int, alpha: float, *, level: float = 0.95) -> tuple[
     if n < 1:
         raise ParameterError(f"n must be 1 or more, not {n}")
     _check_share(level, "level")
-    rank = _rank(n, alpha)
+    rank = alarm_ranks(n, alpha)
     if not rank:
         return 0.0, 0.0
     low, high = betaincinv(rank, n + 1 - rank, [(1 - level) / 2, (1 + level) / 2])
@@ -230,7 +230,7 @@ def cross_p_values(
     >>> cross_p_values(by_fold, held_out_scores=[1.0, 2.0, 4.0], folds=[0, 0, 1]).tolist()
     [0.5, 1.0]
     """
-    by_fold, held_out = _finite(fold_scores, "fold scores"), _normal(held_out_scores)
+    by_fold, held_out = _finite(fold_scores, "fold scores"), checked_normal(held_out_scores)
     folds = np.asarray(folds)
     if by_fold.ndim != 2:
         raise DataError(f"fold scores must have shape (K, M), not {by_fold.shape}")
@@ -316,8 +316,21 @@ def pixel_threshold(
     return float(np.partition(maps, -exceeding - 1, axis=None)[-exceeding - 1])
 
 
-def _rank(n: int, alpha: float) -> int:
-    """How many of the p-values 1 / (n + 1), 2 / (n + 1), ... below 1 are at most alpha."""
+def alarm_ranks(n: int, alpha: float) -> int:
+    """Return how many of the ranks that a new score can have among ``n`` are alarms.
+
+    They are the p-values 1 / (n + 1), 2 / (n + 1), ... below 1 that are at most ``alpha``.
+
+    Raises
+    ------
+    ParameterError
+        If ``alpha`` isn't between 0 and 1.
+
+    Examples
+    --------
+    >>> alarm_ranks(18, 0.05), alarm_ranks(19, 0.05), alarm_ranks(40, 0.05)
+    (0, 1, 2)
+    """
     _check_share(alpha, "alpha")
     return int(np.searchsorted(np.arange(1, n + 1) / (n + 1), alpha, side="right"))
 
@@ -327,7 +340,8 @@ def _check_share(value: float, name: str) -> None:
         raise ParameterError(f"{name} must be between 0 and 1, not {value}")
 
 
-def _normal(scores: npt.ArrayLike) -> Array:
+def checked_normal(scores: npt.ArrayLike) -> Array:
+    """Return scores of normal images, refused where one isn't finite or there is none."""
     normal = _finite(scores, "normal scores")
     if normal.ndim != 1 or not len(normal):
         raise DataError(f"normal scores must have shape (n,), n at least 1, not {normal.shape}")

@@ -138,4 +138,6 @@ def _show(result: FitResult, output: Output) -> None:
             output.result(f"  {score:10.5g}  {path}")
         output.result(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
     output.result(result.rule.describe())
+    if result.odd is not None:
+        output.warn(f"warning: {result.odd.describe()}")
     output.result(f"model: {result.path} ({result.path.stat().st_size / 1e6:.1f} MB)")

@@ -49,6 +49,11 @@ def _show_training(training: dict[str, Any], output: Output) -> None:
     )
     output.result(f"  data hash {training['data_hash']}, anomalist {training['version']}")
     output.result(f"  threshold for a false-alarm rate of {training['alpha']:g}")
+    if training.get("scenes", training["images"]) < training["images"]:
+        output.result(f"  about {training['scenes']} independent scenes")
+    if looks := training.get("looks"):
+        ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in looks.items())
+        output.result(f"  {', '.join(ranges)}")
 
 
 def _show_calibration(calibration: dict[str, Any] | None, output: Output) -> None:
@@ -61,8 +66,9 @@ def _show_calibration(calibration: dict[str, Any] | None, output: Output) -> Non
         if row["threshold"] is None:
             output.result(f"  {row['alpha']:>6g}  needs {row['images_needed']} good images")
         else:
-            low, high = row["false_alarms_expected"]
+            expected = row["false_alarms_expected"]
+            shown = f"{expected[0]:.1%} to {expected[1]:.1%}" if expected else "no promise"
             output.result(
                 f"  {row['alpha']:>6g}  {row['threshold']:>10.5g}  {row['pixel_threshold']:>10.5g}"
-                f"  {low:.1%} to {high:.1%}"
+                f"  {shown}"
             )

@@ -86,6 +86,7 @@ def run(arguments: Namespace, output: Output) -> int:
     from anomalist.cli.progress import GOES_ON, StageProgress
     from anomalist.files import check_writable
     from anomalist.inspection import (
+        Conditions,
         Rule,
         Tally,
         Watch,
@@ -160,6 +161,8 @@ def run(arguments: Namespace, output: Output) -> int:
                 finding=tell,
                 kept=keep,
                 tally=tally,
+                conditions=Conditions.of(detector, rule),
+                news=output.warn if watched else None,
             )
         except KeyboardInterrupt as stop:
             command = "the same command" + " without --overwrite" * arguments.overwrite
@@ -169,7 +172,7 @@ def run(arguments: Namespace, output: Output) -> int:
                 raise
             output.note(f"stopped watching; {command} goes on in {out}")
     _show(tally, out, output)
-    output.fields |= {**tally.as_dict(), "rule": vars(rule), "out": out}
+    output.fields |= {**tally.as_dict(), "rule": rule.as_dict(), "out": out}
     return _SOME_FAILED if tally.failing or (listed is not None and listed.unreadable) else 0
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.data.images import read_mask
+from anomalist.data.looks import Look
 from anomalist.data.source import (
     Content,
     FileSource,
@@ -25,6 +26,7 @@ from anomalist.data.source import (
     frozen,
     held,
 )
+from anomalist.data.transforms import Transform
 from anomalist.errors import DataError
 
 if TYPE_CHECKING:
@@ -80,12 +82,14 @@ class Sample:
     mask: Path | tuple[Path, ...] | npt.NDArray[np.bool_] | None = None
     image: bytes | Image.Image | npt.NDArray[Any] | None = None
     _source: Source = field(init=False)
+    _looks: dict[Transform, Look] = field(init=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
         put("path", Path(self.path))
+        put("_looks", {})
         if self.mask is not None:
             put("mask", _held_mask(str(self.path), self.mask))
         if self.image is None:
@@ -204,6 +208,25 @@ class Sample:
             If the file can't be read.
         """
         return self._source.fetch()
+
+    def look(self, transform: Transform) -> Look:
+        """Return how the image looks after a transform, on the whole.
+
+        It is kept from when the image last passed the transform, and so costs a reading only where
+        none was.
+
+        Raises
+        ------
+        DataError
+            If the image can't be read.
+        """
+        known = self._looks.get(transform)
+        return known if known is not None else self.looked_at(transform, transform(self.read()))
+
+    def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
+        """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
+        look = self._looks[transform] = Look.of(pixels)
+        return look
 
     def nbytes(self) -> int:
         """Return the number of bytes of the file, of the bytes or of the array.

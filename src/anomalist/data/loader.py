@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from anomalist.data.imageset import ImageSet
 from anomalist.data.source import Content
@@ -61,7 +62,7 @@ class Chunk:
         for i, content in self._left:
             read = self._images[i].fetch() if content is None else content
             self.sha256s[i] = read.sha256  # a file may have changed since
-            self._pixels[i] = self._transform(self._images[i].decode(read, self._bits))
+            self._take(i, self._images[i].decode(read, self._bits))
         self._left = []
         return self._pixels
 
@@ -69,7 +70,7 @@ class Chunk:
         """Read an image; return its hash, what was read but not decoded, and if it was decoded."""
         sample = self._images[i]
         if not self._hashed:
-            self._pixels[i] = self._transform(sample.read(self._bits))
+            self._take(i, sample.read(self._bits))
             return None, None, True
         sha256 = sample.known_sha256()
         if sha256 is not None and self._skip(sha256):
@@ -77,8 +78,12 @@ class Chunk:
         content = sample.fetch()
         if self._skip(content.sha256):
             return content.sha256, content, False
-        self._pixels[i] = self._transform(sample.decode(content, self._bits))
+        self._take(i, sample.decode(content, self._bits))
         return content.sha256, None, True
+
+    def _take(self, i: int, image: Image.Image) -> None:
+        self._pixels[i] = self._transform(image)
+        self._images[i].looked_at(self._transform, self._pixels[i])
 
 
 def load_chunks(

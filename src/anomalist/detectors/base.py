@@ -284,6 +284,15 @@ class Detector(Saved):
             training.notes += own.notes
         return good
 
+    def check_calibrates(self, images: int) -> None:
+        """Refuse a number of images on which it can be fitted, but not calibrated.
+
+        Raises
+        ------
+        ParameterError
+            If :meth:`calibrate` would fail on as many that were seen, from 2 up.
+        """
+
     @property
     def held_out_method(self) -> str:
         """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""

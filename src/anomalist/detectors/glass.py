@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -318,16 +318,24 @@ class GLASS(Detector):
                 progress=features.progress,
             )
 
+    def check_calibrates(self, images: int) -> None:
+        """Refuse fewer images than two of each fold, of which one is held out."""
+        if self.selection == "held_out" and images < 2 * self.folds:
+            self._refuse(images)
+
+    def _refuse(self, images: int) -> NoReturn:
+        raise ParameterError(
+            "selection='held_out' needs 2 images or more, to learn from one and choose"
+            f" the epoch by another, and {2 * self.folds} to be calibrated on folds of"
+            f" them, not {images}: give more images, or selection='last'"
+        )
+
     def _dealt(self, images: int) -> tuple[Indices, Indices]:
         """Deal the images into those held out and those learnt from."""
         held_out = 0
         if self.selection == "held_out":
             if images < _FEWEST_HELD_OUT:
-                raise ParameterError(
-                    "selection='held_out' needs 2 images or more, to learn from one and choose"
-                    f" the epoch by another, and {2 * self.folds} to be calibrated on folds of"
-                    f" them, not {images}: give more images, or selection='last'"
-                )
+                self._refuse(images)
             held_out = min(max(round(self.held_out * images), 1), images - 1)
         order = stream(self.seed, HELD_OUT).permutation(images)
         if math.prod(self.grid) * (images - held_out) == 1:

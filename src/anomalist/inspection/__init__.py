@@ -1,8 +1,9 @@
 """Detectors at work: fit to a folder of parts, look at new ones, measure, tell of a model."""
 
 from anomalist.inspection.card import model_card, open_model
+from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Finding, Region, Rule, find_regions
-from anomalist.inspection.fitting import FitResult, fit_parts
+from anomalist.inspection.fitting import FitResult, Odd, fit_parts
 from anomalist.inspection.inputs import list_inputs
 from anomalist.inspection.measuring import Measured, evaluate_model, measure
 from anomalist.inspection.parts import Parts, open_parts
@@ -12,9 +13,11 @@ from anomalist.inspection.standard_input import image_or_lines
 from anomalist.inspection.watching import Watch, watch_inputs
 
 __all__ = [
+    "Conditions",
     "Finding",
     "FitResult",
     "Measured",
+    "Odd",
     "Parts",
     "Region",
     "Rule",

@@ -123,9 +123,7 @@ def model_card(path: str | Path) -> dict[str, Any]:
             "bit_depth": header["bit_depth"],
             "training": {n: value for n, value in training.items() if n != "known_images"},
             "images_known": None if known is None else len(known),
-            "calibration": (
-                None if calibration is None else _thresholds(calibration, summary.get("alpha"))
-            ),
+            "calibration": (None if calibration is None else _thresholds(calibration, summary)),
             "format": header["format"],
             "bytes": path.stat().st_size,
         }
@@ -144,11 +142,15 @@ def _printable(value: Any) -> Any:
     return value
 
 
-def _thresholds(calibration: Calibration, alpha: Any) -> dict[str, Any]:
+def _thresholds(calibration: Calibration, summary: dict[str, Any]) -> dict[str, Any]:
     n = len(calibration.scores)
+    alpha = summary.get("alpha")
+    # What can be promised is for independent photographs.
+    scenes = summary.get("scenes", n) if summary.get("images") == n else n
     rows = []
     for rate in sorted({*_ALPHAS, *([float(alpha)] if alpha else [])}):
-        low, high = false_alarm_interval(n, rate)
+        low, high = false_alarm_interval(scenes, rate)
+        promised = scenes >= fewest_images(rate)
         values = calibration.threshold(rate), calibration.pixel_threshold(rate)
         image, pixel = (value if math.isfinite(value) else None for value in values)
         rows.append(
@@ -156,8 +158,8 @@ def _thresholds(calibration: Calibration, alpha: Any) -> dict[str, Any]:
                 "alpha": rate,
                 "threshold": image,
                 "pixel_threshold": pixel,
-                "false_alarms_expected": None if image is None else [low, high],
+                "false_alarms_expected": [low, high] if promised else None,
                 "images_needed": fewest_images(rate),
             }
         )
-    return {"images": n, "method": calibration.method, "thresholds": rows}
+    return {"images": n, "scenes": scenes, "method": calibration.method, "thresholds": rows}

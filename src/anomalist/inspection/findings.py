@@ -15,6 +15,7 @@ from anomalist.calibration import false_alarm_interval, fewest_images
 from anomalist.data import Sample, Transform
 from anomalist.detectors import Detector
 from anomalist.errors import ParameterError
+from anomalist.inspection.parts import plural
 from anomalist.metrics.regions import EIGHT_NEIGHBORS
 from anomalist.predictions import Predictions
 
@@ -128,6 +129,9 @@ class Rule:
         Whether the threshold was given, instead of coming from the calibration.
     images : int
         Number of calibrating images.
+    scenes : int
+        Of how many independent scenes they are, as far as was found; that is what the promise is
+        for.
     """
 
     alpha: float
@@ -137,6 +141,7 @@ class Rule:
     high: float | None
     given: bool
     images: int
+    scenes: int
 
     @classmethod
     def of(
@@ -171,6 +176,10 @@ class Rule:
         given = threshold is not None
         if calibration is not None and threshold is None:
             threshold = _finite(calibration.threshold(alpha))
+        images = 0 if calibration is None else len(calibration.scores)
+        summary = detector.summary_
+        # Other images may have calibrated it since.
+        scenes = summary.get("scenes", images) if summary.get("images") == images else images
         return cls(
             alpha=alpha,
             threshold=threshold,
@@ -178,7 +187,8 @@ class Rule:
             low=low,
             high=high,
             given=given,
-            images=0 if calibration is None else len(calibration.scores),
+            images=images,
+            scenes=scenes,
         )
 
     @property
@@ -197,11 +207,28 @@ class Rule:
                 f"no threshold: for a false-alarm rate of {rate}, {fewest_images(self.alpha)} good"
                 f" images must calibrate, {had}; {self.missing} more are needed"
             )
-        low, high = false_alarm_interval(self.images, self.alpha)
-        return (
-            f"threshold {self.threshold:.6g}, for a false-alarm rate of {rate}; from"
-            f" {self.images} good images, expect {low:.1%} to {high:.1%}"
-        )
+        start = f"threshold {self.threshold:.6g}, for a false-alarm rate of {rate}; "
+        of = f" of about {plural(self.scenes, 'independent scene')}" * (self.scenes < self.images)
+        if self.promise is None:
+            return (
+                f"{start}its {self.images} good images are{of}, and a promise takes"
+                f" {fewest_images(self.alpha)}: how often good parts will alarm can't be told"
+            )
+        low, high = self.promise
+        return f"{start}from {self.images} good images{of}, expect {low:.1%} to {high:.1%}"
+
+    @property
+    def promise(self) -> tuple[float, float] | None:
+        """The range of the false-alarm rate to expect; None where there is no promise."""
+        if self.given or self.threshold is None or self.scenes < fewest_images(self.alpha):
+            return None
+        return false_alarm_interval(self.scenes, self.alpha)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the rule and what it promises as JSON values."""
+        promise = self.promise
+        values = {**dataclasses.asdict(self), "missing": self.missing}
+        return {**values, "promised": None if promise is None else list(promise)}
 
     def judge(
         self, detector: Detector, predictions: Predictions, heatmap: str | None = None

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import io
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
 import anomalist
-from anomalist.calibration import DEFAULT_ALPHA, fewest_images
-from anomalist.data import DEPTHS, ImageSet, gather_remarks
+from anomalist.calibration import DEFAULT_ALPHA, fewest_images, find_outliers, threshold
+from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
+from anomalist.data.scenes import find_scenes
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
 from anomalist.files import atomic_path, check_writable
+from anomalist.inspection.conditions import learnt_looks
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
@@ -40,6 +44,8 @@ _THUMBNAIL_SIDE = 96
 _BESIDE_BACKBONE = 2.0
 # Three channels of floating-point numbers, and a first layer's 32 of half the side: less is none.
 _BYTES_A_PIXEL = 44
+# From what share of the images on scenes count as being as many as images.
+_ALL_SCENES = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +66,10 @@ class FitResult:
         These images and their held-out scores, the highest first.
     measured : Measured or None
         How it does on the images that were held out, where there are any.
+    odd : Odd or None
+        Images whose held-out scores lie far above all others', where there are any.
     notes : tuple of str
-        What reading the images told.
+        What a person should know of the images and of the training.
     """
 
     detector: Detector
@@ -70,19 +78,104 @@ class FitResult:
     sheet: Path | None
     least_normal: list[tuple[Path, float]]
     measured: Measured | None
+    odd: Odd | None = None
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what was made and found as JSON values."""
+        """Return all that is printed as JSON values."""
+        training = self.detector.summary_
         return {
-            "detector": self.detector.name,
             "model": str(self.path),
             "bytes": self.path.stat().st_size,
-            "rule": vars(self.rule),
+            "detector": self.detector.label,
+            "images": training["images"],
+            "scenes": training["scenes"],
+            "looks": training["looks"],
+            "rule": self.rule.as_dict(),
             "sheet": None if self.sheet is None else str(self.sheet),
             "least_normal": [{"path": str(p), "score": score} for p, score in self.least_normal],
+            "odd": None if self.odd is None else self.odd.as_dict(),
             "measured": None if self.measured is None else self.measured.as_dict(),
+            "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Images learnt from whose held-out scores lie far above all others'.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        The highest score first.
+    scores : tuple of float
+        Theirs.
+    threshold, without : float or None
+        The threshold, and what it would be from the held-out scores of the others as they are,
+        without fitting anew; None where images are too few for one.
+    needed : int
+        How many images a threshold takes.
+    others : int
+        How many the others are.
+    """
+
+    paths: tuple[Path, ...]
+    scores: tuple[float, ...]
+    threshold: float | None
+    without: float | None
+    needed: int
+    others: int
+
+    @classmethod
+    def of(cls, held_out: Predictions, rule: Rule) -> Self | None:
+        """Find them among held-out predictions; None where there is none."""
+        places = find_outliers(held_out.scores)
+        if len(places) == 0:
+            return None
+        rest = np.delete(held_out.scores, places)
+        without = threshold(rest, rule.alpha)
+        return cls(
+            paths=tuple(Path(held_out.paths[i]) for i in places.tolist()),
+            scores=tuple(float(held_out.scores[i]) for i in places.tolist()),
+            threshold=rule.threshold,
+            without=without if math.isfinite(without) else None,
+            needed=fewest_images(rule.alpha),
+            others=len(rest),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        paths, scores = list(map(str, self.paths)), list(self.scores)
+        return {**dataclasses.asdict(self), "paths": paths, "scores": scores}
+
+    def describe(self) -> str:
+        """Say in a sentence which they are, and what they do to the threshold."""
+        named = ", ".join(map(str, self.paths))
+        one = len(self.paths) == 1
+        it = "it" if one else "them"
+        look = f"look at {it}, --exclude leaves {it} out"
+        far = "lies" if one else "lie"
+        scores = "score" if one else "scores"
+        if self.threshold is None:
+            return f"{named}: held-out {scores} far above all others'; {look}"
+        if self.without is None:
+            rest = (
+                f"without {it}, {self.others} images are too few for a threshold, which takes"
+                f" {self.needed}"
+            )
+        elif self.without == self.threshold:
+            return (
+                f"{named}: held-out {scores} far above all others', which doesn't change the"
+                f" threshold; {look}"
+            )
+        else:
+            rest = f"without {it}, and without fitting anew, it would be {self.without:.6g}"
+        if self.threshold < min(self.scores):
+            return f"{named}: held-out {scores} far above all others'; {rest}; {look}"
+        return (
+            f"threshold {self.threshold:.6g} is set by {named}, whose {scores} {far} far above the"
+            f" others; {rest}; {look}"
+        )
 
 
 def fit_parts(
@@ -142,6 +235,9 @@ def fit_parts(
     out = Path(out)
     _check_writable(out, parts.root)
     _check_memory(detector, len(parts.train))
+    if len(parts.train) > 1:
+        for member in detector.components():
+            member.check_calibrates(len(parts.train))
     store = FeatureStore()
     shared = unite_backbones(member.make_backbone() for member in detector.components())
     for backbone in shared:
@@ -159,18 +255,20 @@ def fit_parts(
             progress=_of_stage(progress, "calibrate"),
             training=training,
         )
-    detector.summary_ = _summary(parts, alpha)
+    detector.summary_ = _summary(parts, alpha, detector.transform)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
     detector.save(out)
     for leftover in out.parent.glob(f"{glob.escape(kept.name)}*"):
         leftover.unlink()
     rule = Rule.of(detector, alpha=alpha)
     sheet, least_normal = None, list[tuple[Path, float]]()
+    odd = None
     if held_out is not None:
+        odd = Odd.of(held_out, rule)
         order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
         least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
         sheet = _sheet_of(out)
-        _draw(held_out[order], detector, rule, sheet)
+        _draw(held_out[order], detector, rule, sheet, odd)
     measured = None
     if len(parts.test):
         try:
@@ -181,8 +279,12 @@ def fit_parts(
             raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
         told = tuple(reading_notes(detector, parts.test))
         measured = measure(predictions, detector, alpha, told)
-    notes = (*_depth_note(detector, parts.train), *reading_notes(detector, parts.train))
-    return FitResult(detector, out, rule, sheet, least_normal, measured, notes)
+    notes = (
+        *_depth_note(detector, parts.train),
+        *reading_notes(detector, parts.train),
+        *dict.fromkeys(training.notes),
+    )
+    return FitResult(detector, out, rule, sheet, least_normal, measured, odd, notes)
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:
@@ -258,7 +360,12 @@ def _of_stage(progress: OnStage | None, stage: str) -> Progress | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)
 
 
-def _summary(parts: Parts, alpha: float) -> dict[str, Any]:
+def _summary(parts: Parts, alpha: float, transform: Transform) -> dict[str, Any]:
+    # Seen when they passed the backbone.
+    thumbnails = np.stack([sample.look(transform).thumbnail for sample in parts.train])
+    scenes = int(find_scenes(thumbnails).max()) + 1
+    # A few alike are among any photographs, and change nothing.
+    few = scenes > _ALL_SCENES * len(parts.train)
     return {
         "alpha": alpha,
         "name": parts.name,
@@ -268,6 +375,8 @@ def _summary(parts: Parts, alpha: float) -> dict[str, Any]:
         "data_hash": parts.train.content_hash(),
         "known_images": known_images(parts),
         "version": anomalist.__version__,
+        "scenes": len(parts.train) if few else scenes,
+        "looks": learnt_looks(parts.train, transform),
     }
 
 
@@ -284,7 +393,9 @@ def _thumbnails(images: ImageSet, bit_depth: int) -> list[bytes]:
     return made
 
 
-def _draw(predictions: Predictions, detector: Detector, rule: Rule, target: Path) -> None:
+def _draw(
+    predictions: Predictions, detector: Detector, rule: Rule, target: Path, odd: Odd | None
+) -> None:
     assert rule.low is not None
     assert rule.high is not None
     sheet: Image.Image = contact_sheet(
@@ -295,6 +406,7 @@ def _draw(predictions: Predictions, detector: Detector, rule: Rule, target: Path
         threshold=rule.pixel_threshold,
         columns=_COLUMNS,
         side=_SIDE,
+        marked={} if odd is None else dict.fromkeys(odd.paths, "far above all others"),
     )
     with atomic_path(target) as temporary:
         sheet.save(temporary)

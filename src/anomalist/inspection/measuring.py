@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
+from anomalist.inspection.conditions import Conditions
+from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import plural, understand, unseen
 from anomalist.metrics import Metrics, evaluate
 from anomalist.predictions import Predictions
@@ -41,6 +43,9 @@ class Measured:
         The false-alarm rate that the thresholds are for.
     notes : tuple of str
         What a reader must know.
+    conditions : dict
+        Whether the images are like those that the threshold's promise is for, see
+        `~anomalist.inspection.conditions.Conditions.as_dict`.
     """
 
     metrics: Metrics
@@ -49,6 +54,7 @@ class Measured:
     alarms: dict[str, tuple[int, int]]
     alpha: float
     notes: tuple[str, ...] = ()
+    conditions: dict[str, Any] = field(default_factory=dict)
 
     def values(self) -> dict[str, float | None]:
         """Return the metrics by name, and ``recall_<kind>`` of each kind of defect."""
@@ -56,12 +62,13 @@ class Measured:
         return {**self.metrics.as_dict(), **self.calibrated, **recall}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all as JSON values: `values`, intervals, alarms by kind, notes."""
+        """Return all of it as JSON values: the `values`, and what else is printed."""
         return {
             **self.values(),
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
             "alpha": self.alpha,
+            "conditions": self.conditions,
             "notes": list(self.notes),
         }
 
@@ -119,6 +126,8 @@ def measure(
         kinds = np.array(predictions.defects or [""] * len(predictions))
         for kind in sorted(set(kinds.tolist()), key=lambda k: (k != "good", k)):
             alarms[kind] = int(above[kinds == kind].sum()), int((kinds == kind).sum())
+    conditions = Conditions.of(detector, Rule.of(detector, alpha=alpha))
+    conditions.add(predictions)
     metrics = evaluate(predictions, intervals=True)
     return Measured(
         metrics,
@@ -126,7 +135,8 @@ def measure(
         {**metrics.intervals, **decisions.intervals},
         alarms,
         alpha,
-        (*metrics.notes, *decisions.notes, *notes),
+        (*metrics.notes, *decisions.notes, *notes, *conditions.notes()),
+        conditions.as_dict(),
     )
 
 

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
 from anomalist.files import atomic_path
+from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Finding, Rule
 from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
 from anomalist.inspection.results import Results, Tally, Used
@@ -34,22 +35,6 @@ _ON_SHEET = 48
 _READ_AHEAD = 256 * 2**20
 _READERS = 4
 _MODEL_DIGITS = 16
-
-
-class Conditions(Protocol):
-    """What watches over the conditions of a threshold's promise."""
-
-    def add(self, predictions: Predictions | None, failed: Mapping[Path, str], /) -> None:
-        """Take in what was scored, and what couldn't be and why."""
-        ...
-
-    def notes(self) -> list[str]:
-        """Return what a reader must know, a line each."""
-        ...
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what was looked at, as JSON values."""
-        ...
 
 
 def _in_chunks(
@@ -123,6 +108,7 @@ def predict_files(
     identity: dict[str, Any] | None = None,
     used: Used = "continue",
     conditions: Conditions | None = None,
+    news: Callable[[str], None] | None = None,
     finding: Callable[[Finding], None] | None = None,
     kept: Callable[[Path, str], None] | None = None,
     tally: Tally | None = None,
@@ -159,8 +145,10 @@ def predict_files(
     used : {"continue", "append", "overwrite"}
         What is done with results that are there: those of the same call are gone on with, and all
         else is refused; any are added to; they are removed first, and nothing else is.
-    conditions : optional
-        Watches over the conditions of the threshold's promise.
+    conditions : Conditions, optional
+        Watches over the conditions of the threshold's promise; the tally tells which fail.
+    news : callable, optional
+        Called with each of them at once.
     finding : callable, optional
         Called with each finding.
     kept : callable, optional
@@ -195,6 +183,8 @@ def predict_files(
                     writer.write(chunk, predictions, failed)
                     if conditions is not None:
                         conditions.add(predictions, failed)
+                        for text in conditions.news() if news is not None else ():
+                            news(text)
         except KeyboardInterrupt as error:
             stopped = error
         if conditions is not None:

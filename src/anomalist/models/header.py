@@ -38,6 +38,11 @@ SUMMARY = {
     "known_images": tuple[str, ...],
     "version": str,
 }
+#: Of which numbers of a `~anomalist.data.looks.Look` the range is known.
+LOOKS = frozenset({"brightness", "contrast", "sharpness", "red", "yellow", "colour"})
+_MOST = 1e4
+# What files of an earlier version don't have.
+_SINCE = {"scenes": int, "looks": dict[str, tuple[float, float]]}
 
 
 def checked_summary(summary: Any) -> dict[str, Any]:
@@ -50,11 +55,18 @@ def checked_summary(summary: Any) -> dict[str, Any]:
     """
     if not isinstance(summary, dict):
         raise ModelFileError("its header lacks or garbles 'summary'")
-    for key, kind in SUMMARY.items():
+    for key, kind in (SUMMARY | _SINCE).items():
         if key in summary and not conforms(summary[key], kind):
             raise ModelFileError(f"its summary garbles {key!r}")
     if not 0 < summary.get("alpha", 0.05) < 1:
         raise ModelFileError("its summary garbles 'alpha'")
+    if not 0 < summary.get("scenes", 1) <= summary.get("images", 1):
+        raise ModelFileError("its summary garbles 'scenes'")
+    if any(width < 1 or height < 1 for width, height, _ in summary.get("sizes", ())):
+        raise ModelFileError("its summary garbles 'sizes'")
+    for name, (low, high) in summary.get("looks", {}).items():
+        if name not in LOOKS or not -_MOST <= low <= high <= _MOST:
+            raise ModelFileError("its summary garbles 'looks'")
     return dict(summary)
 
 

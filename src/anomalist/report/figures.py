@@ -7,7 +7,7 @@ import math
 import os.path
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ _TOP = 2.0
 _CONTOUR = (0, 220, 255)
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _GAP = 6
+_MARK = (230, 60, 60)
+_MARK_WIDTH = 4
 _CAPTION = 18
 _TEXT = 13
 _SYSTEM_FONTS = (
@@ -257,6 +259,7 @@ def contact_sheet(
     columns: int = 6,
     side: int = 224,
     max_pixels: int = 20_000_000,
+    marked: Mapping[Path, str] | None = None,
 ) -> Image.Image:
     """Lay the heatmaps of many images out in rows, the highest score first.
 
@@ -279,6 +282,8 @@ def contact_sheet(
         Longer side of an image on the sheet, in pixels.
     max_pixels : int
         Largest width x height of the sheet.
+    marked : dict of Path to str, optional
+        Images with a frame, and what is said of each beside its score.
 
     Returns
     -------
@@ -331,8 +336,13 @@ def contact_sheet(
         if image_threshold is not None:
             decision = "anomalous" if score > image_threshold else "normal"
         called = f"{sample.path.parent.name}/{sample.path.name}".lstrip("/")
-        lines = [called, f"{score:.4g}  {decision}"]
-        tiles.append(_stack([Image.fromarray(heatmap), _captions(lines, size[0])]))
+        mark = (marked or {}).get(sample.path)
+        picture = Image.fromarray(heatmap)
+        if mark is not None:
+            outlined = ImageDraw.Draw(picture)
+            outlined.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_MARK, width=_MARK_WIDTH)
+        lines = [called, f"{score:.4g}  {mark or decision}"]
+        tiles.append(_stack([picture, _captions(lines, size[0])]))
     parts = [legend]
     parts += [_beside(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     if len(ranked) > len(shown):

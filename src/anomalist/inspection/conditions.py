@@ -1,0 +1,375 @@
+"""Whether photographs are like those that a promise was made for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from scipy.special import betainc, betaln  # type: ignore[import-untyped]
+from scipy.stats import betabinom  # type: ignore[import-untyped]
+
+from anomalist.calibration import alarm_ranks
+from anomalist.data import Sample, Transform
+from anomalist.detectors import Detector
+from anomalist.errors import DataError
+from anomalist.inspection.findings import Rule
+from anomalist.inspection.parts import plural
+from anomalist.predictions import Predictions
+
+#: How often one of the conditions may be told to fail of photographs that are like those learnt
+#: from, in all of a run, however often it is looked at.
+LEVEL = 0.01
+
+_UNLIKE = "what the threshold promises isn't for them"
+_FEW_SIZES = 4
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A number of a `Look` that is compared with the range learnt from.
+
+    ``floor``, or the share ``least`` of the range's end, is what a difference must exceed to matter
+    at all.
+    """
+
+    low: str
+    high: str
+    what: str
+    floor: float = 0.0
+    least: float = 0.0
+
+    def margin(self, end: float) -> float:
+        return max(self.floor, self.least * abs(end))
+
+
+#: By name of the number; those that a model file records.
+MEASURES = {
+    "brightness": _Measure("darker", "brighter", "mean grey level", 2.0),
+    "contrast": _Measure("of less contrast", "of more contrast", "deviation of grey levels", 2.0),
+    "sharpness": _Measure("less sharp", "sharper or noisier", "sharpness", least=0.1),
+    "red": _Measure("greener", "redder", "red less green", 2.0),
+    "yellow": _Measure("bluer", "yellower", "yellow less blue", 2.0),
+    "colour": _Measure("less colourful", "more colourful", "colour", 2.0),
+}
+# Mean differences between the channels below which a photograph is grey, and from which it has
+# colour; JPEG leaves a little of it in grey ones.
+_GREY, _COLOUR = 1.0, 2.0
+
+
+def learnt_looks(samples: Iterable[Sample], transform: Transform) -> dict[str, list[float]]:
+    """Return the range of each of the `MEASURES` over photographs, for a model's summary.
+
+    Raises
+    ------
+    DataError
+        If one can't be read, where it wasn't before.
+    """
+    looks = [sample.look(transform) for sample in samples]
+    ranges = {}
+    for name in MEASURES:
+        values = [getattr(look, name) for look in looks]
+        ranges[name] = [min(values), max(values)]
+    return ranges
+
+
+@dataclass
+class Conditions:
+    """What of a promise's conditions fails in the photographs of one run.
+
+    A promised rate of false alarms is for photographs that could as well have been among those
+    learnt from. Compared are sizes; light, contrast, sharpness and colour with the ranges of those
+    learnt from; and how many alarm with what is promised.
+
+    The photographs beyond an end of a range, and the alarms, are counted. If new photographs are
+    like those learnt from, each count follows a Pólya urn: of n photographs learnt from, the next
+    comes to lie above them all with a chance of (1 + count) / (n + 1 + number). The count is told
+    when a uniform mixture of higher chances makes it, at any time, so many times likelier that it
+    would happen by chance in one run of a hundred, all ranges taken together (Ville's inequality):
+    looking again and again inflates nothing. A photograph that lies further beyond a range than
+    the range is wide is told at once. Differences that don't matter, such as two grey levels, don't
+    count.
+
+    Parameters
+    ----------
+    rule : Rule
+        Which photographs alarm, and what was promised.
+    images : int
+        How many were learnt from and are independent.
+    learnt : dict of str to (float, float)
+        Ranges of the `MEASURES`; empty where the model doesn't say.
+    sizes : list of (int, int)
+        Widths and heights learnt from; empty where the model doesn't say.
+    transform : Transform
+        How photographs are looked at.
+
+    Examples
+    --------
+    >>> from anomalist import PatchCore
+    >>> rng = np.random.default_rng(0)
+    >>> good = rng.normal(110, 6, (20, 64, 64, 3)).astype(np.uint8)
+    >>> detector = PatchCore(image_size=64).fit(good)
+    >>> _ = detector.calibrate(good)
+    >>> conditions = Conditions.of(detector)
+    >>> new = rng.normal(160, 6, (8, 64, 64, 3)).astype(np.uint8)
+    >>> conditions.add(detector.predict(new))
+    >>> conditions.notes()[0].split(" was promised")[0]
+    '8 of 8 photographs alarm where 0.1% to 16.8%'
+    """
+
+    rule: Rule
+    images: int
+    learnt: dict[str, tuple[float, float]]
+    sizes: list[tuple[int, int]]
+    transform: Transform
+    total: int = 0
+    failed: int = 0
+    alarms: int = 0
+    labelled: bool = False
+    _looked: int = 0
+    _outside: dict[str, list[int]] = field(default_factory=dict)
+    _far: set[tuple[str, int]] = field(default_factory=set)
+    _seen: dict[str, list[float]] = field(default_factory=dict)
+    _other_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    _grey: int = 0
+    _coloured: int = 0
+    _told: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, detector: Detector, rule: Rule | None = None) -> Self:
+        """Begin with no photograph.
+
+        Parameters
+        ----------
+        detector : Detector
+            Fitted.
+        rule : Rule, optional
+            By default that of the detector.
+        """
+        rule = Rule.of(detector) if rule is None else rule
+        summary = detector.summary_
+        looks = summary.get("looks", {})
+        return cls(
+            rule=rule,
+            images=summary.get("scenes", summary.get("images", 0)),
+            learnt={name: (low, high) for name, (low, high) in looks.items()},
+            sizes=[(width, height) for width, height, _ in summary.get("sizes", ())],
+            transform=detector.transform,
+        )
+
+    def add(self, predictions: Predictions | None, failed: Mapping[Any, str] | None = None) -> None:
+        """Count photographs.
+
+        Parameters
+        ----------
+        predictions : Predictions or None
+            Of those that could be scored. Where they are labelled, good ones count alone.
+        failed : dict, optional
+            The others.
+        """
+        self.failed += len(failed or {})
+        if predictions is None:
+            return
+        good = np.arange(len(predictions))
+        if predictions.labels is not None:
+            self.labelled = True
+            good = np.flatnonzero(~predictions.labels)
+        self.total += len(good)
+        if self.rule.threshold is not None:
+            self.alarms += int((predictions.scores[good] > self.rule.threshold).sum())
+        for sample in predictions.images[good]:
+            try:
+                self._look(sample)
+            except DataError:  # gone since it was scored
+                continue
+
+    def _look(self, sample: Sample) -> None:
+        if self.sizes:
+            height, width = sample.size()
+            if not self._known_size(width, height):
+                self._other_sizes[width, height] += 1
+        if not self.learnt:
+            return
+        look = sample.look(self.transform)
+        self._looked += 1
+        for name, (low, high) in self.learnt.items():
+            value = getattr(look, name)
+            seen = self._seen.setdefault(name, [math.inf, -math.inf])
+            seen[:] = min(seen[0], value), max(seen[1], value)
+            if name == "colour":
+                self._grey += value < _GREY and low >= _COLOUR
+                self._coloured += value >= _COLOUR and high < _GREY
+                continue
+            measure = MEASURES[name]
+            for side, beyond, end in ((0, low - value, low), (1, value - high, high)):
+                margin = measure.margin(end)
+                if beyond > margin:
+                    self._outside.setdefault(name, [0, 0])[side] += 1
+                    if beyond > high - low + margin:
+                        self._far.add((name, side))
+
+    def _known_size(self, width: int, height: int) -> bool:
+        if (width, height) in self.sizes:
+            return True
+        # Where every photograph was cut out by hand, a little more is allowed.
+        more = 1.1 if len(self.sizes) > _FEW_SIZES else 1.0
+        for value, learnt in (
+            (width, [w for w, _ in self.sizes]),
+            (height, [h for _, h in self.sizes]),
+            (width / height, [w / h for w, h in self.sizes]),
+        ):
+            if not min(learnt) / more <= value <= max(learnt) * more:
+                return False
+        return True
+
+    def failing(self) -> dict[str, str]:
+        """Return the conditions that fail: a sentence each, by name."""
+        found = {}
+        if self._other_sizes:
+            found["size"] = self._size_sentence()
+        for name, measure in MEASURES.items():
+            for side, word in enumerate((measure.low, measure.high)):
+                count = self._outside.get(name, [0, 0])[side]
+                if count and ((name, side) in self._far or self._too_many(count)):
+                    low, high = self.learnt[name]
+                    end = self._seen[name][side]
+                    found[f"{name}_{'above' if side else 'below'}"] = (
+                        f"{self._of(count)} {word} than any learnt from ({measure.what}"
+                        f" {'up' if side else 'down'} to {end:.3g}, where {low:.3g} to {high:.3g}"
+                        f" was learnt from): {_UNLIKE}"
+                    )
+        if self._grey:
+            found["grey"] = (
+                f"{self._of(self._grey)} grey, where all learnt from have colour: {_UNLIKE}"
+            )
+        if self._coloured:
+            found["coloured"] = (
+                f"{self._of(self._coloured)} in colour, where all learnt from are grey: {_UNLIKE}"
+            )
+        promise = self.rule.promise
+        if promise is not None and self._alarm_far_more(promise[1]):
+            found["alarms"] = self._alarm_sentence(promise)
+        return found
+
+    def notes(self) -> list[str]:
+        """Return a sentence for each condition that fails."""
+        return list(self.failing().values())
+
+    def news(self) -> list[str]:
+        """Return the sentences of conditions that weren't told by an earlier call."""
+        failing = self.failing()
+        new = [text for name, text in failing.items() if name not in self._told]
+        self._told |= failing.keys()
+        return new
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        promise = self.rule.promise
+        return {
+            "photographs": self.total,
+            "good_only": self.labelled,
+            "failed": self.failed,
+            "alarms": None if self.rule.threshold is None else self.alarms,
+            "promised": None if promise is None else list(promise),
+            "failing": self.failing(),
+            "other_sizes": [[w, h, count] for (w, h), count in self._other_sizes.most_common()],
+            "looks": {
+                name: {
+                    "learnt": list(self.learnt[name]),
+                    "seen": seen,
+                    "below": self._outside.get(name, [0, 0])[0],
+                    "above": self._outside.get(name, [0, 0])[1],
+                }
+                for name, seen in self._seen.items()
+            },
+        }
+
+    def _photographs(self) -> str:
+        noun = "good image" if self.labelled else "photograph"
+        return plural(self.total, noun)
+
+    def _of(self, count: int) -> str:
+        return f"{count} of {self._photographs()} {'is' if count == 1 else 'are'}"
+
+    def _size_sentence(self) -> str:
+        def listed(sizes: list[tuple[int, int]]) -> str:
+            shown = ", ".join(f"{width} x {height}" for width, height in sizes[:2])
+            return f"{shown} and others" if len(sizes) > 2 else shown
+
+        count = sum(self._other_sizes.values())
+        sizes = [size for size, _ in self._other_sizes.most_common()]
+        return (
+            f"{self._of(count)} of another size ({listed(sizes)} pixels) than any learnt from"
+            f" ({listed(self.sizes)}): {_UNLIKE}"
+        )
+
+    def _too_many(self, count: int) -> bool:
+        """Whether so many beyond one end of a range are told."""
+        if self.images < 1:
+            return False
+        ends = 2 * (len(MEASURES) - 1)
+        return evidence(count, self._looked, 1, self.images) >= ends / LEVEL
+
+    def _alarm_far_more(self, most: float) -> bool:
+        if self.alarms <= most * self.total:
+            return False
+        n = self.rule.scenes
+        above = alarm_ranks(n, self.rule.alpha)
+        if self.labelled:  # measured once, not watched
+            chance = betabinom.sf(self.alarms - 1, self.total, above, n + 1 - above)
+            return bool(chance <= LEVEL)
+        return evidence(self.alarms, self.total, above, n) >= 1 / LEVEL
+
+    def _alarm_sentence(self, promise: tuple[float, float]) -> str:
+        low, high = promise
+        if self.labelled:
+            return (
+                f"{self.alarms} of {self._photographs()}"
+                f" {'alarms' if self.alarms == 1 else 'alarm'}: far above the {low:.1%} to"
+                f" {high:.1%} that was promised; the promise doesn't hold for these photographs"
+            )
+        return (
+            f"{self.alarms} of {self._photographs()}"
+            f" {'alarms' if self.alarms == 1 else 'alarm'} where {low:.1%} to {high:.1%} was"
+            " promised for images like those learnt from: either they are defective, or the"
+            " promise doesn't hold for them (lighting, focus, framing, size?)"
+        )
+
+
+def evidence(count: int, number: int, above: int, images: int) -> float:
+    """How much likelier a count is if it comes from a higher chance than from the urn.
+
+    It may be asked for after every photograph: where they are like those learnt from, it ever
+    exceeds x with a chance of at most 1 / x.
+
+    Parameters
+    ----------
+    count, number : int
+        How many of how many new photographs lie above a limit.
+    above : int
+        Places above the limit among the ``images`` + 1 that images leave to the next: 1 if the
+        limit is the highest of them.
+    images : int
+        How many images gave the limit.
+
+    References
+    ----------
+    Ville, "Étude critique de la notion de collectif" (1939); Vovk, Nouretdinov and Gammerman,
+    "Testing exchangeability on-line", ICML 2003.
+
+    Examples
+    --------
+    >>> evidence(0, 10, 1, 20) < 1 < 100 < evidence(4, 4, 1, 20)
+    True
+    """
+    others = number - count
+    usual = above / (images + 1)
+    urn = betaln(above + count, images + 1 - above + others) - betaln(above, images + 1 - above)
+    share = betainc(others + 1, count + 1, 1 - usual)
+    if share <= 0:
+        return 0.0
+    higher = betaln(count + 1, others + 1) + math.log(share) - math.log1p(-usual)
+    return math.exp(min(higher - urn, 700.0))
