@@ -1,4 +1,4 @@
-"""Image files and arrays become RGB images and boolean masks, or an error that names the image."""
+"""Image files and arrays become RGB images, or an error that names the image."""
 
 from __future__ import annotations
 
@@ -143,55 +143,6 @@ def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8]:
         return np.array(_rgb(_upright(image)))
 
 
-def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
-    """Read a mask file: True where the pixel isn't black.
-
-    So masks of 0 and 255, of 0 and 1, with numbered defects, 16-bit, in colour, with a palette or
-    painted on a transparent ground all mean what they look like.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; not a JPEG, whose compression leaves specks of almost black.
-    max_pixels : int
-        As for `read_image`.
-
-    Returns
-    -------
-    bool array of shape (H, W)
-        Turned as the EXIF orientation asks.
-
-    Raises
-    ------
-    DataError
-        If the file can't be read, or is a JPEG.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "mask.png"
-    >>> Image.fromarray(np.array([[0, 1], [0, 255]], np.uint8)).save(path)
-    >>> read_mask(path)
-    array([[False,  True],
-           [False,  True]])
-    """
-    with _opened(path, None, max_pixels) as image:
-        if image.format in {"JPEG", "MPO"}:
-            raise DataError(
-                f"{path} is a mask saved as JPEG, whose compression smears its edges: "
-                "save it as PNG"
-            )
-        upright = _upright(image)
-        if _is_deep(upright):
-            values = _deep_values(upright)
-            if upright.mode == "F" and not np.isfinite(values).all():
-                raise ValueError("some of its values aren't numbers; save it with 8 or 16 bits")
-            inked: npt.NDArray[np.bool_] = values != 0
-            return inked
-        mask: npt.NDArray[np.bool_] = np.asarray(_rgb(upright), np.bool_).max(axis=2)
-        return mask
-
-
 def image_size(source: str | Path | bytes, *, name: str | Path | None = None) -> tuple[int, int]:
     """Return height and width in pixels as `read_image` gives them, from the file's header only.
 
@@ -241,6 +192,43 @@ def read_bytes(path: str | Path) -> bytes:
         if Path(path).stat().st_size > _LARGE_FILE:
             image_size(path)  # tells of what is no image before memory is taken for it
         return file.read()
+
+
+def exif_turn(source: str | Path | bytes, *, name: str | Path | None = None) -> int:
+    """Return the EXIF orientation by which `read_image` turns a file: 1 for none, 8 at most.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty or no image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "upright.png"
+    >>> Image.new("RGB", (3, 2)).save(path)
+    >>> exif_turn(path)
+    1
+    """
+    with _opened(source, name, MAX_PIXELS) as image:
+        if image.format == "TIFF":
+            turn = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+            return turn if turn in _TURNS else 1
+        return _orientation(image)
+
+
+def turned(mask: npt.NDArray[np.bool_], orientation: int) -> npt.NDArray[np.bool_]:
+    """Return a mask turned as an EXIF orientation asks.
+
+    Examples
+    --------
+    >>> turned(np.array([[True, False]]), 6)
+    array([[ True],
+           [False]])
+    """
+    turn = _TURNS.get(orientation)
+    image = Image.fromarray(mask.view(np.uint8))
+    return mask if turn is None else np.array(image.transpose(turn)).astype(np.bool_)
 
 
 @contextmanager

@@ -1,0 +1,358 @@
+"""Mask files become boolean masks: one rule says which values are a defect, whatever wrote them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from anomalist.data.images import MAX_PIXELS, _deep_values, _is_deep, _opened, _rgb, _upright
+from anomalist.errors import DataError
+
+_LOSSY = frozenset({"JPEG", "MPO"})
+# Below it, what compression blurs can't be told from what it leaves behind.
+_LEAST_LOSSY_TOP = 32
+# By so much compression changes a ground, a few pixels apart.
+_NOISE = 8
+# Compression works on blocks of 8 or 16 pixels: no trace of it is farther from what it is of.
+_REACH = 16
+_EIGHT = np.ones((3, 3), np.bool_)
+
+Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Which pixels are defective, and what was assumed to find out.
+
+    Parameters
+    ----------
+    pixels : bool array of shape (H, W)
+        True where defective.
+    remarks : tuple of str
+        Short clauses that go on from the mask's name.
+    """
+
+    pixels: npt.NDArray[np.bool_]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Ink:
+    """How far the pixels of a mask are from its ground.
+
+    Parameters
+    ----------
+    height : array of shape (H, W)
+        0 on the ground, and positive elsewhere.
+    colour : array of shape (H, W)
+        Equal where two pixels look the same.
+    remarks : tuple of str
+        What was assumed.
+    """
+
+    height: Values
+    colour: Values
+    remarks: tuple[str, ...]
+
+
+def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
+    """Read a mask file: True where the pixel is defective.
+
+    Black is good and anything else defective: masks of 0 and 255, of 0 and 1, with numbered
+    defects, 16-bit, in colour, with a palette or painted on a transparent ground all mean what they
+    look like. `read_mask_file` tells the rest of the rule, and what was assumed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    max_pixels : int
+        As for `read_image`.
+
+    Returns
+    -------
+    bool array of shape (H, W)
+        Turned as the EXIF orientation asks.
+
+    Raises
+    ------
+    DataError
+        If the file can't be read, or its values can't be understood.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+    >>> Image.fromarray(np.array([[0, 1], [0, 255]], np.uint8)).save(path)
+    >>> read_mask(path)
+    array([[False,  True],
+           [False,  True]])
+    """
+    return read_mask_file(path, max_pixels=max_pixels).pixels
+
+
+def read_mask_file(
+    source: str | Path | bytes, *, name: str | Path | None = None, max_pixels: int = MAX_PIXELS
+) -> Mask:
+    """Read a mask file, and tell what was assumed of it.
+
+    1. The ground, which is good, is black; where most of the picture is transparent, what is
+       transparent. A grey picture without black has its darkest value as ground, one in colour the
+       colour of more than half of it. Both are told. White isn't taken for good because there is
+       more of it than of black.
+    2. All else is defective, except where the edges are soft, as those of antialiased drawings and
+       of pictures that once were a JPEG. Then a pixel is defective from half of the highest value
+       of its region on, and this is told.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        The file, or its bytes.
+    name : str or Path, optional
+        What errors call it; by default its path.
+    max_pixels : int
+        As for `read_image`.
+
+    Raises
+    ------
+    DataError
+        If the file can't be read, or its values can't be understood.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+    >>> drawn = Image.new("L", (64, 64))
+    >>> drawn.paste(255, (20, 20, 30, 40))
+    >>> drawn.resize((32, 32)).rotate(30, Image.Resampling.BICUBIC).save(path)
+    >>> read_mask_file(path).remarks
+    ('has soft edges; half of its highest value is taken for the edge',)
+    """
+    with _opened(source, name, max_pixels) as image:
+        lossy = image.format in _LOSSY or (image.format == "WEBP" and _is_lossy_webp(source))
+        ink = _ink(_upright(image))
+        top = ink.height.max(initial=0)
+        if lossy and 0 < top < _LEAST_LOSSY_TOP:
+            raise DataError(
+                f"{name or source!s} is a mask saved as {image.format} whose highest value is"
+                f" {top}, which its compression blurs: save it as PNG"
+            )
+        return _defective(ink, lossy)
+
+
+def _ink(image: Image.Image) -> _Ink:
+    if _is_deep(image):
+        deep = _deep_values(image)
+        if not np.isfinite(deep).all():
+            raise ValueError("some of its values aren't numbers; save it with 8 or 16 bits")
+        if deep.min() < 0:
+            raise ValueError(
+                f"its values go down to {deep.min()}; save it with 0 where the part is good"
+            )
+        return _on_black(deep)
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        opacity = rgba[..., 3]
+        if not opacity.any():
+            if (rgba == rgba[:1, :1]).all():  # nothing was painted
+                return _Ink(opacity, opacity, ())
+            told = ("has an opacity of 0 everywhere, which was ignored",)
+            return _of_colours(rgba[..., :3], told)
+        if (opacity == 0).mean() > 0.5:
+            return _painted(rgba)
+    ink = _of_colours(np.asarray(_rgb(image)))
+    if image.mode == "P" and ink.colour.min() == ink.colour.max():
+        numbers = np.asarray(image)
+        if numbers.min() != numbers.max():
+            told = ("has a palette of one colour; the numbers in it are taken for defects, 0 for"
+                    " good",)  # fmt: skip
+            return _Ink(numbers, numbers, told)
+    return ink
+
+
+def _painted(rgba: npt.NDArray[np.uint8]) -> _Ink:
+    """Strokes on a transparent ground, black ones too."""
+    opacity = rgba[..., 3]
+    colour = _packed(rgba[..., :3])
+    told: tuple[str, ...] = ()
+    if ((colour == 0) & (opacity > 0)).any():
+        told = ("has black on a transparent ground; what isn't transparent is taken for defective",)
+    return _Ink(opacity, np.where(opacity == 0, -1, colour << 8 | opacity), told)
+
+
+def _of_colours(rgb: npt.NDArray[np.uint8], remarks: tuple[str, ...] = ()) -> _Ink:
+    grey = rgb[..., 0]
+    if (rgb == grey[..., None]).all():
+        return _on_black(grey, remarks)
+    colour = _packed(rgb)
+    if (colour == 0).any():
+        return _Ink(rgb.max(axis=2), colour, remarks)
+    values, counts = np.unique(colour, return_counts=True)
+    ground = int(values[counts.argmax()])
+    red, green, blue = ground >> 16, ground >> 8 & 255, ground & 255
+    height = np.abs(rgb.astype(np.int16) - (red, green, blue)).max(axis=2).astype(np.uint8)
+    if (height <= _NOISE).mean() <= 0.5:
+        return _Ink(rgb.max(axis=2), colour, remarks)  # and all is defective
+    told = f"has no black; its most frequent colour, {red} {green} {blue}, is taken for the ground"
+    return _Ink(height, colour, (*remarks, told))
+
+
+def _on_black(grey: Values, remarks: tuple[str, ...] = ()) -> _Ink:
+    low, high = grey.min(), grey.max()
+    if low in (0, high):
+        return _Ink(grey, grey, remarks)
+    told = f"has no black; its lowest value, {low}, is taken for the ground"
+    return _Ink(grey - low, grey, (*remarks, told))
+
+
+def _packed(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    wide = rgb.astype(np.int64)
+    packed: npt.NDArray[np.int64] = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+    return packed
+
+
+def _defective(ink: _Ink, lossy: bool) -> Mask:
+    marked: npt.NDArray[np.bool_] = ink.height != 0
+    box = ndimage.find_objects(marked.astype(np.uint8))
+    if not box:
+        return Mask(marked, ink.remarks)
+    # With a border of ground, where there is any.
+    part = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box[0])
+    height, colour = ink.height[part], ink.colour[part]
+    zones = _Zones.of(height, colour)
+    if not (zones.middle.any() and (lossy or zones.are_soft())):
+        return Mask(marked, ink.remarks)
+    marked = np.zeros_like(marked)
+    marked[part] = zones.above_half()
+    told = "has soft edges; half of its highest value is taken for the edge"
+    top = float(height.max())
+    if ((height > top / 8) & (height < top * 7 / 8) & ~zones.inner).sum() > marked.size / 4:
+        told = "looks like a photograph; half of its highest value is taken for the edge"
+    return Mask(marked, (*ink.remarks, told))
+
+
+@dataclass(frozen=True, eq=False)
+class _Zones:
+    """Where the values of a mask change, by which soft edges are told from numbered defects.
+
+    A number of a defect fills an area, and another one that it touches isn't reached by steps. The
+    values of a soft edge come in thin rows and specks, each with a higher one beside it. Those that
+    compression leaves are specks, close to what is compressed, and close to 0 or to the top.
+
+    Parameters
+    ----------
+    height, colour : array of shape (H, W)
+        As in `_Ink`.
+    middle : bool array of shape (H, W)
+        Values between the ground and the top.
+    inner : bool array of shape (H, W)
+        Pixels that look like all around them.
+    """
+
+    height: Values
+    colour: Values
+    middle: npt.NDArray[np.bool_]
+    inner: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, height: Values, colour: Values) -> _Zones:
+        middle = (height > 0) & (height < height.max())
+        low = ndimage.minimum_filter(colour, 3, mode="nearest")
+        high = ndimage.maximum_filter(colour, 3, mode="nearest")
+        return cls(height, colour, middle, (low == high) & (height > 0))
+
+    def are_soft(self) -> bool:
+        """Whether there are edges that rise by steps, or specks that compression left."""
+        thin = self.middle & ~self._beside_inner()
+        higher = ndimage.maximum_filter(self.height, 3, mode="nearest") > self.height
+        starts = self._starts()
+        values, place = np.unique(self.colour[self.middle], return_inverse=True)
+        steps = np.bincount(place, (thin & higher)[self.middle], len(values))
+        is_step = steps >= np.bincount(place, minlength=len(values)) / 2
+        step_starts = np.bincount(place, starts[self.middle], len(values))[is_step].sum()
+        if is_step.sum() >= 2 and step_starts >= 5:
+            return True
+        top = float(self.height.max())
+        low = self.middle & (self.height <= top / 16)
+        close_by = ndimage.maximum_filter(
+            (self.height >= top / 4).astype(np.uint8), 2 * _REACH - 1, mode="constant"
+        ).astype(np.bool_)
+        specks, area = int(starts[low].sum()), int(low.sum())
+        a_value = specks / max(len(np.unique(self.colour[low])), 1)
+        many = (specks >= 8 and a_value >= 4) or (specks >= 3 and a_value >= 2 >= area / specks)
+        return many and bool((thin & close_by)[low].all())
+
+    def above_half(self) -> npt.NDArray[np.bool_]:
+        """What reaches half of the highest value of its region."""
+        top = float(self.height.max())
+        levels = self._levels()
+        areas = self.inner & np.isin(self.height, levels)
+        # What is lower is a trace of compression, unless it fills an area.
+        floor, least = min(top / 8, levels.min(initial=top) / 2), top / 3
+        peaked = self.height == ndimage.maximum_filter(self.height, 3, mode="nearest")
+        if (peaked & (self.height > 0) & (self.height < top / 8) & ~areas).sum() == 0:
+            floor = least = 0  # there is none
+        regions, count = ndimage.label(self.height > floor, _EIGHT)
+        peaks = ndimage.maximum(self.height, regions, np.arange(count + 1)).astype(np.float64)
+        flat = np.zeros(count + 1, np.bool_)
+        flat[regions[areas]] = True
+        needed = np.where(flat | (peaks >= least), peaks / 2, np.inf)
+        needed[0] = np.inf
+        marked: npt.NDArray[np.bool_] = self.height >= needed[regions]
+        # An area of a lower value than half of one that it touches is a defect all the same.
+        missed = areas & ~marked
+        if missed.any():
+            marked |= ndimage.binary_dilation(missed, _EIGHT) & (self.height > floor)
+        return marked
+
+    def _levels(self) -> Values:
+        """The values that fill areas, rather than being passed on the way to another."""
+        values, place = np.unique(self.height, return_inverse=True)
+        inside = np.bincount(place.ravel(), self.inner.ravel(), len(values))
+        whole = np.bincount(place.ravel(), minlength=len(values))
+        kept: Values = values[(inside >= whole / 4) & (values >= self.height.max() / 32)]
+        return kept
+
+    def _beside_inner(self) -> npt.NDArray[np.bool_]:
+        """Pixels of zones that are more than two pixels wide."""
+        beside = self.inner.copy()
+        rows, columns = self.colour.shape
+        inner, colour = np.pad(self.inner, 1), np.pad(self.colour, 1)
+        for y in range(3):
+            for x in range(3):
+                there = np.s_[y : y + rows, x : x + columns]
+                beside |= inner[there] & (colour[there] == self.colour)
+        return beside
+
+    def _starts(self) -> npt.NDArray[np.bool_]:
+        """Pixels that begin a zone: none like it touches it from before, in reading order.
+
+        A zone has one, or few where its outline is ragged.
+        """
+        rows, columns = self.colour.shape
+        starts = self.height > 0
+        before = np.pad(self.colour, 1)
+        marked = np.pad(self.height > 0, 1)
+        for y, x in ((0, 0), (0, 1), (0, 2), (1, 0)):
+            there = np.s_[y : y + rows, x : x + columns]
+            starts &= ~(marked[there] & (before[there] == self.colour))
+        return starts
+
+
+def _is_lossy_webp(source: str | Path | bytes) -> bool:
+    """Whether the picture in a WebP file is of the kind that compression changes (RFC 9649)."""
+    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            if head[:4] in (b"VP8 ", b"VP8L"):
+                return head[:4] == b"VP8 "
+            size = int.from_bytes(head[4:], "little")
+            file.seek(size + size % 2, 1)
+    return False
