@@ -295,10 +295,14 @@ class _Zones:
         levels = self._levels()
         areas = self.inner & np.isin(self.height, levels)
         # What is lower is a trace of compression, unless it fills an area.
-        floor, least = min(top / 8, levels.min(initial=top) / 2), top / 3
+        floor, least = min(top / 8, levels.min(initial=top) / 2), 0.0
         peaked = self.height == ndimage.maximum_filter(self.height, 3, mode="nearest")
-        if (peaked & (self.height > 0) & (self.height < top / 8) & ~areas).sum() == 0:
-            floor = least = 0  # there is none
+        traces = self.height[peaked & (self.height > 0) & (self.height < top / 8) & ~areas]
+        if len(traces):
+            # The highest are a few times as high as most.
+            least = min(top / 3, 4 * float(np.quantile(traces, 0.95)))
+        else:
+            floor = 0.0
         regions, count = ndimage.label(self.height > floor, _EIGHT)
         peaks = ndimage.maximum(self.height, regions, np.arange(count + 1)).astype(np.float64)
         flat = np.zeros(count + 1, np.bool_)
