@@ -31,6 +31,7 @@ from anomalist.data.source import (
 from anomalist.data.truth import Photograph, read_truth, share_remarks
 from anomalist.errors import DataError
 
+_PATHS = (str, os.PathLike)
 _State = tuple[tuple[int, ...] | None, ...]
 
 
@@ -256,14 +257,14 @@ class Sample:
 
 
 def _held_mask(name: str, mask: object) -> Path | tuple[Path, ...] | npt.NDArray[np.bool_]:
-    if isinstance(mask, str | os.PathLike):
+    if isinstance(mask, _PATHS):
         return Path(mask)
-    if isinstance(mask, tuple | list) and mask:
-        if all(isinstance(part, str | os.PathLike) for part in mask):
-            return tuple(map(Path, mask))
+    if isinstance(mask, tuple | list) and mask and all(isinstance(p, _PATHS) for p in mask):
+        return tuple(map(Path, mask))
     if not isinstance(mask, np.ndarray):
         raise DataError(
-            f"the mask of {name} is of type {type(mask).__name__}: give a path, several of them, or an array"
+            f"the mask of {name} is of type {type(mask).__name__}: give a path, several of them,"
+            " or an array"
         )
     if mask.ndim != 2 or mask.dtype.kind not in "bui":
         raise DataError(

@@ -22,6 +22,8 @@ _LEAST_LOSSY_TOP = 32
 _NOISE = 8
 # Compression works on blocks of 8 or 16 pixels: no trace of it is farther from what it is of.
 _REACH = 16
+# An edge is seldom softer than that, in pixels.
+_SMEAR = 7
 _EIGHT = np.ones((3, 3), np.bool_)
 
 Values = npt.NDArray[Any]
@@ -277,7 +279,8 @@ class _Zones:
         steps = np.bincount(place, (thin & higher)[self.middle], len(values))
         is_step = steps >= np.bincount(place, minlength=len(values)) / 2
         step_starts = np.bincount(place, starts[self.middle], len(values))[is_step].sum()
-        if is_step.sum() >= 2 and step_starts >= 5:
+        climbing = steps[is_step].sum() >= thin.sum() / 4
+        if climbing and is_step.sum() >= 2 and step_starts >= 5:
             return True
         top = float(self.height.max())
         low = self.middle & (self.height <= top / 16)
@@ -311,9 +314,10 @@ class _Zones:
         needed[0] = np.inf
         marked: npt.NDArray[np.bool_] = self.height >= needed[regions]
         # An area of a lower value than half of one that it touches is a defect all the same.
-        missed = areas & ~marked
+        missed = np.where(areas & ~marked, self.height, 0)
         if missed.any():
-            marked |= ndimage.binary_dilation(missed, _EIGHT) & (self.height > floor)
+            around = ndimage.maximum_filter(missed, _SMEAR, mode="constant")
+            marked |= (around > 0) & (self.height >= around / 2)
         return marked
 
     def _levels(self) -> Values:
