@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from anomalist.data.annotations import Annotation, is_good, points_of, size_of
 from anomalist.data.images import MAX_PIXELS
-from anomalist.data.polygons import Shape
+from anomalist.data.polygons import Points, Shape
 
 
 class Coco:
@@ -62,7 +62,7 @@ class Coco:
                 bitmaps.append(decode_rle(outline["counts"], outline["size"]))
             elif outline:
                 rings = [outline] if np.isscalar(outline[0]) else outline
-                shapes += [Shape("polygon", points_of(np.reshape(r, (-1, 2)), 3)) for r in rings]
+                shapes += [Shape("polygon", _pairs(ring)) for ring in rings]
             else:
                 left, top, width, height = points_of([drawn["bbox"]], 1, 4)[0].tolist()
                 right, bottom = left + width, top + height
@@ -121,6 +121,12 @@ def decode_rle(counts: str | Sequence[int], size: Sequence[int]) -> npt.NDArray[
         )
     flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def _pairs(ring: Sequence[float]) -> Points:
+    if len(ring) % 2:
+        raise ValueError(f"it has an outline of {len(ring)} numbers, which aren't pairs")
+    return points_of(zip(ring[::2], ring[1::2], strict=True), 3)
 
 
 def _unpacked(text: str | bytes) -> list[int]:

@@ -200,7 +200,7 @@ def _of_colours(rgb: npt.NDArray[np.uint8], remarks: tuple[str, ...] = ()) -> _I
     ground = int(values[counts.argmax()])
     red, green, blue = ground >> 16, ground >> 8 & 255, ground & 255
     height = np.abs(rgb.astype(np.int16) - (red, green, blue)).max(axis=2).astype(np.uint8)
-    if (height <= _NOISE).mean() <= 0.5:
+    if not 0.5 < (height <= _NOISE).mean() < 1:
         return _Ink(rgb.max(axis=2), colour, remarks)  # and all is defective
     told = f"has no black; its most frequent colour, {red} {green} {blue}, is taken for the ground"
     return _Ink(height, colour, (*remarks, told))
