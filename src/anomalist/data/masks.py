@@ -18,12 +18,16 @@ from anomalist.errors import DataError
 _LOSSY = frozenset({"JPEG", "MPO"})
 # Below it, what compression blurs can't be told from what it leaves behind.
 _LEAST_LOSSY_TOP = 32
+# A mask that has so many values in a fourth of its pixels is none.
+_TONES = 32
 # By so much compression changes a ground, a few pixels apart.
 _NOISE = 8
 # Compression works on blocks of 8 or 16 pixels: no trace of it is farther from what it is of.
 _REACH = 16
 # An edge is seldom softer than that, in pixels.
 _SMEAR = 7
+# Neighbours that come before a pixel in reading order, from the corner of its 3 x 3.
+_BEFORE = (0, 0), (0, 1), (0, 2), (1, 0)
 _EIGHT = np.ones((3, 3), np.bool_)
 
 Values = npt.NDArray[Any]
@@ -186,24 +190,27 @@ def _painted(rgba: npt.NDArray[np.uint8]) -> _Ink:
     told: tuple[str, ...] = ()
     if ((colour == 0) & (opacity > 0)).any():
         told = ("has black on a transparent ground; what isn't transparent is taken for defective",)
-    return _Ink(opacity, np.where(opacity == 0, -1, colour << 8 | opacity), told)
+    return _Ink(opacity, np.where(opacity == 0, -1, colour.astype(np.int64) << 8 | opacity), told)
 
 
 def _of_colours(rgb: npt.NDArray[np.uint8], remarks: tuple[str, ...] = ()) -> _Ink:
-    grey = rgb[..., 0]
-    if (rgb == grey[..., None]).all():
-        return _on_black(grey, remarks)
+    red, green, blue = (rgb[..., i] for i in range(3))
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return _on_black(red, remarks)
     colour = _packed(rgb)
-    if (colour == 0).any():
-        return _Ink(rgb.max(axis=2), colour, remarks)
+    height = np.maximum(np.maximum(red, green), blue)
+    if not height.all():
+        return _Ink(height, colour, remarks)
     values, counts = np.unique(colour, return_counts=True)
     ground = int(values[counts.argmax()])
-    red, green, blue = ground >> 16, ground >> 8 & 255, ground & 255
-    height = np.abs(rgb.astype(np.int16) - (red, green, blue)).max(axis=2).astype(np.uint8)
-    if not 0.5 < (height <= _NOISE).mean() < 1:
-        return _Ink(rgb.max(axis=2), colour, remarks)  # and all is defective
-    told = f"has no black; its most frequent colour, {red} {green} {blue}, is taken for the ground"
-    return _Ink(height, colour, (*remarks, told))
+    ends = ground >> 16, ground >> 8 & 255, ground & 255
+    away = np.abs(rgb.astype(np.int16) - ends).max(axis=2).astype(np.uint8)
+    # Of a photograph, no two pixels need be alike.
+    if counts.max() < away.size / 10 or not 0.5 < (away <= _NOISE).mean() < 1:
+        return _Ink(height, colour, remarks)  # and all is defective
+    shown = " ".join(map(str, ends))
+    told = f"has no black; its most frequent colour, {shown}, is taken for the ground"
+    return _Ink(away, colour, (*remarks, told))
 
 
 def _on_black(grey: Values, remarks: tuple[str, ...] = ()) -> _Ink:
@@ -214,9 +221,10 @@ def _on_black(grey: Values, remarks: tuple[str, ...] = ()) -> _Ink:
     return _Ink(grey - low, grey, (*remarks, told))
 
 
-def _packed(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    wide = rgb.astype(np.int64)
-    packed: npt.NDArray[np.int64] = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+def _packed(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    packed = rgb[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        packed = packed << 8 | rgb[..., channel]
     return packed
 
 
@@ -228,15 +236,21 @@ def _defective(ink: _Ink, lossy: bool) -> Mask:
     # With a border of ground, where there is any.
     part = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box[0])
     height, colour = ink.height[part], ink.colour[part]
+    top = float(height.max())
+    if not ((height > 0) & (height < top)).any():
+        return Mask(marked, ink.remarks)
+    told = "has soft edges; half of its highest value is taken for the edge"
     zones = _Zones.of(height, colour)
-    if not (zones.middle.any() and (lossy or zones.are_soft())):
+    between = height[(height > top / 8) & (height < top * 7 / 8) & ~zones.inner]
+    if len(between) > marked.size / 4 and len(np.unique(between)) > _TONES:
+        told = "looks like a photograph; half of its highest value is taken for the edge"
+        half = height >= top / 2
+    elif lossy or zones.are_soft():
+        half = zones.above_half()
+    else:
         return Mask(marked, ink.remarks)
     marked = np.zeros_like(marked)
-    marked[part] = zones.above_half()
-    told = "has soft edges; half of its highest value is taken for the edge"
-    top = float(height.max())
-    if ((height > top / 8) & (height < top * 7 / 8) & ~zones.inner).sum() > marked.size / 4:
-        told = "looks like a photograph; half of its highest value is taken for the edge"
+    marked[part] = half
     return Mask(marked, (*ink.remarks, told))
 
 
@@ -278,9 +292,9 @@ class _Zones:
         values, place = np.unique(self.colour[self.middle], return_inverse=True)
         steps = np.bincount(place, (thin & higher)[self.middle], len(values))
         is_step = steps >= np.bincount(place, minlength=len(values)) / 2
-        step_starts = np.bincount(place, starts[self.middle], len(values))[is_step].sum()
-        climbing = steps[is_step].sum() >= thin.sum() / 4
-        if climbing and is_step.sum() >= 2 and step_starts >= 5:
+        lonely = np.bincount(place, (self._alone() & higher)[self.middle], len(values))
+        many = lonely[is_step].sum() >= 4 or is_step.sum() >= 5
+        if is_step.sum() >= 2 and many and steps[is_step].sum() >= thin.sum() / 4:
             return True
         top = float(self.height.max())
         low = self.middle & (self.height <= top / 16)
@@ -344,14 +358,21 @@ class _Zones:
 
         A zone has one, or few where its outline is ragged.
         """
+        return self._unlike(_BEFORE)
+
+    def _alone(self) -> npt.NDArray[np.bool_]:
+        """Pixels that are a zone of their own."""
+        return self._unlike(_BEFORE + tuple((2 - y, 2 - x) for y, x in _BEFORE))
+
+    def _unlike(self, places: tuple[tuple[int, int], ...]) -> npt.NDArray[np.bool_]:
+        """Pixels off the ground that look like none of their neighbours at some places."""
         rows, columns = self.colour.shape
-        starts = self.height > 0
-        before = np.pad(self.colour, 1)
-        marked = np.pad(self.height > 0, 1)
-        for y, x in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        unlike = self.height > 0
+        marked, colour = np.pad(unlike, 1), np.pad(self.colour, 1)
+        for y, x in places:
             there = np.s_[y : y + rows, x : x + columns]
-            starts &= ~(marked[there] & (before[there] == self.colour))
-        return starts
+            unlike &= ~(marked[there] & (colour[there] == self.colour))
+        return unlike
 
 
 def _is_lossy_webp(source: str | Path | bytes) -> bool:
