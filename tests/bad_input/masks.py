@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from tests.bad_input.case import (
@@ -17,6 +22,53 @@ from tests.bad_input.case import (
     predict,
     written,
 )
+
+TRUTH = "parts/ground_truth/scratch/0.png"
+
+
+def box() -> npt.NDArray[np.bool_]:
+    mask = np.zeros((64, 64), np.bool_)
+    mask[21:32, 21:32] = True
+    return mask
+
+
+def drawn(here: Path, name: str, image: Image.Image) -> None:
+    """Put a mask of the first defect beside a usual one of the second."""
+    image.save(here / "parts/ground_truth/scratch" / name)
+
+
+def inverted(here: Path, *names: str) -> None:
+    for name in names:
+        drawn(here, name, Image.fromarray((~box() * 255).astype(np.uint8)))
+
+
+def compressed(here: Path) -> None:
+    """A PNG of what was a JPEG."""
+    stream = io.BytesIO()
+    Image.fromarray((box() * 255).astype(np.uint8)).save(stream, "JPEG", quality=85)
+    drawn(here, "0.png", Image.open(stream))
+
+
+def red_on_white(here: Path) -> None:
+    colours = np.full((64, 64, 3), 255, np.uint8)
+    colours[box()] = 255, 0, 0
+    drawn(here, "0.png", Image.fromarray(colours))
+
+
+def black_on_nothing(here: Path) -> None:
+    layers = np.zeros((64, 64, 4), np.uint8)
+    layers[box(), 3] = 255
+    drawn(here, "0.png", Image.fromarray(layers))
+
+
+def as_stored(here: Path) -> None:
+    """A mask of the stored photograph, which its EXIF data turn."""
+    path = here / "parts/scratch/0.png"
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.fromarray(np.asarray(Image.open(path))[:48]).save(path, exif=exif)
+    drawn(here, "0.png", Image.fromarray((box() * 255).astype(np.uint8)[:48]))
+
 
 CASES = [
     evaluate(
@@ -44,14 +96,27 @@ CASES = [
             (
                 "a mask of another size than its image",
                 "the mask parts/ground_truth/scratch/0.png is 32 x 32 pixels, but its image"
-                " parts/scratch/0.png is 64 x 64...",
+                " parts/scratch/0.png is 64 x 64: if it shows the same, bring it to that size"
+                " (without smoothing)...",
                 lambda here: masks(here, "0.png", "1.png", size=32),
             ),
             (
-                "a mask saved as JPEG",
-                "parts/ground_truth/scratch/0.jpg is a mask saved as JPEG, whose compression smears"
-                " its edges: save it as PNG...",
-                lambda here: masks(here, "0.jpg", "1.png"),
+                "a mask of low values saved as JPEG",
+                "parts/ground_truth/scratch/0.jpg is a mask saved as JPEG whose highest value is"
+                " 4, which its compression blurs: save it as PNG...",
+                lambda here: (
+                    masks(here, "1.png"),
+                    drawn(here, "0.jpg", Image.fromarray(box() * np.uint8(3))),
+                ),
+            ),
+            (
+                "a mask with a value that isn't a number",
+                "parts/ground_truth/scratch/0.tif can't be read as an image: some of its values"
+                " aren't numbers; save it with 8 or 16 bits...",
+                lambda here: (
+                    masks(here, "1.png"),
+                    drawn(here, "0.tif", Image.fromarray(np.where(box(), np.nan, np.float32(0)))),
+                ),
             ),
             (
                 "two masks of one image",
@@ -93,6 +158,68 @@ CASES = [
             masks(here, "0.png", "1.png"),
             Image.new("L", (64, 64)).save(here / "parts/ground_truth/scratch/1.png"),
         ),
+    ),
+    *(
+        evaluate(
+            what,
+            f"Note: {answer}",
+            0,
+            lambda here, make=make: (masks(here, "0.png", "1.png"), make(here)),
+        )
+        for what, answer, make in (
+            (
+                "a mask in which black means defective",
+                f"the mask {TRUTH} marks more than half of its image; if black is what it marks,"
+                " invert it",
+                lambda here: inverted(here, "0.png"),
+            ),
+            (
+                "masks in all of which black means defective",
+                "each of the 2 masks marks more than half of its image; if black is what it marks,"
+                " invert it",
+                lambda here: inverted(here, "0.png", "1.png"),
+            ),
+            (
+                "an all-white mask",
+                f"the mask {TRUTH} marks every pixel of its image",
+                lambda here: drawn(here, "0.png", Image.new("L", (64, 64), 255)),
+            ),
+            (
+                "a mask that once was a JPEG",
+                f"the mask {TRUTH} has soft edges; half of its highest value is taken for the edge",
+                compressed,
+            ),
+            (
+                "a mask of 1 and 2",
+                f"the mask {TRUTH} has no black; its lowest value, 1, is taken for the ground",
+                lambda here: drawn(here, "0.png", Image.fromarray(box() + np.uint8(1))),
+            ),
+            (
+                "a mask in red on white",
+                f"the mask {TRUTH} has no black; its most frequent colour, 255 255 255, is taken"
+                " for the ground",
+                red_on_white,
+            ),
+            (
+                "a mask in black on a transparent ground",
+                f"the mask {TRUTH} has black on a transparent ground; what isn't transparent is"
+                " taken for defective",
+                black_on_nothing,
+            ),
+            (
+                "a mask of the photograph as it is stored, which its EXIF data turn",
+                f"the mask {TRUTH} fits its photograph as it is stored, and was turned as its EXIF"
+                " orientation asks",
+                as_stored,
+            ),
+        )
+    ),
+    evaluate(
+        "a mask saved as JPEG",
+        "Note: the mask parts/ground_truth/scratch/0.jpg has soft edges; half of its highest value"
+        " is taken for the edge",
+        0,
+        lambda here: masks(here, "0.jpg", "1.png"),
     ),
     predict(
         "photographs beside a folder of masks, which is left out",

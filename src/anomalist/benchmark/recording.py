@@ -16,7 +16,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import Calibration
-from anomalist.data import Category, gather_remarks
+from anomalist.data import Category, gather_mask_remarks, gather_remarks
 from anomalist.metrics import evaluate, pr_curve, pro_curve, roc_curve
 from anomalist.metrics.classification import thin
 from anomalist.metrics.ranking import FPR_LIMIT
@@ -61,7 +61,13 @@ def record_of(done: Done) -> RunRecord:
         transform=detector.transform.as_dict(),
         metrics={**metrics.as_dict(), **decisions.values},
         intervals={**metrics.intervals, **decisions.intervals},
-        notes=metrics.notes + decisions.notes + task.notes + tuple(told),
+        notes=(
+            *metrics.notes,
+            *decisions.notes,
+            *gather_mask_remarks(category.test),
+            *task.notes,
+            *told,
+        ),
         train_images=len(category.train),
         test_images=len(category.test),
         fit_seconds=fitted.fit_seconds,

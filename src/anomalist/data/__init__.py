@@ -4,15 +4,17 @@ from anomalist.data.download import SOURCES, download
 from anomalist.data.folder import Folder, open_dataset
 from anomalist.data.given import ImageLike, ImagesLike, as_image_set
 from anomalist.data.header import DEPTHS
-from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image, read_mask
+from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image
 from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
+from anomalist.data.masks import read_mask
 from anomalist.data.mvtec_ad import MVTecAD
 from anomalist.data.remarks import bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
+from anomalist.data.truth import gather_mask_remarks
 from anomalist.data.understanding import Understanding
 from anomalist.data.visa import VisA
 from anomalist.data.walking import Listing, walk
@@ -38,6 +40,7 @@ __all__ = [
     "as_image_set",
     "bit_depth_of",
     "download",
+    "gather_mask_remarks",
     "gather_remarks",
     "image_size",
     "is_constant",

@@ -24,20 +24,19 @@ from anomalist.data.picture import (
     with_channels,
 )
 from anomalist.data.profiles import profile_remark
-from anomalist.errors import DataError
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "develop_array",
     "develop_file",
+    "exif_turn",
     "image_size",
     "peak_of_array",
     "peak_of_file",
     "pixels_of",
     "read_bytes",
     "read_image",
-    "read_mask",
 ]
 # Not even with eight bytes a pixel is an image of that many pixels larger.
 _LARGE_FILE = 8 * MAX_PIXELS
@@ -208,59 +207,6 @@ def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8 | np
         return np.array(_rgb(upright)[0])
 
 
-def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
-    """Read a mask file: True where the pixel isn't black.
-
-    So masks of 0 and 255, of 0 and 1, with numbered defects, 16-bit, in colour, with a palette or
-    painted on a transparent ground all mean what they look like.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; not a JPEG, whose compression leaves specks of almost black.
-    max_pixels : int
-        As for `read_image`.
-
-    Returns
-    -------
-    bool array of shape (H, W)
-        Turned as the EXIF orientation asks.
-
-    Raises
-    ------
-    DataError
-        If the file can't be read, or is a JPEG.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "mask.png"
-    >>> Image.fromarray(np.array([[0, 1], [0, 255]], np.uint8)).save(path)
-    >>> read_mask(path)
-    array([[False,  True],
-           [False,  True]])
-    """
-    with opened(path, None, max_pixels) as picture:
-        header = picture.header
-        if header.format in {"JPEG", "MPO"}:
-            raise DataError(
-                f"{path} is a mask saved as JPEG, whose compression smears its edges: "
-                "save it as PNG"
-            )
-        if header.reader == "values":
-            values = picture.values()
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise ValueError("some of its values aren't numbers; save it with 8 or 16 bits")
-            black = header.white if header.white_is_zero else 0
-            inked: npt.NDArray[np.bool_] = (values[..., : header.channels] != black).any(axis=2)
-            if header.opacity != "none":
-                opacity = values[..., header.channels] != 0
-                inked &= opacity | ~opacity.any()
-            return inked
-        mask: npt.NDArray[np.bool_] = np.asarray(_rgb(picture.upright())[0], np.bool_).max(axis=2)
-        return mask
-
-
 def image_size(source: str | Path | bytes, *, name: str | Path | None = None) -> tuple[int, int]:
     """Return height and width in pixels as `read_image` gives them, from the file's header only.
 
@@ -286,6 +232,26 @@ def image_size(source: str | Path | bytes, *, name: str | Path | None = None) ->
     """
     with opened(source, name, MAX_PIXELS) as picture:
         return picture.header.size
+
+
+def exif_turn(source: str | Path | bytes, *, name: str | Path | None = None) -> int:
+    """Return the EXIF orientation by which `read_image` turns a file: 1 for none, 8 at most.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty or no image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "upright.png"
+    >>> Image.new("RGB", (3, 2)).save(path)
+    >>> exif_turn(path)
+    1
+    """
+    with opened(source, name, MAX_PIXELS) as picture:
+        return picture.header.orientation
 
 
 def read_bytes(path: str | Path) -> bytes:

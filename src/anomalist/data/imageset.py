@@ -8,6 +8,7 @@ import os
 import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
@@ -15,22 +16,28 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from anomalist.data.images import read_mask
+from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
+from anomalist.data.masks import Mask
 from anomalist.data.source import (
     Content,
     FileSource,
     MemorySource,
     Source,
     array_sha256,
+    file_state,
     frozen,
     held,
 )
 from anomalist.data.transforms import Transform
+from anomalist.data.truth import Photograph, read_truth, share_remarks
 from anomalist.errors import DataError
 
 if TYPE_CHECKING:
     from anomalist.data.understanding import Understanding
+
+_PATHS = (str, os.PathLike)
+_State = tuple[tuple[int, ...] | None, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,9 +57,10 @@ class Sample:
         True if anomalous, False if normal, None if unknown.
     defect : str
         Kind of defect: ``"good"`` for a normal image, ``""`` if unknown.
-    mask : str, Path, array of shape (H, W), or None
-        The ground-truth mask, where there is one: a file, or True (or any number but 0) where the
-        image is anomalous.
+    mask : str, Path, several of them, array of shape (H, W), or None
+        The ground-truth mask, where there is one: a file, several that mark a defect each, or True
+        (or any number but 0) where the image is anomalous. A file that ends in ``.json`` holds
+        outlines of LabelMe or COCO; what the values of others mean, `read_mask` says.
     image : bytes, PIL.Image.Image, array or None
         An image that isn't a file: the bytes of one, an image of Pillow, or a uint8 or uint16
         array of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGB and opacity. The pixels of an array
@@ -83,6 +91,8 @@ class Sample:
     image: bytes | Image.Image | npt.NDArray[Any] | None = None
     _source: Source = field(init=False)
     _looks: dict[Transform, Look] = field(init=False)
+    # What the mask told when it was last read, as of a state of its files.
+    _told: tuple[_State, tuple[str, ...]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -246,21 +256,69 @@ class Sample:
         DataError
             If mask or image can't be read, or they differ in size.
         """
+        mask = self._read_mask()
+        return None if mask is None else mask.pixels
+
+    @property
+    def mask_files(self) -> tuple[Path, ...]:
+        """The files of the mask, none where there is none or it is in memory."""
+        if self.mask is None or isinstance(self.mask, np.ndarray):
+            return ()
+        return self.mask if isinstance(self.mask, tuple) else (self.mask,)
+
+    def mask_remarks(self) -> tuple[str, ...]:
+        """Return what reading the mask told, as clauses that go on from its name.
+
+        They are kept for as long as its files stay the same; before a first read, it is read.
+
+        Raises
+        ------
+        DataError
+            If mask or image can't be read, or they differ in size.
+
+        Examples
+        --------
+        >>> mask = np.ones((2, 2), bool)
+        >>> Sample("frame", True, "cut", mask, np.zeros((2, 2), np.uint8)).mask_remarks()
+        ('marks every pixel of its image',)
+        """
+        kept = self._told
+        if kept is not None and kept[0] == self._mask_state():
+            return kept[1]
+        mask = self._read_mask()
+        return () if mask is None else mask.remarks
+
+    def _read_mask(self) -> Mask | None:
         if self.mask is None:
             return None
-        if isinstance(self.mask, tuple):
-            found = [Sample(self.path, mask=m, image=self.image).read_mask() for m in self.mask]
-            joined: npt.NDArray[np.bool_] = np.any([m for m in found if m is not None], axis=0)
-            return joined
-        in_memory = isinstance(self.mask, np.ndarray)
-        mask = self.mask if isinstance(self.mask, np.ndarray) else read_mask(self.mask)
-        size = self.size()
-        if mask.shape != size:
-            raise DataError(
-                f"the mask {'' if in_memory else f'{self.mask} '}is {mask.shape[1]} x"
-                f" {mask.shape[0]} pixels, but its image {self.path} is {size[1]} x {size[0]}"
-            )
-        return mask
+        state, size = self._mask_state(), self.size()
+        if isinstance(self.mask, np.ndarray):
+            if self.mask.shape != size:
+                raise DataError(
+                    f"the mask is {self.mask.shape[1]} x {self.mask.shape[0]} pixels, but its image"
+                    f" {self.path} is {size[1]} x {size[0]}"
+                )
+            found = Mask(self.mask, share_remarks(self.mask))
+        else:
+            found = read_truth(self.mask_files, Photograph(self.path, size, self._turn))
+        # Replaced as a whole, so that threads need no lock.
+        object.__setattr__(self, "_told", (state, found.remarks))
+        return found
+
+    def _mask_state(self) -> _State:
+        """What changes when the mask or its image does."""
+        if isinstance(self.mask, np.ndarray):
+            return ()
+        files = (*self.mask_files, *([self.path] if self.image is None else []))
+        return tuple(file_state(path) for path in files)
+
+    def _turn(self) -> int:
+        """The EXIF orientation by which the image was turned."""
+        if isinstance(self.image, np.ndarray):
+            return 1
+        if isinstance(self.image, bytes):
+            return exif_turn(self.image, name=self.path)
+        return exif_turn(self.path)
 
     def _identity(self) -> tuple[Any, ...]:
         mask = array_sha256(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
@@ -287,13 +345,14 @@ class Sample:
 
 
 def _held_mask(name: str, mask: object) -> Path | tuple[Path, ...] | npt.NDArray[np.bool_]:
-    if isinstance(mask, tuple):
-        return tuple(map(Path, mask))
-    if isinstance(mask, str | os.PathLike):
+    if isinstance(mask, _PATHS):
         return Path(mask)
+    if isinstance(mask, tuple | list) and mask and all(isinstance(p, _PATHS) for p in mask):
+        return tuple(map(Path, mask))
     if not isinstance(mask, np.ndarray):
         raise DataError(
-            f"the mask of {name} is of type {type(mask).__name__}: give a path or array"
+            f"the mask of {name} is of type {type(mask).__name__}: give a path, several of them,"
+            " or an array"
         )
     if mask.ndim != 2 or mask.dtype.kind not in "bui":
         raise DataError(
@@ -428,28 +487,27 @@ class ImageSet(Sequence[Sample]):
         1
         """
         images = [sample.path for sample in self if sample.image is None]
-        masks = [
-            file
-            for sample in self
-            if sample.mask is not None and not isinstance(sample.mask, np.ndarray)
-            for file in (sample.mask if isinstance(sample.mask, tuple) else (sample.mask,))
-        ]
+        masks = [file for sample in self for file in sample.mask_files]
         folders = [file.absolute().parent for file in (*images, *masks)]
         root = os.path.commonpath(folders) if folders else ""
 
         def named(file: Path) -> str:
             return file.absolute().relative_to(root).as_posix()
 
+        @cache
+        def content(file: Path) -> str:  # one file can hold the outlines of all images
+            return FileSource(file).sha256()
+
         digest = hashlib.sha256()
         for sample in self:
             name = named(sample.path) if sample.image is None else sample.path.as_posix()
-            mask: Any = None
-            if isinstance(sample.mask, tuple):
-                mask = [(named(file), FileSource(file).sha256()) for file in sample.mask]
-            elif isinstance(sample.mask, np.ndarray):
+            mask: object = None
+            if isinstance(sample.mask, np.ndarray):
                 mask = "", array_sha256(sample.mask)
+            elif isinstance(sample.mask, Path):
+                mask = named(sample.mask), content(sample.mask)
             elif sample.mask is not None:
-                mask = named(sample.mask), FileSource(sample.mask).sha256()
+                mask = [(named(file), content(file)) for file in sample.mask]
             entry = ((name, sample.sha256()), sample.label, sample.defect, mask)
             digest.update(json.dumps(entry).encode() + b"\n")
         return digest.hexdigest()

@@ -99,7 +99,7 @@ class Picture:
                 clear = (values == np.asarray(transparent)).all(axis=2)
                 opacity = np.where(clear, 0, np.iinfo(values.dtype).max).astype(values.dtype)
                 values = np.concatenate([values, opacity[..., None]], axis=2)
-        return _turned(values, self.header.orientation)
+        return turned(values, self.header.orientation)
 
     def _values(self) -> npt.NDArray[Any]:
         if self._tiff is not None:
@@ -264,10 +264,17 @@ def with_channels(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values if values.ndim == 3 else values[..., None]
 
 
-def _turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Samples of (height, width, channels), turned as EXIF numbers it."""
+def turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Return samples of (height, width) or (height, width, channels), turned as EXIF numbers it.
+
+    Examples
+    --------
+    >>> turned(np.array([[True, False]]), 6)
+    array([[ True],
+           [False]])
+    """
     if orientation in (5, 6, 7, 8):
-        values = values.transpose(1, 0, 2)
+        values = values.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         values = values[:, ::-1]
     if orientation in (3, 4, 7, 8):

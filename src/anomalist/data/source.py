@@ -148,6 +148,15 @@ def _of_read(found: Developed, bit_depth: int) -> dict[str, Any]:
     return {"size": size, "peak": found.peak, "remarks": (bit_depth, found.remarks)}
 
 
+def file_state(path: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file does; None if it isn't there."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):  # told by whoever opens it
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
 class FileSource:
     """A file; what was found out of it is kept for as long as it doesn't change."""
 
@@ -238,12 +247,7 @@ class FileSource:
             raise DataError(f"{self._path} can't be read: {error.strerror or error}") from error
 
     def _state(self) -> tuple[int, ...] | None:
-        """What changes when the file does; None if it isn't there."""
-        try:
-            stat = self._path.stat()
-        except (OSError, ValueError):  # told by whoever opens it
-            return None
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        return file_state(self._path)
 
     def _known(self, state: tuple[int, ...] | None) -> _Known:
         kept = self._kept

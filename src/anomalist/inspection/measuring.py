@@ -12,7 +12,7 @@ import numpy as np
 
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.calibration import fewest_images
-from anomalist.data import ImageSet, gather_remarks, open_dataset
+from anomalist.data import ImageSet, gather_mask_remarks, gather_remarks, open_dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
@@ -135,7 +135,13 @@ def measure(
         {**metrics.intervals, **decisions.intervals},
         alarms,
         alpha,
-        (*metrics.notes, *decisions.notes, *notes, *conditions.notes()),
+        (
+            *metrics.notes,
+            *decisions.notes,
+            *gather_mask_remarks(predictions.images),
+            *notes,
+            *conditions.notes(),
+        ),
         conditions.as_dict(),
     )
 

@@ -183,8 +183,9 @@ def predict_files(
                     writer.write(chunk, predictions, failed)
                     if conditions is not None:
                         conditions.add(predictions, failed)
-                        for text in conditions.news() if news is not None else ():
-                            news(text)
+                        if news is not None:
+                            for text in conditions.news():
+                                news(text)
         except KeyboardInterrupt as error:
             stopped = error
         if conditions is not None:
