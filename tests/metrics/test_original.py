@@ -261,9 +261,9 @@ def test_sorting_by_bits_is_sorting() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=20_000).astype(np.float32)
     values[:6] = [0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38]
-    for given in (values, values[:7000], np.full(5000, -2.5, np.float32), np.abs(values)):
-        ours = sort_scores(given.copy(), np.empty(30_000, np.float32))
-        assert np.array_equal(ours, np.sort(given))
+    for drawn in (values, values[:7000], np.full(5000, -2.5, np.float32), np.abs(values)):
+        ours = sort_scores(drawn.copy(), np.empty(30_000, np.float32))
+        assert np.array_equal(ours, np.sort(drawn))
     for bad in (np.nan, -np.nan, np.inf, -np.inf):
         spoilt = values.copy()
         spoilt[777] = bad

@@ -12,10 +12,7 @@ from tests.reference.pro import area_up_to
 
 
 def enlarged(values, region, size):
-    """A map at an image's size, one pixel after the other; ``region`` of the image is what it covers.
-
-    NaN where it doesn't reach.
-    """
+    """A map at an image's size, of which it covers ``region``; NaN where it doesn't reach."""
     left, top, right, bottom = region
     height, width = values.shape
     y = (np.arange(size[0]) + 0.5 - top) / (bottom - top)

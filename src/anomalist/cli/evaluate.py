@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.options import command_parser
+from anomalist.cli.signatures import constant
 
 
 def parser() -> ArgumentParser:
@@ -22,6 +23,13 @@ def parser() -> ArgumentParser:
         type=float,
         default=None,
         help="false-alarm rate of the threshold (default: that of the fit)",
+    )
+    arguments.add_argument(
+        "--evaluate_at",
+        type=constant("anomalist.metrics", "EvaluatedAt"),
+        default="original",
+        help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
+        " resolution of the detector's input, as most published tables do",
     )
     arguments.add_argument(
         "--out", type=str, default=None, help="folder for metrics.json and metrics.csv"
@@ -47,6 +55,7 @@ def run(arguments: Namespace) -> None:
             arguments.data,
             category=arguments.category,
             alpha=arguments.alpha,
+            evaluate_at=arguments.evaluate_at,
             progress=lambda done, total: progress("predict", done, total),
         )
     print(measured)

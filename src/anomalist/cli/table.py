@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anomalist.benchmark import RunRecord, results_frame
-from anomalist.report import summary
+from anomalist.report import summary, where_pixels
 
 
 def print_table(records: list[RunRecord]) -> None:
@@ -29,8 +29,9 @@ def print_table(records: list[RunRecord]) -> None:
     # A pipe has no width; a table cut to 80 columns would lose digits.
     console.width = max(console.width, 240) if not console.is_terminal else console.width
     console.print(table)
+    said = where_pixels((r.detector, r.evaluated_at) for r in records)
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
-    console.print(f"metrics in percent{several}")
+    console.print(f"metrics in percent{several}; {said[0].lower()}{said[1:].rstrip('.')}")
     for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
         console.print(note, soft_wrap=True, markup=False)
 

@@ -16,8 +16,9 @@ from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
 from anomalist.inspection.parts import find_category, plural, unseen
-from anomalist.metrics import Metrics, evaluate
+from anomalist.metrics import EvaluatedAt, Evaluation, Metrics
 from anomalist.predictions import Predictions
+from anomalist.report import where_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ class Measured:
         values = self.as_dict()
         whole = {
             **values,
+            "evaluated_at": self.metrics.evaluated_at,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
             "alpha": self.alpha,
@@ -67,6 +69,7 @@ class Measured:
         text = json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         write_text(out / "metrics.json", text)
         lines = [f"{k},{'' if v is None else repr(v)}" for k, v in values.items()]
+        lines.append(f"evaluated_at,{self.metrics.evaluated_at}")
         write_text(out / "metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
         return [out / "metrics.json", out / "metrics.csv"]
 
@@ -78,6 +81,8 @@ class Measured:
                 low, high = self.intervals[name]
                 line += f"  {low:.4f} to {high:.4f}"
             lines.append(line)
+        if self.metrics.pixel_AUROC is not None:
+            lines.append(where_pixels([("", self.metrics.evaluated_at)]))
         if self.alarms:
             lines.append(f"at the threshold for a false-alarm rate of {self.alpha:g}:")
             for kind, (above, images) in self.alarms.items():
@@ -91,6 +96,7 @@ def measure(
     detector: Detector,
     alpha: float | None = None,
     notes: tuple[str, ...] = (),
+    evaluate_at: EvaluatedAt = "original",
 ) -> Measured:
     """Measure predictions of a detector on labelled images.
 
@@ -104,10 +110,13 @@ def measure(
         False-alarm rate of the thresholds; by default that for which the detector was fitted.
     notes : tuple of str
         What else a reader must know.
+    evaluate_at : {"original", "input"}
+        Where pixels are compared, see `~anomalist.metrics.evaluate`.
     """
     if alpha is None:
         alpha = detector.alpha_
-    decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
+    evaluation = Evaluation(predictions, evaluate_at)
+    decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     alarms: dict[str, tuple[int, int]] = {}
     calibration = detector.calibration_
     if calibration is not None and np.isfinite(calibration.threshold(alpha)):
@@ -115,7 +124,7 @@ def measure(
         kinds = np.array(predictions.defects or [""] * len(predictions))
         for kind in sorted(set(kinds.tolist()), key=lambda k: (k != "good", k)):
             alarms[kind] = int(above[kinds == kind].sum()), int((kinds == kind).sum())
-    metrics = evaluate(predictions, intervals=True)
+    metrics = evaluation.metrics(intervals=True)
     return Measured(
         metrics,
         decisions.values,
@@ -132,6 +141,7 @@ def evaluate_model(
     *,
     category: str | None = None,
     alpha: float | None = None,
+    evaluate_at: EvaluatedAt = "original",
     progress: Progress | None = None,
 ) -> Measured:
     """Measure a model on a folder of good and defective images.
@@ -149,6 +159,9 @@ def evaluate_model(
         Which, where there are several.
     alpha : float, optional
         False-alarm rate of the thresholds; by default that for which the detector was fitted.
+    evaluate_at : {"original", "input"}
+        Where pixels are compared: at the size of each mask, or at the resolution of the detector's
+        input; see `~anomalist.metrics.evaluate`.
     progress : callable, optional
         Called with the number of images done and the total.
 
@@ -174,4 +187,4 @@ def evaluate_model(
     if len(images) == 0:
         raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
-    return measure(predictions, detector, alpha, tuple(notes))
+    return measure(predictions, detector, alpha, tuple(notes), evaluate_at)

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.bootstrap import Interval, pixel_intervals, score_intervals
@@ -201,11 +200,10 @@ class Evaluation:
         self.predictions = predictions
         labels, masks = predictions.labels, predictions.masks
         self.labels = None if labels is None else check_binary(labels, "labels")
-        self.pixels = None
-        if masks is not None and at == "original":
-            self.pixels = Pixels.at_original(predictions)
-        self.evaluated_at: EvaluatedAt = "input" if self.pixels is None else "original"
+        self.evaluated_at: EvaluatedAt = at
+        self.pixels = Pixels.at_original(predictions) if at == "original" else None
         if self.pixels is None and masks is not None:
+            self.evaluated_at = "input"
             self.pixels = Pixels.of_arrays(predictions.maps, masks)
         self._check_truth()
 
@@ -235,18 +233,16 @@ class Evaluation:
     @property
     def notes(self) -> list[str]:
         """Why metrics are missing, and what else a reader must know."""
-        notes = []
+        notes, empty = [], 0
         if self.labels is not None and self.pixels is not None:
-            if empty := np.count_nonzero(self.labels & (self.pixels.n_positive == 0)):
-                lost = (
-                    ""
-                    if self.evaluated_at == "original"
-                    else (", or the defect is too small for the map's resolution")
-                )
-                notes.append(
-                    f"{empty} anomalous {'image has' if empty == 1 else 'images have'} an empty"
-                    f" mask (all black{lost}): no region, all pixels normal"
-                )
+            empty = int(np.count_nonzero(self.labels & (self.pixels.n_positive == 0)))
+        if empty:
+            small = ", or the defect is too small for the map's resolution"
+            notes.append(
+                f"{empty} anomalous {'image has' if empty == 1 else 'images have'} an empty mask"
+                f" (all black{small if self.evaluated_at == 'input' else ''}): no region, all"
+                " pixels normal"
+            )
         if self.labels is None:
             notes.append("no image metrics: the labels are unknown")
         elif self.image_summary is None:

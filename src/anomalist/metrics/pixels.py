@@ -341,8 +341,8 @@ def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
             found = np.concatenate([[0.0], np.cumsum(inverse_area[order][::-1])])[tp]
             yield image, (tp, at_least - tp, above - tp_above, found)
 
-    rows = dict(_in_shares(count, len(pixels)))
-    columns = zip(*(rows[i] for i in range(len(pixels))), strict=True)
+    counted = dict(_in_shares(count, len(pixels)))
+    columns = zip(*(counted[i] for i in range(len(pixels))), strict=True)
     return Counts(*(np.array(column)[:, ::-1] for column in columns))
 
 

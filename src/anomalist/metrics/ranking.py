@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -113,10 +113,7 @@ class Ranking:
         return values
 
     def quantiles(self, n: int) -> npt.NDArray[np.intp]:
-        """Return up to ``n`` rows, the last one included, that split positives and negatives evenly.
-
-        All rows where there are no more.
-        """
+        """Return up to ``n`` rows, the last one too, that split positives and negatives evenly."""
         if len(self.thresholds) <= n:
             return np.arange(len(self.thresholds))
         by_tp = np.searchsorted(self.tp, np.linspace(self.before[0] + 1, self.tp[-1], n // 2))
@@ -126,13 +123,16 @@ class Ranking:
     def rows(self, chosen: npt.NDArray[np.intp]) -> Ranking:
         """Return some rows, as they are."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        return replace(self, **{n: None if c is None else c[chosen] for n, c in columns.items()})
+        taken: dict[str, Any] = {n: None if c is None else c[chosen] for n, c in columns.items()}
+        return replace(self, **taken)
 
     @classmethod
     def join(cls, parts: Sequence[Ranking]) -> Ranking:
         """Put parts of one ranking together, the highest thresholds first."""
         columns = {name: [getattr(part, name) for part in parts] for name in _COLUMNS}
-        joined = {n: None if c[0] is None else np.concatenate(c) for n, c in columns.items()}
+        joined: dict[str, Any] = {
+            n: None if c[0] is None else np.concatenate(c) for n, c in columns.items()
+        }
         return replace(parts[0], **joined)
 
     def vertices(self, heights: Array) -> tuple[Array, Array]:
