@@ -111,7 +111,6 @@ class RunRecord:
             "category": self.category,
             "seed": self.seed,
             "backbone": self.backbone,
-            "evaluated_at": self.evaluated_at,
             **{name: self.metrics.get(name) for name in (*METRIC_NAMES, *CALIBRATED_NAMES)},
             **self.oracle,
             "fit_seconds": self.fit_seconds,
@@ -122,6 +121,7 @@ class RunRecord:
             "config_hash": self.config_hash,
             "data_hash": self.data_hash,
             "version": self.version,
+            "evaluated_at": self.evaluated_at,
         }
 
     def to_json(self) -> str:
