@@ -14,8 +14,13 @@ os.environ["MKL_NUM_THREADS"] = "1"
 import anomalist  # noqa: F401 - says how OpenMP waits, which counts before torch is imported
 
 # isort: split
+import hypothesis
 import pytest
 import torch
+
+# The same examples every time, and no test is timed: a busy machine fails none.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

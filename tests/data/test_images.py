@@ -291,7 +291,7 @@ def encoded(kind: str) -> bytes:
 FILES = {kind: encoded(kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(FILES)), st.data())
 def test_damaged_bytes_give_an_image_or_a_data_error(
     tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject

@@ -31,7 +31,7 @@ def torchvision(transform: Transform, interpolation: str) -> v2.Transform:
     return v2.Compose(steps)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SIDES, SIDES, SIDES | st.tuples(SIDES, SIDES), st.sampled_from(FILTERS), st.data())
 def test_equals_torchvision(
     height: int, width: int, size: int | tuple[int, int], interpolation: Any, data: st.DataObject
@@ -93,7 +93,7 @@ def test_order_of_height_and_width() -> None:
     assert Transform((2, 6))(Image.new("RGB", (50, 50))).shape == (2, 6, 3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SIDES, SIDES, SIDES | st.tuples(SIDES, SIDES), st.data())
 def test_what_is_brought_back_lies_where_it_was_seen(
     height: int, width: int, size: int | tuple[int, int], data: st.DataObject

@@ -48,7 +48,6 @@ GIVEN = {
     "README.md": ("my_parts", "new_photos"),
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),
-    "docs/bad_input.md": ("my_parts", "new_photos", "photos"),
     "docs/model_file.md": ("bottle.anomalist",),
 }
 # Pages that name images by number, or need as many as a threshold takes, get them all.

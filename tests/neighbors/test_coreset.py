@@ -86,7 +86,7 @@ def test_sums_in_the_order_of_numpy(d):
     ),
     st.data(),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_equals_the_slow_traversal_on_anything(embeddings, data):
     n = len(embeddings)
     assert_exact(embeddings, data.draw(st.integers(1, n)), data.draw(st.integers(0, n - 1)))

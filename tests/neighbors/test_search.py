@@ -117,7 +117,7 @@ class TestBothWays:
         bank = (shell * (1 + 1e-7 * np.arange(800)[:, np.newaxis])).astype(np.float32)
         assert_equals_brute_force(np.zeros((2, 40), np.float32), bank, 10)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.data())
     def test_any_small_arrays(self, data):
         rows, queries = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 6))

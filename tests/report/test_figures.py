@@ -128,7 +128,7 @@ def test_a_line_runs_around_what_is_above_the_threshold() -> None:
     assert not is_colour(overlay(photograph, values, **SCALE), CYAN).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_dashes_of_black_and_white_run_around_the_truth(
     height: int, width: int, share: float, seed: int

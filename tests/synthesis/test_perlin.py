@@ -15,7 +15,7 @@ SIDES = st.integers(1, 40)
 CELLS = st.integers(1, 50)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIDES, SIDES, CELLS, CELLS, st.integers(0, 99))
 def test_noise_equals_the_slow_one(
     height: int, width: int, scale_y: int, scale_x: int, seed: int
@@ -40,7 +40,7 @@ def test_noise_needs_positive_sizes(shape: tuple[int, int], scale: tuple[int, in
         perlin_noise(shape, scale, np.random.default_rng(0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(1, 45), st.integers(1, 45), st.integers(0)
 )
@@ -61,7 +61,7 @@ def test_pooling_works_on_views() -> None:
     assert np.array_equal(pool_mask(mask[::-1].T, (2, 2)), [[True, False], [False, False]])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 999), st.floats(0, 1))
 def test_masks_are_inside_the_foreground_and_never_empty(
     height: int, width: int, seed: int, share: float

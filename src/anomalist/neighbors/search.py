@@ -234,16 +234,20 @@ def nearest_neighbors(
     (array([[1.   , 4.243]], dtype=float32), array([[0, 1]]))
     """
     on_accelerator = isinstance(bank, Tensor) and bank.device.type != "cpu"
-    if not on_accelerator:
+    if not on_accelerator and _are_few(np.shape(queries), np.shape(bank), k):
         rows, asked = _checked_array(bank, "bank"), _checked_array(queries, "queries")
-        if rows.shape[1] == asked.shape[1] and 1 <= k <= len(rows):
-            few = _products_time(len(asked), *rows.shape) < _AXES_TIME
-            if few and (found := _among_few(asked, rows, k)) is not None:
-                if not isinstance(queries, Tensor):
-                    return found
-                device = queries.device
-                return torch.from_numpy(found[0]).to(device), torch.from_numpy(found[1]).to(device)
+        if (found := _among_few(asked, rows, k)) is not None:
+            if not isinstance(queries, Tensor):
+                return found
+            device = queries.device
+            return torch.from_numpy(found[0]).to(device), torch.from_numpy(found[1]).to(device)
     return Index(bank).query(queries, k)
+
+
+def _are_few(queries: tuple[int, ...], bank: tuple[int, ...], k: int) -> bool:
+    """Whether products are done sooner than the axes of an `Index` are found."""
+    fit = len(queries) == len(bank) == 2 and queries[1] == bank[1] and 1 <= k <= bank[0]
+    return fit and _products_time(queries[0], *bank) < _AXES_TIME
 
 
 def _products_time(queries: int, size: int, dimensions: int) -> float:

@@ -1,0 +1,196 @@
+"""Photographs that are damaged, odd or of a rare kind."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from tests.bad_input.case import (
+    KINDS,
+    Case,
+    benchmark,
+    both,
+    content,
+    deep_colour,
+    deep_grey,
+    evaluate,
+    failed,
+    fit,
+    floats,
+    grey,
+    parts,
+    photograph,
+    png,
+    predict,
+    same_as,
+    size_is,
+    torn,
+    turned,
+)
+
+CASES = [
+    predict(
+        "truncated image",
+        "torn.png",
+        "failed: torn.png can't be read as an image: image file is truncated",
+        3,
+        torn("torn.png"),
+        after=failed(1),
+    ),
+    predict(
+        "empty file",
+        "empty.png",
+        "failed: empty.png is empty: replace or remove it",
+        3,
+        content("empty.png", b""),
+        after=failed(1),
+    ),
+    predict(
+        "PNG file called .jpg",
+        "a.jpg",
+        "1 image: 1 normal",
+        0,
+        lambda here: photograph(here, "a.jpg", format="PNG"),
+    ),
+    predict(
+        "text file called .png",
+        "text.png",
+        f"failed: text.png isn't an image that can be read {KINDS}: replace or remove it",
+        3,
+        content("text.png", "hello"),
+        after=failed(1),
+    ),
+    predict(
+        "small file that says it has 100000 x 100000 pixels",
+        "bomb.png",
+        "failed: bomb.png has far more pixels than the limit of 100000000: scale it down or cut it"
+        " into pieces",
+        3,
+        content("bomb.png", png(100_000, 100_000, 8, b"")),
+        after=failed(1),
+    ),
+    predict(
+        "more pixels than the limit",
+        "big.png",
+        "failed: big.png has 12000 x 12000 pixels, more than the limit of 100000000: scale it down"
+        " or cut it into pieces",
+        3,
+        content("big.png", png(12_000, 12_000, 8, b"")),
+        after=failed(1),
+    ),
+    predict(
+        "16-bit grey",
+        "deep.png",
+        "1 image: 1 anomalous",
+        0,
+        deep_grey,
+        after=same_as("eight.png", grey(0)[..., 0]),
+    ),
+    predict(
+        "16-bit colour",
+        "deep.png",
+        "1 image: 1 normal",
+        0,
+        deep_colour,
+        after=same_as("eight.png", grey(0)),
+    ),
+    predict(
+        "CMYK",
+        "cmyk.jpg",
+        "1 image: 1 ...",
+        0,
+        lambda here: Image.fromarray(grey(0)).convert("CMYK").save(here / "cmyk.jpg"),
+    ),
+    predict(
+        "palette with a transparent colour",
+        "palette.png",
+        "1 image: 1 ...",
+        0,
+        lambda here: (
+            Image.fromarray(grey(0)).convert("P").save(here / "palette.png", transparency=3)
+        ),
+    ),
+    predict(
+        "photograph that its EXIF data turn",
+        "turned.jpg",
+        "1 image: 1 ...",
+        0,
+        turned,
+        after=size_is(48, 64),
+    ),
+    predict(
+        "1 x 1 image",
+        "one.png",
+        "1 image: 1 anomalous",
+        0,
+        lambda here: Image.new("RGB", (1, 1), "red").save(here / "one.png"),
+        after=size_is(1, 1),
+    ),
+    predict("TIFF of floats from 0 to 1", "float.tif", "1 image: 1 ...", 0, floats(0.5)),
+    predict(
+        "NaN in a TIFF of floats",
+        "float.tif",
+        "failed: float.tif can't be read as an image: ...; save it with 8 or 16 bits",
+        3,
+        floats(float("nan")),
+        after=failed(1),
+    ),
+    predict(
+        "infinity in a TIFF of floats",
+        "float.tif",
+        "failed: float.tif can't be read as an image: ...; save it with 8 or 16 bits",
+        3,
+        floats(float("inf")),
+        after=failed(1),
+    ),
+    fit(
+        "truncated image among those to learn from",
+        "",
+        "anomalist: error: parts/good/9.png can't be read as an image: image file is truncated",
+        1,
+        both(parts, torn("parts/good/9.png")),
+    ),
+    fit(
+        "empty file among those to learn from",
+        "",
+        "anomalist: error: parts/good/9.png is empty: replace or remove it (or leave them out with"
+        " --exclude)",
+        1,
+        both(parts, content("parts/good/9.png", b"")),
+    ),
+    fit(
+        "truncated image among those to test on",
+        "",
+        "anomalist: error: parts/scratch/9.png can't be read as an image: image file is truncated;"
+        " the model is in new.anomalist, but wasn't measured",
+        1,
+        both(parts, torn("parts/scratch/9.png")),
+        leaves=("new.anomalist", "new_least_normal.png"),
+    ),
+    evaluate(
+        "truncated image",
+        "anomalist: error: parts/scratch/9.png can't be read as an image: image file is truncated",
+        1,
+        both(parts, torn("parts/scratch/9.png")),
+    ),
+    benchmark(
+        "truncated image",
+        "",
+        "anomalist: error: parts/scratch/9.png can't be read as an image: image file is truncated",
+        1,
+        both(parts, torn("parts/scratch/9.png")),
+    ),
+    Case(
+        "truncated image",
+        "export model.anomalist --out new.onnx --data parts",
+        "anomalist: error: parts/good/9.png can't be read as an image: image file is truncated",
+        1,
+        both(parts, torn("parts/good/9.png")),
+    ),
+    Case(
+        "truncated image",
+        "synthesize parts --out sheet.png",
+        "anomalist: error: parts/a.png can't be read as an image: image file is truncated",
+        1,
+        torn("parts/a.png"),
+    ),
+]

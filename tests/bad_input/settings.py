@@ -1,0 +1,277 @@
+"""Arguments, hyperparameters and files of settings that make no sense."""
+
+from __future__ import annotations
+
+from tests.bad_input.case import (
+    Case,
+    benchmark,
+    both,
+    content,
+    fit,
+    parts,
+    predict,
+    weights,
+)
+
+CASES = [
+    *(
+        Case(
+            f"a false-alarm rate of {value}",
+            f"{command} --alpha {value}",
+            f"anomalist: error: {answer.format(command.split()[0])}",
+            code,
+            parts,
+        )
+        for command in (
+            "fit patchcore --data parts --out new.anomalist",
+            "predict model.anomalist photos --out out",
+            "evaluate model.anomalist parts --out out",
+            "export model.anomalist --out new.onnx",
+            "benchmark parts --out results",
+        )
+        for value, answer, code in (
+            ("0", "alpha must be between 0 and 1, not 0.0", 1),
+            ("1", "alpha must be between 0 and 1, not 1.0", 1),
+            ("nan", "--alpha: expected a number. Got value: nan (anomalist {} --help)", 2),
+            ("text", "--alpha: expected a number. Got value: text (anomalist {} --help)", 2),
+        )
+    ),
+    fit(
+        "a false-alarm rate that far more images would have to calibrate",
+        "--alpha 0.000001",
+        "no threshold: for a false-alarm rate of 0...%, 999999 good images must calibrate, there"
+        " are 2; 999997 more are needed",
+        0,
+        lambda here: parts(here, 2, 0),
+    ),
+    predict(
+        "a threshold that is no number",
+        "photos --threshold nan",
+        "anomalist: error: --threshold: expected a number. Got value: nan"
+        " (anomalist predict --help)",
+        2,
+    ),
+    predict(
+        "an infinite threshold",
+        "photos --threshold inf",
+        "anomalist: error: --threshold: expected a number. Got value: inf"
+        " (anomalist predict --help)",
+        2,
+    ),
+    predict(
+        "watching every -1 seconds",
+        "photos --watch -1",
+        "anomalist: error: watch must be a number of seconds above 0, not -1.0",
+        1,
+    ),
+    *(
+        fit(what, flags, f"anomalist: error: {answer}", code)
+        for what, flags, answer, code in (
+            (
+                "a negative size",
+                "--image_size -5",
+                "image_size must be a positive whole number of pixels, not -5",
+                1,
+            ),
+            (
+                "an image size of 1",
+                "--image_size 1",
+                "sigma must not be negative, nor above the image's side, not 4.0",
+                1,
+            ),
+            (
+                "an absurd image size",
+                "--image_size 100000",
+                "image_size 100000 makes more than 100000000 pixels: lower it",
+                1,
+            ),
+            (
+                "a crop larger than the image",
+                "--crop_size 500",
+                "crop_size 500 is larger than image_size 64",
+                1,
+            ),
+            ("a batch of no image", "--batch_size 0", "batch_size must be at least 1, not 0", 1),
+            ("a negative seed", "--seed -1", "seed must not be negative, not -1", 1),
+            (
+                "a value out of its range",
+                "--patchcore.coreset_ratio 2",
+                "coreset_ratio must be above 0 and at most 1, not 2.0",
+                1,
+            ),
+            (
+                "a value of another type",
+                "--patchcore.coreset_ratio x",
+                "--patchcore.coreset_ratio: expected a number. Got value: x (anomalist fit --help)",
+                2,
+            ),
+            (
+                "an unknown flag",
+                "--patchcore.nothing 1",
+                "unrecognized arguments: --patchcore.nothing 1 (anomalist fit --help)",
+                2,
+            ),
+            (
+                "a layer that the backbone lacks",
+                "--layers layer9",
+                "efficientnet_lite0 has no layer 'layer9'; it has stride2, ...",
+                1,
+            ),
+            (
+                "an unknown backbone",
+                "--backbone resnet19",
+                "unknown backbone 'resnet19'; did you mean resnet18, ...?",
+                1,
+            ),
+            (
+                "a backbone that isn't installed, without a network",
+                "--backbone resnet18",
+                "the weights of resnet18 (timm/resnet18.tv_in1k on the Hugging Face hub) are"
+                " neither cached nor reachable (...). Three ways out: connect to the network once,"
+                " so that they are cached; give a local file with --weights FILE (weights=... in"
+                " Python); or take --backbone efficientnet_lite0, whose weights are installed with"
+                " anomalist",
+                1,
+            ),
+            (
+                "weights that aren't there",
+                "--weights gone.pth",
+                "no weights file at gone.pth",
+                1,
+            ),
+            ("an unknown preset", "--preset magic", "no preset 'magic' for patchcore; ...", 1),
+            (
+                "a device that isn't there",
+                "--device cuda:99",
+                "this machine has no cuda:99 device: choose --device auto or cpu",
+                1,
+            ),
+            (
+                "a device of no kind",
+                "--device abacus",
+                "device must be auto, cpu, cuda or mps, not 'abacus'",
+                1,
+            ),
+            (
+                "a category of a folder that has none",
+                "--category bottle",
+                "parts has no category 'bottle'; it has parts...",
+                1,
+            ),
+        )
+    ),
+    fit(
+        "weights of another network",
+        "--weights other.safetensors",
+        "anomalist: error: other.safetensors doesn't fit the backbone: ...",
+        1,
+        both(parts, weights),
+    ),
+    fit(
+        "a picture in place of weights",
+        "--weights photos/good.png",
+        "anomalist: error: photos/good.png isn't a PyTorch file of tensors alone (files that would"
+        " run code are refused)",
+        1,
+    ),
+    predict(
+        "a device that isn't there",
+        "photos --device cuda:99",
+        "anomalist: error: this machine has no cuda:99 device: choose --device auto or cpu",
+        1,
+    ),
+    Case(
+        "an unknown command",
+        "predcit model.anomalist",
+        "anomalist: error: no command 'predcit'; did you mean predict? the commands are ...",
+        2,
+    ),
+    Case(
+        "an unknown detector",
+        "fit patchcoer --data parts --out new.anomalist",
+        "anomalist: error: no detector 'patchcoer'; did you mean patchcore? there are ...",
+        1,
+        parts,
+    ),
+    benchmark(
+        "an unknown detector",
+        "--detectors oracle",
+        "anomalist: error: no detector 'oracle'; there are ...",
+        1,
+    ),
+    benchmark(
+        "an unknown category",
+        "--categories part",
+        "anomalist: error: parts has no category 'part'; did you mean parts?",
+        1,
+    ),
+    benchmark(
+        "a detector that is named twice",
+        "--detectors patchcore,patchcore",
+        "anomalist: error: detector patchcore is named twice: give one of them a name of its own,"
+        " as in small=patchcore",
+        1,
+    ),
+    benchmark(
+        "seeds that are no numbers",
+        "--seeds a",
+        "anomalist: error: argument --seeds: invalid int,... value: 'a' (anomalist benchmark"
+        " --help)",
+        2,
+    ),
+    *(
+        benchmark(
+            what,
+            "--config c.yaml",
+            f"anomalist: error: {answer}",
+            code,
+            both(parts, content("c.yaml", text)),
+        )
+        for what, text, answer, code in (
+            (
+                "broken YAML",
+                "a: [1",
+                "c.yaml: Problems parsing config: ... (anomalist benchmark --help)",
+                2,
+            ),
+            (
+                "YAML with an unknown key",
+                "patchcore:\n  nothing: 1\n",
+                "Option 'patchcore.nothing' is not accepted (anomalist benchmark --help)",
+                2,
+            ),
+            (
+                "YAML with a value of another type",
+                "image_size: abc\n",
+                "--image_size: invalid literal for int() with base 10: 'abc' (anomalist benchmark"
+                " --help)",
+                2,
+            ),
+            (
+                "YAML with a number in place of hyperparameters",
+                "patchcore: 5\n",
+                "patchcore must hold hyperparameters by name, not 5",
+                1,
+            ),
+            (
+                "YAML that would run code",
+                "!!python/object/apply:os.system ['echo hi']\n",
+                "c.yaml: Problems parsing config: could not determine a constructor for the tag ..."
+                " (anomalist benchmark --help)",
+                2,
+            ),
+            (
+                "settings that aren't text",
+                b"\xff\xfe",
+                "the file of --config isn't text in UTF-8: ... (anomalist benchmark --help)",
+                2,
+            ),
+        )
+    ),
+    benchmark(
+        "settings that aren't there",
+        "--config gone.yaml",
+        "anomalist: error: --config: ... (anomalist benchmark --help)",
+        2,
+    ),
+]
