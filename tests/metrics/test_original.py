@@ -231,6 +231,21 @@ def test_binned_intervals_hardly_differ_from_unbinned(monkeypatch: pytest.Monkey
         assert binned.intervals[name] == pytest.approx(ends, abs=1e-2)
 
 
+def test_memory_does_not_grow_with_the_number_and_size_of_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import tracemalloc
+
+    monkeypatch.setattr("anomalist.metrics.pixels.CHUNK", 1 << 14)
+    predictions = predicted(blobs([(700, 900)] * 16, good=4), Transform(32))
+    evaluate(predictions, intervals=True, n_bootstrap=10)  # compiles
+    tracemalloc.start()
+    evaluate(predictions, intervals=True, n_bootstrap=10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 700 * 900 * 4 / 2
+
+
 def test_files_are_read_when_they_are_measured(tmp_path: Path) -> None:
     masks = blobs([(64, 48), (33, 80)])
     samples = []

@@ -213,7 +213,7 @@ class Pixels:
     @property
     def longest(self) -> int:
         """Number of pixels that a chunk can have."""
-        return max(CHUNK, *(width for _, width in self.shapes)) if self.shapes else 0
+        return max(min(CHUNK, self.n), *(width for _, width in self.shapes), 0)
 
     def fill(self, chunk: list[Piece], buffer: Array) -> Array:
         """Write the values of a chunk to a buffer of `longest`, and return the part written."""
