@@ -16,7 +16,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import Calibration
-from anomalist.data import Category
+from anomalist.data import Category, gather_remarks
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
 from anomalist.metrics.pixels import count_images
@@ -52,6 +52,7 @@ def record_of(done: Done) -> RunRecord:
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     parts = getattr(detector, "members_", [detector])
+    told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
         detector=task.name,
         category=task.category,
@@ -63,7 +64,7 @@ def record_of(done: Done) -> RunRecord:
         transform=detector.transform.as_dict(),
         metrics={**metrics.as_dict(), **decisions.values},
         intervals={**metrics.intervals, **decisions.intervals},
-        notes=metrics.notes + decisions.notes + task.notes,
+        notes=metrics.notes + decisions.notes + task.notes + tuple(told),
         train_images=len(category.train),
         test_images=len(category.test),
         fit_seconds=fitted.fit_seconds,
