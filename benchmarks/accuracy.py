@@ -110,7 +110,7 @@ def main() -> None:
         for seed in map(int, arguments.seeds.split(",")):
             for contender, run in contenders.items():
                 predictions, fit, predict = run(category, transform, arguments.coreset_ratio, seed)
-                metrics = evaluate(predictions).as_dict()
+                metrics = evaluate(predictions, at="input").as_dict()
                 rows.append(
                     {
                         "category": name,

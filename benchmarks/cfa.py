@@ -132,7 +132,7 @@ def measured(
     predictions = Predictions(
         category.test.paths, scores, maps.reshape(masks.shape), category.test.labels, masks
     )
-    metrics = evaluate(predictions).as_dict()
+    metrics = evaluate(predictions, at="input").as_dict()
     return {
         "image AUROC": f"{metrics['image_AUROC']:.4f}",
         "pixel AUROC": f"{metrics['pixel_AUROC']:.4f}",

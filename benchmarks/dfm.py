@@ -126,7 +126,7 @@ def main() -> None:
         category = MVTecAD(settings.data).category(name)
         for contender, run in contenders.items():
             predictions, seconds, components = run(category, transform, settings)
-            metrics = evaluate(predictions).as_dict()
+            metrics = evaluate(predictions, at="input").as_dict()
             rows.append(
                 {
                     "category": name,

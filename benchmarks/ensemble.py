@@ -67,7 +67,7 @@ def main() -> None:
                     )
                 results[f"{joined}, {TEST_SCALED}"] = test_scaled([made[m] for m in members])
             for name, predictions in results.items():
-                metrics = evaluate(predictions, intervals=True)
+                metrics = evaluate(predictions, at="input", intervals=True)
                 row = {"what": name, "category": category, "seed": int(seed)}
                 rows.append({**row, **{c: getattr(metrics, c) for c in COLUMNS}})
                 rows[-1] |= {f"{c} interval": metrics.intervals[c] for c in COLUMNS}

@@ -308,7 +308,7 @@ def accuracy(job: Job) -> dict[str, str]:
     done, peak = time.perf_counter(), peak_mb()
     masks = load_masks(category.test, Transform(job["image_size"]))
     predictions = Predictions(category.test.paths, scores, maps, category.test.labels, masks)
-    metrics = evaluate(predictions).as_dict()
+    metrics = evaluate(predictions, at="input").as_dict()
     return {
         "image AUROC": f"{metrics['image_AUROC']:.4f}",
         "pixel AUROC": f"{metrics['pixel_AUROC']:.4f}",

@@ -1,6 +1,12 @@
 """All seven metrics beside ADEval, anomalib, scikit-learn and MVTec's evaluation of PRO.
 
     python benchmarks/metrics.py --images 83 --size 900 --repeats 3
+    python benchmarks/metrics.py --images 83 --size 900 --map_size 256
+    python benchmarks/metrics.py --images 63 --size 3000 --map_size 256 --repeats 1
+
+With ``--map_size``, maps of that size are measured against masks of ``--size``, which are files, as
+are the images: everyone enlarges maps bilinearly and reads every mask. ADEval is then fed image by
+image, and told between which values the maps lie.
 
 Maps are smoothed noise, higher on elliptic defects; a quarter of the images are good. Every
 contender runs in a process of its own, so that its peak memory is its own: "loaded" is what the
@@ -19,8 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +57,91 @@ def make_data(folder: Path, images: int, size: int) -> None:
     np.save(folder / "masks.npy", masks)
 
 
+def make_files(folder: Path, images: int, size: int, map_size: int) -> None:
+    """Small maps, and photographs of another size with masks beside them."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    make_data(folder, images, map_size)
+    maps, shown = np.load(folder / "maps.npy"), np.load(folder / "masks.npy")
+    for i in range(images):
+        mask = Image.fromarray(shown[i].astype(np.uint8) * 255)
+        whole = np.asarray(mask.resize((size, size), Image.Resampling.BILINEAR)) > 127
+        scratch = rng.integers(0, size - size // 4, 2) if i >= images // 4 else None
+        if scratch is not None:  # two pixels wide
+            y, x = scratch
+            whole[np.arange(size // 4) + y, np.arange(size // 4) + x] = True
+            whole[np.arange(size // 4) + y, np.arange(size // 4) + x + 1] = True
+            Image.fromarray(whole.astype(np.uint8) * 255).save(folder / f"{i:03}_mask.png")
+        Image.new("L", (size, size), 90).save(folder / f"{i:03}.png")
+    np.save(folder / "maps.npy", maps)
+
+
 Maps = np.ndarray
 Contender = Callable[[Maps, Maps], dict[str, float]]
+
+
+def anomalist_original(intervals: bool) -> Contender:
+    from anomalist.data import ImageSet, Sample, Transform
+    from anomalist.data.loader import load_masks
+    from anomalist.metrics import evaluate
+    from anomalist.predictions import Predictions
+
+    def run(maps: Maps, files: Path) -> dict[str, float]:
+        samples = []
+        for i in range(len(maps)):
+            mask = files / f"{i:03}_mask.png"
+            known = mask if mask.exists() else None
+            samples.append(Sample(files / f"{i:03}.png", known is not None, mask=known))
+        images, transform = ImageSet(samples), Transform(maps.shape[1])
+        predictions = Predictions(
+            images.paths,
+            maps.max(axis=(1, 2)),
+            maps,
+            images.labels,
+            load_masks(images, transform),
+            images=images,
+            transform=transform,
+        )
+        return evaluate(predictions, intervals=intervals).as_dict()
+
+    return run
+
+
+def masks_of(files: Path, images: int) -> Iterator[Maps]:
+    from PIL import Image
+
+    for i in range(images):
+        mask = files / f"{i:03}_mask.png"
+        with Image.open(mask if mask.exists() else files / f"{i:03}.png") as image:
+            yield np.asarray(image) > 127  # the photographs are dark
+
+
+def adeval_original() -> Contender:
+    from adeval import EvalAccumulator
+
+    def run(maps: Maps, files: Path) -> dict[str, float]:
+        made = EvalAccumulator(0.0, 1.0, float(maps.min()), float(maps.max()))
+        for values, mask in zip(maps, masks_of(files, len(maps)), strict=True):
+            made.add_anomap(values, mask.view(np.uint8))
+            made.add_image(float(values.max() > 0), mask.any())
+        found = made.summary()
+        names = {"p_auroc": "pixel_AUROC", "p_aupr": "pixel_AP", "p_aupro": "pixel_PRO"}
+        return {names[k]: float(v) for k, v in found.items() if k in names}
+
+    return run
+
+
+def mvtec_original() -> Contender:
+    sys.path.insert(0, str(ROOT))
+    from tests.reference import mvtec as plain
+
+    def run(maps: Maps, files: Path) -> dict[str, float]:
+        masks = list(masks_of(files, len(maps)))
+        whole = (0.0, 0.0, masks[0].shape[1], masks[0].shape[0])
+        return plain.metrics([plain.enlarged(m, whole, masks[0].shape) for m in maps], masks)
+
+    return run
 
 
 def anomalist(intervals: bool) -> Contender:
@@ -112,13 +202,20 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
     "scikit-learn AP": lambda: scikit_learn("pixel_AP"),
     "MVTec's PRO, as in tests/reference": mvtec,
 }
+ORIGINAL: dict[str, Callable[[], Any]] = {
+    "anomalist evaluate at original, 7 metrics": lambda: anomalist_original(intervals=False),
+    "anomalist evaluate at original, 7 metrics and intervals": lambda: anomalist_original(True),
+    "ADEval AUROC, AP, PRO at original (binned)": adeval_original,
+    "MVTec's evaluation, as in tests/reference": mvtec_original,
+}
 PEERS = ("ADEval", "anomalib")
 
 
 def measure(name: str, folder: Path, repeats: int) -> None:
     """Run one contender in this process and print what it took as JSON."""
-    run = CONTENDERS[name]()
-    maps, masks = np.load(folder / "maps.npy"), np.load(folder / "masks.npy")
+    run = {**CONTENDERS, **ORIGINAL}[name]()
+    maps = np.load(folder / "maps.npy")
+    masks = folder if name in ORIGINAL else np.load(folder / "masks.npy")
     loaded, seconds, cpu, values = peak_mb(), [], [], {}
     for _ in range(repeats):
         start, cpu_start = time.perf_counter(), time.process_time()
@@ -135,14 +232,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, default=83)
     parser.add_argument("--size", type=int, default=900)
+    parser.add_argument("--map_size", type=int)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peers-python", default=sys.executable)
-    parser.add_argument("--only", nargs="*", default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument("--only", nargs="*", metavar="NAME")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         measure(args.measure, args.data, args.repeats)
+        return
+    if args.data and args.map_size:
+        make_files(args.data, args.images, args.size, args.map_size)
         return
     if args.data:
         make_data(args.data, args.images, args.size)
@@ -150,12 +251,15 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         shape = ["--images", str(args.images), "--size", str(args.size), "--data", folder]
+        if args.map_size:
+            shape += ["--map_size", str(args.map_size)]
         subprocess.run([sys.executable, __file__, *shape], check=True)
         ours: dict[str, float] = {}
-        print(f"{args.images} maps of {args.size}x{args.size}, float32\n")
+        side = args.map_size or args.size
+        print(f"{args.images} maps of {side}x{side}, float32, masks of {args.size}x{args.size}\n")
         print("| | first s | median s | x ours | CPU s | x ours | loaded MB | peak MB | values |")
         print("|-|-:|-:|-:|-:|-:|-:|-:|-|")
-        for name in args.only:
+        for name in args.only or (ORIGINAL if args.map_size else CONTENDERS):
             python = args.peers_python if name.startswith(PEERS) else sys.executable
             command = [python, __file__, *shape, "--repeats", str(args.repeats), "--measure", name]
             done = subprocess.run(command, capture_output=True, text=True)

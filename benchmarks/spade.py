@@ -87,7 +87,7 @@ def measure(contender: str, detector: SPADE, category: Category) -> dict[str, An
     start = now()
     predictions, fitted = CONTENDERS[contender](detector, category)
     done, peak = now(), peak_mb()
-    metrics = evaluate(predictions).as_dict()
+    metrics = evaluate(predictions, at="input").as_dict()
     by_map = auroc(predictions.maps.max(axis=(1, 2)), predictions.labels)
     return {
         "AUROC knn": f"{metrics['image_AUROC']:.4f}",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anomalist.data import ImageSet, Sample, as_image_set
+from anomalist.data import ImageSet, Sample, Transform, as_image_set
 from anomalist.errors import DataError
 from anomalist.predictions import Predictions
 
@@ -38,7 +38,7 @@ def test_shapes_and_values_are_checked(change: dict[str, Any], message: str) -> 
 
 
 N = 5
-FIELDS = [field.name for field in dataclasses.fields(Predictions)]
+FIELDS = [f.name for f in dataclasses.fields(Predictions) if f.name != "transform"]
 
 
 def whole() -> Predictions:
@@ -55,6 +55,7 @@ def whole() -> Predictions:
         disagreement=rng.random(N),
         disagreement_maps=rng.random((N, 4, 3)),
         images=images,
+        transform=Transform((4, 3)),
     )
 
 
@@ -93,6 +94,7 @@ def test_parts_are_predictions_that_lack_nothing(index: Any) -> None:
         for i, place in enumerate(places):
             assert np.array_equal(taken[i], values[place]), name
     assert part.images.name == "frames"
+    assert part.transform == predictions.transform is not None
 
 
 def test_an_index_gives_one_image_and_shares_its_memory() -> None:
@@ -128,6 +130,9 @@ def test_what_disagrees_is_not_joined() -> None:
         for parts in ([predictions, poorer], [poorer, predictions]):
             with pytest.raises(DataError, match=f"can't be joined: only some have {name}"):
                 Predictions.join(parts)
+    cropped = dataclasses.replace(predictions, transform=Transform((8, 6), 3))
+    with pytest.raises(DataError, match="can't be joined: their transforms differ"):
+        Predictions.join([predictions, cropped])
     small = Predictions(["a.png"], np.zeros(1), np.zeros((1, 2, 2)))
     large = Predictions(["b.png"], np.zeros(1), np.zeros((1, 3, 4)))
     with pytest.raises(DataError, match="their maps have 2 x 2 and 4 x 3 pixels"):

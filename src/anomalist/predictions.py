@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from anomalist.data import ImageSet, Sample
+from anomalist.data import ImageSet, Sample, Transform
 from anomalist.errors import DataError
 
 
@@ -47,6 +47,10 @@ class Predictions:
     images : ImageSet, optional
         The images, for those who draw them; by default the files of ``paths``. Images in memory
         stay there for as long as this does.
+    transform : Transform, optional
+        How the images came to the resolution of the detector's input, which tells where in an image
+        its map lies. With it, pixels can be measured at the size of the images; what has none, such
+        as predictions made by hand, is measured as it is.
 
     Raises
     ------
@@ -76,6 +80,7 @@ class Predictions:
     disagreement: npt.NDArray[np.floating[Any]] | None = None
     disagreement_maps: npt.NDArray[np.floating[Any]] | None = None
     images: ImageSet = field(default_factory=lambda: ImageSet([]))
+    transform: Transform | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)
@@ -119,8 +124,10 @@ class Predictions:
             chosen = np.arange(len(self))[np.asarray(index) if len(index) else []]
 
         def taken(values: Any) -> Any:
-            if values is None or isinstance(values, np.ndarray | ImageSet):
-                return None if values is None else values[chosen]
+            if values is None or isinstance(values, Transform):
+                return values
+            if isinstance(values, np.ndarray | ImageSet):
+                return values[chosen]
             return values[chosen] if isinstance(chosen, slice) else [values[i] for i in chosen]
 
         return type(self)(**{name: taken(values) for name, values in self._fields()})
@@ -160,6 +167,10 @@ class Predictions:
                 if all(value is None for value in values):
                     return None
                 raise DataError(f"predictions can't be joined: only some have {name}")
+            if name == "transform":
+                if any(value != values[0] for value in values):
+                    raise DataError("predictions can't be joined: their transforms differ")
+                return values[0]
             if isinstance(values[0], np.ndarray):
                 return np.concatenate(values)
             entries = [entry for value in values for entry in value]

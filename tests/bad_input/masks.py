@@ -151,8 +151,7 @@ CASES = [
     ),
     evaluate(
         "an all-black mask of a defect",
-        "Note: 1 anomalous image has an empty mask (all black, or the defect is too small for the"
-        " map's resolution): no region, all pixels normal",
+        "Note: 1 anomalous image has an empty mask (all black): no region, all pixels normal",
         0,
         lambda here: (
             masks(here, "0.png", "1.png"),

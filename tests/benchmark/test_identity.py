@@ -89,7 +89,7 @@ def test_two_configurations_stand_side_by_side_each_with_its_seeds_spread(
         assert (two / name / "dot_heatmaps.png").is_file()
         assert (two / "pictures" / name / "dot.npz").is_file()
         assert (two / "runs" / name / "dot_seed1.json").is_file()
-    lines = (two / "results.md").read_text().splitlines()[2:]
+    lines = (two / "results.md").read_text().splitlines()[2:4]
     assert [line.split(" | ")[0] for line in lines] == ["| patchcore", "| small"]
     assert {r.method for r in RunStore(two).records()} == {"patchcore"}
     report = (two / "report.html").read_text()
@@ -130,6 +130,60 @@ def test_what_is_asked_of_runs_is_part_of_their_configuration(dots: Path, tmp_pa
     again(small(), oracle=True)  # which asks nothing of what isn't trained
     # What changes how fast a result comes, not which, is no other configuration.
     again(dataclasses.replace(small(), batch_size=3))
+
+
+def test_where_pixels_are_compared_is_part_of_it_and_what_was_fitted_serves_both(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = PatchCore(image_size=32, coreset_ratio=0.5, device="cpu")
+    (original,) = benchmark(MVTecAD(dots), [half], tmp_path, alpha=0.2, keep_models=True)
+    assert original.evaluated_at == "original"
+    with pytest.raises(ParameterError, match='evaluate_at "original" there, "input" here'):
+        benchmark(MVTecAD(dots), [half], tmp_path, alpha=0.2, evaluate_at="input")
+    (small_scale,) = benchmark(
+        MVTecAD(dots),
+        {"scaled": half},
+        tmp_path,
+        alpha=0.2,
+        evaluate_at="input",
+        keep_models=True,
+    )
+    assert small_scale.evaluated_at == "input"
+    assert small_scale.config_hash != original.config_hash
+    # Its fit is the other's, taken over, and so are the scores of images.
+    assert small_scale.fit_seconds == original.fit_seconds
+    assert small_scale.metrics["image_AUROC"] == original.metrics["image_AUROC"]
+    assert small_scale.metrics["pixel_AP"] != original.metrics["pixel_AP"]
+    predictions = half.fit(MVTecAD(dots).category("dot").train).predict(
+        MVTecAD(dots).category("dot").test
+    )
+    for record in (original, small_scale):
+        expected = anomalist.evaluate(predictions, at=record.evaluated_at)
+        assert record.metrics["pixel_PRO"] == pytest.approx(expected.pixel_PRO, rel=1e-6)
+    table = pd.read_csv(tmp_path / "results.csv").set_index("detector")
+    assert table["evaluated_at"].to_dict() == {"patchcore": "original", "scaled": "input"}
+    for name in ("patchcore", "scaled"):
+        values = json.loads((tmp_path / name / "dot_metrics.json").read_text())
+        assert values["evaluated_at"] == table["evaluated_at"][name]
+    said = "Pixel metrics aren't comparable: those of patchcore are at the size of each mask"
+    assert said in (tmp_path / "results.md").read_text()
+    assert said in (tmp_path / "results.tex").read_text()
+    assert said in (tmp_path / "report.html").read_text().replace("&#39;", "'")
+    assert main(["report", str(tmp_path)]) == 0
+
+
+def test_a_run_of_before_sizes_were_kept_was_measured_at_the_input(
+    dots: Path, tmp_path: Path
+) -> None:
+    benchmark(MVTecAD(dots), [small()], tmp_path)
+    path = tmp_path / "runs" / "patchcore" / "dot_seed0.json"
+    values = json.loads(path.read_text())
+    del values["evaluated_at"], values["configuration"]["evaluate_at"]
+    path.write_text(json.dumps({**values, "version": "0.0.1"}))
+    (before,) = RunStore(tmp_path).records()
+    assert before.evaluated_at == "input"
+    (now,) = benchmark(MVTecAD(dots), [small()], tmp_path)  # done again, as of another version
+    assert now.evaluated_at == "original"
 
 
 def test_the_members_that_differ_are_told(dots: Path, tmp_path: Path) -> None:

@@ -69,9 +69,10 @@ def test_every_run_has_a_record_and_all_tables_are_written(dots: Path, tmp_path:
         "detector,category,seed,backbone,image_AUROC,image_AP,image_F1Score,pixel_AUROC,pixel_AP,"
         "pixel_F1Score,pixel_PRO,image_F1_calibrated,pixel_F1_calibrated,image_false_alarm_rate,"
         "fit_seconds,calibrate_seconds,predict_seconds,images_per_second,peak_memory_mb,"
-        "config_hash,data_hash,version"
+        "config_hash,data_hash,version,evaluated_at"
     )
     assert ",".join(table.columns) == expected
+    assert set(table["evaluated_at"]) == {"original"}
     assert table["image_AUROC"].between(0.9, 1).all()
     assert (table[TIMES] > 0).all().all()
     for name in (

@@ -47,6 +47,29 @@ def test_metrics_are_those_of_the_test_images(
     with (out / "metrics.csv").open(newline="") as file:
         table = {row["metric"]: row["value"] for row in csv.DictReader(file)}
     assert float(table["pixel_PRO"]) == values["pixel_PRO"]
+    assert table["evaluated_at"] == values["evaluated_at"] == "original"
+    assert "Pixel metrics are at the size of each mask." in printed
+
+
+def test_pixels_are_compared_at_the_input_if_that_is_asked(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = dots / "dot" / "train" / "good"
+    model = tmp_path / "dot.anomalist"
+    size = ["--image_size", "32", *FAST[2:]]
+    assert main(["fit", "patchcore", "--data", str(good), "--out", str(model), *size]) == 0
+    found = {}
+    for at in ("original", "input"):
+        out = tmp_path / at
+        assert (
+            main(["evaluate", str(model), str(dots), "--out", str(out), "--evaluate_at", at]) == 0
+        )
+        found[at] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+        assert found[at]["evaluated_at"] == at
+    assert found["original"]["pixel_AP"] != found["input"]["pixel_AP"]
+    assert found["original"]["image_AUROC"] == found["input"]["image_AUROC"]
+    assert "the resolution of the detector's input" in capsys.readouterr().out
+    assert main(["evaluate", str(model), str(dots), "--evaluate_at", "full"]) == 2
 
 
 def test_images_that_were_learnt_from_are_not_measured(

@@ -59,6 +59,7 @@ class Record:
     config_hash: str = "cd" * 32
     data_hash: str = "ef" * 32
     version: str = "1.2.3"
+    evaluated_at: str = "original"
     environment: dict[str, Any] = field(default_factory=lambda: {"python": "3.11"})
     calibration: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -439,6 +440,17 @@ def test_published_numbers_stand_apart(page: Page, out: Path) -> None:
     assert "97.00" not in page.words
     without = report(small_benchmark(), out / "without").words
     assert "Published" not in without
+
+
+def test_pixels_compared_at_different_sizes_are_not_ranked(tmp_path: Path) -> None:
+    runs = [record("patchcore", "bottle"), record("padim", "bottle")]
+    words = report(runs, tmp_path).words
+    assert "Pixel metrics are at the size of each mask." in words
+    runs[1].evaluated_at = "input"
+    words = report(runs, tmp_path).words
+    assert "those of padim are at the resolution of the detector's input" in words
+    assert "has the highest pixel PRO" not in words
+    assert "locates defects best" not in words
 
 
 def test_a_published_mean_is_over_the_same_categories(tmp_path: Path) -> None:

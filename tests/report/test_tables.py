@@ -73,6 +73,15 @@ def test_undefined_metrics_stay_undefined(results: pd.DataFrame, tmp_path: Path)
     assert shown["bottle"] != "–"
 
 
+def test_pixels_compared_at_different_sizes_have_no_mean(results: pd.DataFrame) -> None:
+    apart = results.assign(evaluated_at=["original", *["input"] * (len(results) - 1)])
+    apart = apart[apart["detector"] == apart["detector"].iloc[0]].fillna(0.5)
+    assert apart["category"].nunique() > 1
+    shown = summary(apart).set_index("category")
+    assert shown["pixel_AUROC"]["mean"] == "–"
+    assert shown["image_AUROC"]["mean"] != "–"
+
+
 def test_what_calibration_gives_stands_in_the_summary() -> None:
     values = dict(zip(CALIBRATED_NAMES, (0.875, 0.5, 0.0625), strict=True))
     table = summary(pd.DataFrame([row("patchcore", "bottle", 0, 0.8, **values)]))

@@ -7,8 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anomalist.calibration import Calibration, fewest_images
-from anomalist.metrics import CALIBRATED_NAMES, f1_at, f1_interval, false_alarm_rate
-from anomalist.predictions import Predictions
+from anomalist.metrics import (
+    CALIBRATED_NAMES,
+    Evaluation,
+    f1_at,
+    f1_interval,
+    false_alarm_rate,
+)
+from anomalist.metrics.bootstrap import f1_interval_of
+from anomalist.metrics.pixels import count_images
 
 
 @dataclass(frozen=True)
@@ -31,14 +38,14 @@ class Decisions:
 
 
 def calibrated_metrics(
-    predictions: Predictions, calibration: Calibration | None, alpha: float
+    evaluation: Evaluation, calibration: Calibration | None, alpha: float
 ) -> Decisions:
     """Measure decisions at the thresholds that good images gave.
 
     Parameters
     ----------
-    predictions : Predictions
-        Of labelled images.
+    evaluation : Evaluation
+        Predictions of labelled images beside the truth; pixels are compared where it says.
     calibration : Calibration or None
         Of the detector that made them.
     alpha : float
@@ -59,16 +66,20 @@ def calibrated_metrics(
         )
         return Decisions(values, notes=(note,))
     intervals = {}
-    labels, masks = predictions.labels, predictions.masks
+    scores, labels, pixels = evaluation.predictions.scores, evaluation.labels, evaluation.pixels
     # An alarm is a score above the threshold; the metrics count those that reach theirs.
     above = np.nextafter(np.float64(calibration.threshold(alpha)), np.inf)
     pixel_above = np.nextafter(np.float64(calibration.pixel_threshold(alpha)), np.inf)
     if labels is not None and labels.any():
-        values["image_F1_calibrated"] = f1_at(predictions.scores, labels, above)
-        intervals["image_F1_calibrated"] = f1_interval(predictions.scores >= above, labels)
-    if masks is not None and masks.any():
-        values["pixel_F1_calibrated"] = f1_at(predictions.maps, masks, pixel_above)
-        intervals["pixel_F1_calibrated"] = f1_interval(predictions.maps >= pixel_above, masks)
+        values["image_F1_calibrated"] = f1_at(scores, labels, above)
+        intervals["image_F1_calibrated"] = f1_interval(scores >= above, labels)
+    if pixels is not None and pixels.n_positive.any():
+        counts = count_images(pixels, [pixel_above])
+        hits, alarms = counts.tp[:, 0], counts.tp[:, 0] + counts.fp[:, 0]
+        f1 = 2 * hits.sum() / (alarms.sum() + pixels.n_positive.sum())
+        values["pixel_F1_calibrated"] = float(f1)
+        ends = f1_interval_of(hits, alarms, pixels.n_positive)
+        intervals["pixel_F1_calibrated"] = ends
     if labels is not None and not labels.all():
-        values["image_false_alarm_rate"] = false_alarm_rate(predictions.scores, labels, above)
+        values["image_false_alarm_rate"] = false_alarm_rate(scores, labels, above)
     return Decisions(values, intervals)

@@ -9,7 +9,7 @@ from pathlib import Path
 from anomalist.data import Category
 from anomalist.features import FeatureStore
 from anomalist.files import write_text
-from anomalist.metrics import evaluate
+from anomalist.metrics import EvaluatedAt, evaluate
 from anomalist.training import Predictor, Training
 
 
@@ -24,9 +24,11 @@ class TestCurve:
         features: FeatureStore,
         training: Training,
         path: Path,
+        evaluate_at: EvaluatedAt,
     ) -> None:
         self._category, self._features = category, features
         self._training, self._path = training, path
+        self._evaluate_at: EvaluatedAt = evaluate_at
         self._epochs: list[dict[str, float | None]] = []
         self.seconds = 0.0
 
@@ -42,6 +44,7 @@ class TestCurve:
         saved, start = self._features.saved_seconds, time.perf_counter()
         self._epochs = [e for e in self.epochs if (e["epoch"] or 0) < epoch]
         predictions = detector.predict(self._category.test, store=self._features)
-        self._epochs.append({"epoch": epoch, **evaluate(predictions).as_dict()})
+        metrics = evaluate(predictions, at=self._evaluate_at)
+        self._epochs.append({"epoch": epoch, **metrics.as_dict()})
         write_text(self._path, json.dumps(self._epochs))
         self.seconds += time.perf_counter() - start + self._features.saved_seconds - saved

@@ -159,10 +159,11 @@ class Fitting:
         reset_peak_memory()
         training = Training(checkpoint=f"{scratch}.training")
         path = Path(f"{scratch}.epochs")
-        curve = TestCurve(self._category, self._features, training, path)
+        asked = self._task.asked
+        curve = TestCurve(self._category, self._features, training, path, asked.evaluate_at)
         if (watcher := self._watcher) is not None:
             training.log = lambda step, values: watcher.trained(self._task, step, values)
-        if self._task.asked.oracle and detector.trained:
+        if asked.oracle and detector.trained:
             training.after_epoch = curve
         clock = Clock(self._features)
         detector.fit(

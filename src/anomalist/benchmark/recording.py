@@ -17,8 +17,10 @@ from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import Calibration
 from anomalist.data import Category, gather_mask_remarks, gather_remarks
-from anomalist.metrics import evaluate, pr_curve, pro_curve, roc_curve
-from anomalist.metrics.classification import thin
+from anomalist.metrics import Evaluation
+from anomalist.metrics.classification import pr_points, roc_points, thin
+from anomalist.metrics.pixels import count_images
+from anomalist.metrics.pro import pro_points
 from anomalist.metrics.ranking import FPR_LIMIT
 from anomalist.predictions import Predictions
 
@@ -46,8 +48,9 @@ def record_of(done: Done) -> RunRecord:
     """Measure what was predicted, and make the record."""
     task, category, fitted = done.task, done.category, done.fitted
     detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
-    metrics = evaluate(predictions, intervals=True)
-    decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
+    evaluation = Evaluation(predictions, task.asked.evaluate_at)
+    metrics = evaluation.metrics(intervals=True)
+    decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     parts = getattr(detector, "members_", [detector])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
@@ -78,11 +81,12 @@ def record_of(done: Done) -> RunRecord:
         config_hash=task.config_hash,
         data_hash=task.data_hash,
         version=anomalist.__version__,
+        evaluated_at=metrics.evaluated_at,
         environment=environment(),
         configuration=task.configuration,
         calibration=calibration_summary(detector.calibration_, alpha),
-        curves=curves(predictions),
-        images=image_rows(predictions, category, detector.calibration_, alpha),
+        curves=curves(evaluation),
+        images=image_rows(evaluation, category, detector.calibration_, alpha),
         epochs=fitted.epochs,
         command=task.command,
         finished=now(),
@@ -106,17 +110,16 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
     }
 
 
-def curves(predictions: Predictions) -> dict[str, dict[str, list[float]]]:
+def curves(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:
     """Return the curves that the truth allows, each as at most 200 points."""
     found = {}
-    labels, masks = predictions.labels, predictions.masks
-    if labels is not None and labels.any() and not labels.all():
-        found["roc"] = roc_curve(predictions.scores, labels, max_points=_POINTS)
-        found["pr"] = pr_curve(predictions.scores, labels, max_points=_POINTS)
-    if masks is not None and masks.any() and not masks.all():
-        found["pixel_roc"] = roc_curve(predictions.maps, masks, max_points=_POINTS)
-        found["pixel_pr"] = pr_curve(predictions.maps, masks, max_points=_POINTS)
-        fpr, overlap = pro_curve(predictions.maps, masks)
+    if (images := evaluation.image_summary) is not None:
+        found["roc"] = thin(*roc_points(images.outline), _POINTS)
+        found["pr"] = thin(*pr_points(images.outline), _POINTS)
+    if (pixels := evaluation.pixel_summary) is not None:
+        found["pixel_roc"] = thin(*roc_points(pixels.outline), _POINTS)
+        found["pixel_pr"] = thin(*pr_points(pixels.outline), _POINTS)
+        fpr, overlap = pro_points(pixels.outline)
         inside = fpr <= FPR_LIMIT
         found["pro"] = thin(fpr[inside], overlap[inside], _POINTS)
     return {
@@ -126,16 +129,20 @@ def curves(predictions: Predictions) -> dict[str, dict[str, list[float]]]:
 
 
 def image_rows(
-    predictions: Predictions, category: Category, calibration: Calibration | None, alpha: float
+    evaluation: Evaluation, category: Category, calibration: Calibration | None, alpha: float
 ) -> list[dict[str, Any]]:
     """Return what the report needs of every test image, with paths that mean the same anywhere."""
+    predictions, pixels = evaluation.predictions, evaluation.pixels
     threshold = np.inf if calibration is None else calibration.pixel_threshold(alpha)
     p_values = None if calibration is None else calibration.p_values(predictions.scores)
+    reached = None
+    if pixels is not None and np.isfinite(threshold):
+        above = np.nextafter(np.float64(threshold), np.inf)
+        reached = count_images(pixels, [above]).tp[:, 0]
     rows = []
     for i, (path, sample) in enumerate(zip(predictions.paths, category.test, strict=True)):
         path = Path(path)
-        mask = None if predictions.masks is None else predictions.masks[i]
-        marked = mask is not None and bool(mask.any())
+        marked = 0 if pixels is None else int(pixels.n_positive[i])
         spread = predictions.disagreement
         rows.append(
             {
@@ -145,10 +152,10 @@ def image_rows(
                 "score": float(predictions.scores[i]),
                 "p_value": None if p_values is None else float(p_values[i]),
                 "disagreement": None if spread is None else float(spread[i]),
-                "defect_area": float(mask.mean()) if mask is not None and marked else None,
-                "recall": float((predictions.maps[i][mask] > threshold).mean())
-                if marked and np.isfinite(threshold)
+                "defect_area": float(marked / pixels.n_pixels[i])
+                if pixels is not None and marked
                 else None,
+                "recall": float(reached[i] / marked) if reached is not None and marked else None,
             }
         )
     return rows

@@ -31,6 +31,9 @@ class RunRecord:
         Metrics as fractions (None where undefined, with the reason in the notes) and their 95 %
         bootstrap intervals over images. Those of `CALIBRATED_NAMES` are at the thresholds that good
         training images gave.
+    evaluated_at
+        Where pixel metrics are measured: ``original``, at the size of each mask, or ``input``, at
+        the resolution of the detector's input, as those of all early records are.
     train_images, test_images
         Counts.
     fit_seconds, calibrate_seconds, predict_seconds, images_per_second, peak_memory_mb
@@ -80,6 +83,7 @@ class RunRecord:
     data_hash: str
     version: str
     environment: dict[str, Any]
+    evaluated_at: str = "input"
     configuration: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -117,6 +121,7 @@ class RunRecord:
             "config_hash": self.config_hash,
             "data_hash": self.data_hash,
             "version": self.version,
+            "evaluated_at": self.evaluated_at,
         }
 
     def to_json(self) -> str:

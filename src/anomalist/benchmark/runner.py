@@ -22,6 +22,7 @@ from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
+from anomalist.metrics import EvaluatedAt
 from anomalist.report import write_report, write_tables
 
 
@@ -35,6 +36,7 @@ def benchmark(
     alpha: float = DEFAULT_ALPHA,
     calibrate: bool = True,
     oracle: bool = False,
+    evaluate_at: EvaluatedAt = "original",
     keep_models: bool = False,
     store: FeatureStore | None = None,
     watcher: Watcher | None = None,
@@ -48,9 +50,11 @@ def benchmark(
     benchmark that was stopped at any moment goes on where it was.
 
     A name stands for one configuration in a results folder: the detector's settings, those of an
-    ensemble's members, the content of the weights, and ``alpha``, ``calibrate`` and ``oracle``,
-    which decide what is measured. Another one under a name that is taken is refused before any
-    work, whatever the seeds; batch size, device and memory limits may change. Where the images of a
+    ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``oracle`` and
+    ``evaluate_at``, which decide what is measured. Another one under a name that is taken is
+    refused before any work, whatever the seeds; batch size, device and memory limits may change.
+    With ``keep_models``, one that is measured otherwise under another name takes over what was
+    fitted. Where the images of a
     category or the version of anomalist are other ones than a record's, its run is done again if
     the plan holds it. Otherwise the tables leave it out, which a line tells: they are of the
     version, and of each category's images, of the run that was finished last. A file in
@@ -85,6 +89,9 @@ def benchmark(
         Measure detectors that are trained after every epoch on the test set too, and report beside
         the result, as ``oracle_...``, what the best epoch would have given: the published numbers
         of some methods are such.
+    evaluate_at : {"original", "input"}
+        Measure pixels at the size of each mask, as MVTec's evaluation does, or at the resolution of
+        the detector's input, as most published tables do; see `~anomalist.metrics.evaluate`.
     keep_models : bool
         Whether to keep fitted detectors in ``out/models``, with what they gave to good images that
         they hadn't seen. Ensembles take over members from there, of the same configuration, seed,
@@ -133,7 +140,7 @@ def benchmark(
     detectors = named(detectors)
     categories = list(dataset.categories if categories is None else categories)
     _check_plan(list(detectors), categories, list(seeds))
-    asked = Asked(alpha, calibrate, oracle)
+    asked = Asked(alpha, calibrate, oracle, evaluate_at)
     results = RunStore(out)
     before = results.inventory()
     check_free(detectors, asked, before.everything, results.folder)

@@ -13,6 +13,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.calibration import DEFAULT_ALPHA
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector, Ensemble
+from anomalist.metrics import EvaluatedAt
 
 #: A name, a category and a seed: what a record belongs to.
 Key = tuple[str, str, int]
@@ -30,11 +31,14 @@ class Asked:
         Whether to get thresholds and p-values from the training images.
     oracle : bool
         Whether to measure trainings on the test set after every epoch.
+    evaluate_at : {"original", "input"}
+        Where pixel metrics are measured, see `~anomalist.metrics.evaluate`.
     """
 
     alpha: float = DEFAULT_ALPHA
     calibrate: bool = True
     oracle: bool = False
+    evaluate_at: EvaluatedAt = "original"
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
         """Return the configuration of a detector's runs."""

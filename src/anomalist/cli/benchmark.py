@@ -50,6 +50,13 @@ def parser() -> ArgumentParser:
         help="report beside the result what the best epoch on the test set would have given",
     )
     arguments.add_argument(
+        "--evaluate_at",
+        type=constant("anomalist.metrics", "EvaluatedAt"),
+        default="original",
+        help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
+        " resolution of the detector's input, as most published tables do",
+    )
+    arguments.add_argument(
         "--keep_models",
         action="store_true",
         help="keep fitted detectors in OUT/models, so that ensembles can be added later",
@@ -91,6 +98,7 @@ def run(arguments: Namespace, output: Output) -> None:
             alpha=arguments.alpha,
             calibrate=arguments.calibrate,
             oracle=arguments.oracle,
+            evaluate_at=arguments.evaluate_at,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
             watcher=progress,

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.signatures import constant
 
 
 def parser() -> ArgumentParser:
@@ -25,6 +26,13 @@ def parser() -> ArgumentParser:
         type=float,
         default=None,
         help="false-alarm rate of the threshold (default: that of the fit)",
+    )
+    arguments.add_argument(
+        "--evaluate_at",
+        type=constant("anomalist.metrics", "EvaluatedAt"),
+        default="original",
+        help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
+        " resolution of the detector's input, as most published tables do",
     )
     arguments.add_argument(
         "--out", type=str, default=None, help="folder for metrics.json and metrics.csv"
@@ -51,6 +59,7 @@ def run(arguments: Namespace, output: Output) -> None:
             category=arguments.category,
             **folder_options(arguments),
             alpha=arguments.alpha,
+            evaluate_at=arguments.evaluate_at,
             progress=lambda done, total: progress("predict", done, total),
         )
     output.result(measured)

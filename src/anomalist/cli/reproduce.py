@@ -134,6 +134,8 @@ def run(arguments: Namespace, output: Output) -> None:
                 categories=[name for name in categories if name in ORIGINAL],
                 seeds=arguments.seeds,
                 calibrate=False,
+                # As published tables have it.
+                evaluate_at="input",
                 oracle=arguments.oracle,
                 store=store,
                 watcher=progress,

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from anomalist.benchmark import RunRecord, results_frame
 from anomalist.cli.output import Output
-from anomalist.report import summary
+from anomalist.report import summary, where_pixels
 
 
 def print_table(records: list[RunRecord], output: Output) -> None:
@@ -26,8 +26,9 @@ def print_table(records: list[RunRecord], output: Output) -> None:
         previous = row.detector
         table.add_row(*row)
     output.result(table)
+    said = where_pixels((r.detector, r.evaluated_at) for r in records)
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
-    output.result(f"metrics in percent{several}")
+    output.result(f"metrics in percent{several}; {said[0].lower()}{said[1:].rstrip('.')}")
     for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
         output.result(note)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from anomalist.compiling import njit
 from anomalist.errors import DataError
 
 Float64 = npt.NDArray[np.float64]
@@ -125,7 +125,7 @@ def _leap(ascending: Float64, usual: float) -> int:
     return int(np.flatnonzero(leaps).max()) + 1 if leaps.any() else 0
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit()  # type: ignore[untyped-decorator]
 def _tree(points: Any) -> Any:
     """The shortest tree over points, edge by edge (Prim), in memory that grows with n alone."""
     n, size = points.shape

@@ -382,7 +382,14 @@ class Detector(Saved):
             done = stop
         masks = load_masks(images, self.transform)
         return Predictions(
-            images.paths, scores, maps, images.labels, masks, images.defects, images=images
+            images.paths,
+            scores,
+            maps,
+            images.labels,
+            masks,
+            images.defects,
+            images=images,
+            transform=self.transform,
         )
 
     def _features(

@@ -334,6 +334,7 @@ class Ensemble(Detector):
             disagreement=scores.std(axis=0).astype(np.float32),
             disagreement_maps=spread,
             images=first.images,
+            transform=self.transform,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:

@@ -20,8 +20,9 @@ from anomalist.files import write_text
 from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import plural, understand, unseen
-from anomalist.metrics import Metrics, evaluate
+from anomalist.metrics import EvaluatedAt, Evaluation, Metrics
 from anomalist.predictions import Predictions
+from anomalist.report import where_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class Measured:
         """Return all of it as JSON values: the `values`, and what else is printed."""
         return {
             **self.values(),
+            "evaluated_at": self.metrics.evaluated_at,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
             "alpha": self.alpha,
@@ -89,6 +91,8 @@ class Measured:
                 low, high = self.intervals[name]
                 line += f"  {low:.4f} to {high:.4f}"
             lines.append(line)
+        if self.metrics.pixel_AUROC is not None:
+            lines.append(where_pixels([("", self.metrics.evaluated_at)]))
         if self.alarms:
             lines.append(f"at the threshold for a false-alarm rate of {self.alpha:g}:")
             for kind, (above, images) in self.alarms.items():
@@ -102,6 +106,7 @@ def measure(
     detector: Detector,
     alpha: float | None = None,
     notes: tuple[str, ...] = (),
+    evaluate_at: EvaluatedAt = "original",
 ) -> Measured:
     """Measure predictions of a detector on labelled images.
 
@@ -115,10 +120,13 @@ def measure(
         False-alarm rate of the thresholds; by default that for which the detector was fitted.
     notes : tuple of str
         What else a reader must know.
+    evaluate_at : {"original", "input"}
+        Where pixels are compared, see `~anomalist.metrics.evaluate`.
     """
     if alpha is None:
         alpha = detector.alpha_
-    decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
+    evaluation = Evaluation(predictions, evaluate_at)
+    decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     alarms: dict[str, tuple[int, int]] = {}
     calibration = detector.calibration_
     if calibration is not None and np.isfinite(calibration.threshold(alpha)):
@@ -128,7 +136,7 @@ def measure(
             alarms[kind] = int(above[kinds == kind].sum()), int((kinds == kind).sum())
     conditions = Conditions.of(detector, Rule.of(detector, alpha=alpha))
     conditions.add(predictions)
-    metrics = evaluate(predictions, intervals=True)
+    metrics = evaluation.metrics(intervals=True)
     return Measured(
         metrics,
         decisions.values,
@@ -156,6 +164,7 @@ def evaluate_model(
     masks: Iterable[str | Path] = (),
     exclude: Iterable[str | Path] = (),
     alpha: float | None = None,
+    evaluate_at: EvaluatedAt = "original",
     progress: Progress | None = None,
 ) -> Measured:
     """Measure a model on a folder of good and defective images.
@@ -175,6 +184,9 @@ def evaluate_model(
         What `~anomalist.data.open_dataset` takes.
     alpha : float, optional
         False-alarm rate of the thresholds; by default that for which the detector was fitted.
+    evaluate_at : {"original", "input"}
+        Where pixels are compared: at the size of each mask, or at the resolution of the detector's
+        input; see `~anomalist.metrics.evaluate`.
     progress : callable, optional
         Called with the number of images done and the total.
 
@@ -201,4 +213,4 @@ def evaluate_model(
         raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
     notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
-    return measure(predictions, detector, alpha, tuple(notes))
+    return measure(predictions, detector, alpha, tuple(notes), evaluate_at)

@@ -16,13 +16,22 @@ from anomalist.metrics.comparison import (
     mean_difference,
     paired_bootstrap,
 )
-from anomalist.metrics.evaluation import CALIBRATED_NAMES, METRIC_NAMES, Metrics, evaluate
+from anomalist.metrics.evaluation import (
+    CALIBRATED_NAMES,
+    METRIC_NAMES,
+    Evaluation,
+    Metrics,
+    evaluate,
+)
+from anomalist.metrics.pixels import EvaluatedAt
 from anomalist.metrics.pro import pro, pro_curve
 
 __all__ = [
     "CALIBRATED_NAMES",
     "METRIC_NAMES",
     "Comparison",
+    "EvaluatedAt",
+    "Evaluation",
     "Metrics",
     "auroc",
     "average_precision",

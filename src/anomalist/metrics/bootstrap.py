@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
+from anomalist.metrics.pixels import Counts, Pixels, count_images
 from anomalist.metrics.ranking import Array, Ranking, check_binary, rank
-from anomalist.metrics.regions import find_regions
-from anomalist.metrics.threads import threaded_map
+from anomalist.metrics.summary import Summary, rank_pixels
 
 METRICS = ("AUROC", "AP", "F1Score", "PRO")
 
@@ -87,65 +87,100 @@ def bootstrap_interval(
     if labels.ndim not in (1, 3) or (metric == "PRO" and labels.ndim == 1):
         wanted = "(N, H, W)" if metric == "PRO" else "(N,) or (N, H, W)"
         raise DataError(f"{metric} needs scores and labels of shape {wanted}, not {labels.shape}")
-    regions = find_regions(labels) if metric == "PRO" else None
-    ranking = rank(scores, labels, regions.weights if regions else None)
-    inverse_area = regions.inverse_area if regions else None
-    return bootstrap(ranking, scores, labels, inverse_area, n_bootstrap, level, seed)[metric]
+    options = n_bootstrap, level, seed
+    if labels.ndim == 1:
+        return score_intervals(Summary.of([rank(scores, labels)]), scores, labels, *options)[metric]
+    pixels = Pixels.of_arrays(scores, labels)
+    return pixel_intervals(Summary.of(rank_pixels(pixels)), pixels, *options)[metric]
 
 
-def bootstrap(
-    ranking: Ranking,
+def score_intervals(
+    summary: Summary,
     scores: Array,
     labels: npt.NDArray[np.bool_],
-    inverse_area: list[npt.NDArray[np.float64]] | None,
     n_bootstrap: int,
     level: float,
     seed: int,
 ) -> dict[str, Interval]:
-    """Intervals of every metric that ``ranking``, which is of the same data, gives."""
-    if n_bootstrap < 1:
-        raise ParameterError(f"n_bootstrap must be 1 or more, not {n_bootstrap}")
-    if not 0 < level < 1:
-        raise ParameterError(f"level must be between 0 and 1, not {level}")
-    scores, labels = scores.reshape(len(scores), -1), labels.reshape(len(labels), -1)
-    binned = scores.shape[1] > 1 and len(ranking.thresholds) > MAX_THRESHOLDS
-    thresholds = _quantiles(ranking) if binned else ranking.thresholds
-    count = partial(_count_image, scores, labels, inverse_area, thresholds[::-1])
-    # Rows of (images, thresholds); a resample's counts are sums of rows, so one product each.
-    tp, fp, fp_above, overlap = map(
-        np.array, zip(*threaded_map(count, range(len(scores))), strict=True)
-    )
+    """Intervals of every metric of image scores, of which ``summary`` is."""
+    ranking = summary.outline
+    reached = scores[:, None] >= ranking.thresholds
+    above = scores[:, None] > ranking.thresholds
+    positive = labels[:, None]
+    counts = Counts(reached & positive, reached & ~positive, above & ~positive, None)
+    one = np.ones(len(scores), np.int64)
+    return _intervals(summary, ranking, counts, labels * one, one, n_bootstrap, level, seed)
+
+
+def pixel_intervals(
+    summary: Summary, pixels: Pixels, n_bootstrap: int, level: float, seed: int
+) -> dict[str, Interval]:
+    """Intervals of every metric of pixels, of which ``summary`` is."""
+    _check(n_bootstrap, level)
+    ranking = summary.outline
+    binned = len(ranking.thresholds) > MAX_THRESHOLDS
+    if binned:
+        ranking = ranking.rows(ranking.quantiles(MAX_THRESHOLDS))
+    counts = count_images(pixels, ranking.thresholds)
     if binned:
         # All that lies between two thresholds counts as tied.
-        fp_above = np.concatenate([np.zeros_like(fp[:, :1]), fp[:, :-1]], axis=1)
-    n_positive = np.count_nonzero(labels, axis=1)[:, None]
-    n_negative = labels.shape[1] - n_positive
+        above = np.concatenate([np.zeros_like(counts.fp[:, :1]), counts.fp[:, :-1]], axis=1)
+        counts = replace(counts, fp_above=above)
+    return _intervals(
+        summary, ranking, counts, pixels.n_positive, pixels.n_pixels, n_bootstrap, level, seed
+    )
+
+
+def _intervals(
+    summary: Summary,
+    ranking: Ranking,
+    counts: Counts,
+    n_positive: npt.NDArray[np.int64],
+    n: npt.NDArray[np.int64],
+    n_bootstrap: int,
+    level: float,
+    seed: int,
+) -> dict[str, Interval]:
+    """Intervals from the counts of each image at the thresholds of a ranking."""
+    _check(n_bootstrap, level)
     # The first row is the data itself, which tells what the binning costs.
-    itself = np.ones((1, len(scores)), np.int64)
-    draws = np.concatenate([itself, draw_resamples(n_positive[:, 0] > 0, n_bootstrap, seed)])
+    itself = np.ones((1, len(n)), np.int64)
+    draws = np.concatenate([itself, draw_resamples(n_positive > 0, n_bootstrap, seed)])
+    # Rows of (images, thresholds); a resample's counts are sums of rows, so one product each.
+    tp, fp, fp_above = (c.astype(np.float64) for c in (counts.tp, counts.fp, counts.fp_above))
     batches = []
     for start in range(0, len(draws), BATCH):
         times = draws[start : start + BATCH].astype(np.float64)
-        regions = times @ overlap
+        overlap = None
+        if counts.found is not None:
+            regions = times @ counts.found
+            overlap = regions / regions[:, -1:]
         resampled = Ranking(
-            thresholds=thresholds,
+            thresholds=ranking.thresholds,
             tp=times @ tp,
             fp=times @ fp,
             fp_above=times @ fp_above,
-            n_positive=times @ n_positive,
-            n_negative=times @ n_negative,
-            overlap=regions / regions[:, -1:] if inverse_area is not None else None,
+            n_positive=times @ n_positive[:, None],
+            n_negative=times @ (n - n_positive)[:, None],
+            overlap=overlap,
         )
         # A resample of images without a normal pixel has no false positive rate.
         with np.errstate(invalid="ignore"):
             batches.append(resampled.values())
     tails = [(1 - level) / 2, (1 + level) / 2]
     ends = {}
-    for name, exact in ranking.values().items():
+    for name, exact in summary.values.items():
         binned_value, *resampled_values = np.concatenate([batch[name] for batch in batches])
         low, high = np.nanquantile(resampled_values, tails) + (exact - binned_value)
         ends[name] = (max(float(low), 0.0), min(float(high), 1.0))
     return ends
+
+
+def _check(n_bootstrap: int, level: float) -> None:
+    if n_bootstrap < 1:
+        raise ParameterError(f"n_bootstrap must be 1 or more, not {n_bootstrap}")
+    if not 0 < level < 1:
+        raise ParameterError(f"level must be between 0 and 1, not {level}")
 
 
 def f1_interval(
@@ -195,11 +230,22 @@ def f1_interval(
             f"alarms {alarms.shape} and labels {truth.shape} must have one shape and a defect"
         )
     alarms, truth = alarms.reshape(len(alarms), -1), truth.reshape(len(truth), -1)
-    defective = np.asarray(truth.any(axis=1))
-    times = draw_resamples(defective, n_bootstrap, seed)
-    hits = times @ (alarms & truth).sum(axis=1)
-    total = times @ (alarms.sum(axis=1) + truth.sum(axis=1))
-    low, high = np.quantile(2 * hits / total, [(1 - level) / 2, (1 + level) / 2])
+    hits, alarmed = (alarms & truth).sum(axis=1), alarms.sum(axis=1)
+    return f1_interval_of(hits, alarmed, truth.sum(axis=1), n_bootstrap, level, seed)
+
+
+def f1_interval_of(
+    hits: npt.NDArray[np.int64],
+    alarms: npt.NDArray[np.int64],
+    positives: npt.NDArray[np.int64],
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of F1 by what each image has of right alarms, of alarms and of positives."""
+    times = draw_resamples(positives > 0, n_bootstrap, seed)
+    total = times @ (alarms + positives)
+    low, high = np.quantile(2 * (times @ hits) / total, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -213,31 +259,3 @@ def draw_resamples(
         if n := len(stratum):
             draws[:, stratum] = rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
     return draws
-
-
-def _quantiles(ranking: Ranking) -> Array:
-    """Thresholds that split defective and normal pixels into equal parts, descending."""
-    half = MAX_THRESHOLDS // 2
-    by_tp = np.searchsorted(ranking.tp, np.linspace(1, ranking.tp[-1], half))
-    by_fp = np.searchsorted(ranking.fp, np.linspace(0, ranking.fp[-1], half))
-    return np.take(ranking.thresholds, np.unique(np.concatenate([by_tp, by_fp])))
-
-
-def _count_image(
-    scores: Array,
-    labels: npt.NDArray[np.bool_],
-    inverse_area: list[npt.NDArray[np.float64]] | None,
-    ascending: Array,
-    image: int,
-) -> tuple[Array, Array, Array, Array]:
-    """One image's counts at each threshold, descending: tp, fp, fp above, regions found."""
-    positives = scores[image][labels[image]]
-    order = np.argsort(positives)
-    negatives = np.sort(scores[image][~labels[image]])
-    tp = len(positives) - np.searchsorted(positives[order], ascending)
-    fp = len(negatives) - np.searchsorted(negatives, ascending)
-    fp_above = len(negatives) - np.searchsorted(negatives, ascending, side="right")
-    found = np.zeros(len(positives) + 1)
-    if inverse_area is not None:
-        found[1:] = np.cumsum(inverse_area[image][order][::-1])
-    return tp[::-1], fp[::-1], fp_above[::-1], found[tp[::-1]]

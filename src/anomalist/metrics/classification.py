@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
-from anomalist.metrics.ranking import Array, check_scores_and_labels, rank
+from anomalist.metrics.ranking import Array, Ranking, check_scores_and_labels, rank
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -225,9 +225,7 @@ def roc_curve(
     >>> fpr.tolist(), tpr.tolist()
     ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
     """
-    ranking = rank(scores, labels)
-    fp, tp = ranking.vertices(ranking.tp)
-    return thin(fp / ranking.n_negative, tp / ranking.n_positive, max_points)
+    return thin(*roc_points(rank(scores, labels)), max_points)
 
 
 def pr_curve(
@@ -265,10 +263,20 @@ def pr_curve(
     >>> precision.round(2).tolist()
     [1.0, 1.0, 0.5, 0.67, 0.5]
     """
-    ranking = rank(scores, labels)
+    return thin(*pr_points(rank(scores, labels)), max_points)
+
+
+def roc_points(ranking: Ranking) -> Curve:
+    """Corners of the receiver operating characteristic of a ranking."""
+    fp, tp = ranking.vertices(ranking.tp)
+    return fp / ranking.n_negative, tp / ranking.n_positive
+
+
+def pr_points(ranking: Ranking) -> Curve:
+    """Corners of the precision-recall curve of a ranking."""
     fp, tp = ranking.vertices(ranking.tp)
     precision = np.concatenate([[1.0], tp[1:] / (tp[1:] + fp[1:])])
-    return thin(tp / ranking.n_positive, precision, max_points)
+    return tp / ranking.n_positive, precision
 
 
 def thin(x: Array, y: Array, max_points: int | None) -> Curve:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from anomalist.errors import DataError
-from anomalist.metrics.bootstrap import Interval, bootstrap
-from anomalist.metrics.ranking import Ranking, check_binary, rank
-from anomalist.metrics.regions import find_regions
+from anomalist.errors import DataError, ParameterError
+from anomalist.metrics.bootstrap import Interval, pixel_intervals, score_intervals
+from anomalist.metrics.pixels import EvaluatedAt, Pixels
+from anomalist.metrics.ranking import check_binary, rank
+from anomalist.metrics.summary import Summary, rank_pixels
 from anomalist.predictions import Predictions
 
 METRIC_NAMES = (
@@ -44,6 +46,8 @@ class Metrics:
         ``(low, high)`` by metric, where intervals were asked for.
     level : float
         Share of resamples that an interval covers.
+    evaluated_at : {"original", "input"}
+        Whether pixels are those of the images at their own size, or of the maps as they are.
     notes : tuple of str
         Why a value is None, and what else a reader must know.
     """
@@ -59,6 +63,7 @@ class Metrics:
     pixel_threshold: float | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     level: float = 0.95
+    evaluated_at: EvaluatedAt = "input"
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, float | None]:
@@ -81,6 +86,7 @@ class Metrics:
 def evaluate(
     predictions: Predictions,
     *,
+    at: EvaluatedAt = "original",
     intervals: bool = False,
     n_bootstrap: int = 1000,
     level: float = 0.95,
@@ -88,10 +94,20 @@ def evaluate(
 ) -> Metrics:
     """Measure predictions of labelled images, and of their pixels where masks are known.
 
+    Pixels are by default those of the images at their own size, as MVTec's evaluation has it: maps
+    are enlarged bilinearly, and regions are those of each mask as it is. What a crop kept from the
+    detector counts as lower than all that it saw, so that a defect there is missed. The alternative
+    is to bring masks to the resolution of the detector's input, by the nearest pixel, as most
+    published tables have it: a thin defect then falls into many regions, and a small one may
+    vanish. Images are enlarged one after the other, so that memory is bounded.
+
     Parameters
     ----------
     predictions : Predictions
         N images with scores and maps; labels for image metrics, masks for pixel metrics.
+    at : {"original", "input"}
+        Where pixels are compared. Predictions that no detector made, which have no ``transform``,
+        or whose masks aren't those of their images, are measured as they are, at ``"input"``.
     intervals : bool
         Whether to give an interval with each value (see `bootstrap_interval`).
     n_bootstrap : int
@@ -106,16 +122,21 @@ def evaluate(
     Metrics
         Values that the data can't give are None, and ``notes`` says why: labels or masks are
         unknown, all labels are the same, or no pixel is defective. An anomalous image with an
-        empty mask (its defect vanished when the mask was scaled down) adds no region, its pixels
-        count as normal, and a note says how many there are.
+        empty mask (at the input, also a defect that vanished when its mask was scaled down) adds no
+        region, its pixels count as normal, and a note says how many there are.
 
     Raises
     ------
     DataError
-        If a label or a mask value is neither 0 nor 1, or an image labelled normal has a
-        defective pixel.
+        If a label or a mask value is neither 0 nor 1, an image labelled normal has a defective
+        pixel, or an image or a mask that is to be measured can't be read.
     ParameterError
-        If ``n_bootstrap`` is less than 1 or ``level`` isn't between 0 and 1.
+        If ``at`` is another word, ``n_bootstrap`` is less than 1 or ``level`` isn't between 0
+        and 1.
+
+    References
+    ----------
+    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021), section 5.
 
     Examples
     --------
@@ -140,63 +161,125 @@ def evaluate(
     pixel_F1Score  0.4000
     pixel_PRO      0.0909
     """
-    labels, masks, notes = _check_truth(predictions)
-    values: dict[str, float] = {}
-    spread: dict[str, Interval] = {}
-    thresholds: dict[str, float] = {}
-
-    def measure(
-        kind: str,
-        ranking: Ranking,
-        scores: npt.NDArray[np.floating],
-        truth: npt.NDArray[np.bool_],
-        inverse_area: list[npt.NDArray[np.float64]] | None,
-    ) -> None:
-        values.update({f"{kind}_{name}": float(v) for name, v in ranking.values().items()})
-        thresholds[f"{kind}_threshold"] = float(ranking.thresholds[np.argmax(ranking.f1())])
-        if intervals:
-            found = bootstrap(ranking, scores, truth, inverse_area, n_bootstrap, level, seed)
-            spread.update({f"{kind}_{name}": ends for name, ends in found.items()})
-
-    if labels is None:
-        notes.append("no image metrics: the labels are unknown")
-    elif labels.all() or not labels.any():
-        kind = "anomalous" if labels.any() else "normal"
-        notes.append(f"no image metrics: all {len(labels)} images are {kind}")
-    else:
-        measure("image", rank(predictions.scores, labels), predictions.scores, labels, None)
-    if masks is None:
-        notes.append("no pixel metrics: they take a mask of every defect")
-    elif masks.all() or not masks.any():
-        kind = "normal" if masks.any() else "defective"
-        notes.append(f"no pixel metrics: the masks hold no {kind} pixel")
-    else:
-        regions = find_regions(masks)
-        ranking = rank(predictions.maps, masks, regions.weights)
-        measure("pixel", ranking, predictions.maps, masks, regions.inverse_area)
-    return Metrics(**values, **thresholds, intervals=spread, level=level, notes=tuple(notes))
+    evaluation = Evaluation(predictions, at)
+    return evaluation.metrics(intervals, n_bootstrap, level, seed)
 
 
-def _check_truth(
-    predictions: Predictions,
-) -> tuple[npt.NDArray[np.bool_] | None, npt.NDArray[np.bool_] | None, list[str]]:
-    """Return labels and masks as booleans that agree, and a note on masks that are empty."""
-    labels, masks, notes = predictions.labels, predictions.masks, list[str]()
-    if labels is not None:
-        labels = check_binary(labels, "labels")
-    if masks is not None:
-        masks = check_binary(masks, "masks")
-    if labels is not None and masks is not None:
-        marked = masks.any(axis=(1, 2))
-        for image in np.flatnonzero(marked & ~labels).tolist():
+class Evaluation:
+    """Predictions beside the truth: what is measured of them shares one ranking of their pixels.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of labelled images.
+    at : {"original", "input"}
+        Where pixels are compared, as in `evaluate`.
+
+    Attributes
+    ----------
+    predictions : Predictions
+        As given.
+    labels : bool array of shape (N,), or None
+        True where an image is anomalous.
+    pixels : Pixels or None
+        Map values and truth; None where the truth is unknown.
+    evaluated_at : {"original", "input"}
+        Where pixels are compared.
+
+    Raises
+    ------
+    DataError
+        As in `evaluate`.
+    ParameterError
+        If ``at`` is another word.
+    """
+
+    def __init__(self, predictions: Predictions, at: EvaluatedAt = "original") -> None:
+        if at not in get_args(EvaluatedAt):
+            raise ParameterError(f"pixels are evaluated at original or input, not {at!r}")
+        self.predictions = predictions
+        labels, masks = predictions.labels, predictions.masks
+        self.labels = None if labels is None else check_binary(labels, "labels")
+        self.evaluated_at: EvaluatedAt = at
+        self.pixels = Pixels.at_original(predictions) if at == "original" else None
+        if self.pixels is None and masks is not None:
+            self.evaluated_at = "input"
+            self.pixels = Pixels.of_arrays(predictions.maps, masks)
+        self._check_truth()
+
+    def _check_truth(self) -> None:
+        if self.labels is None or self.pixels is None:
+            return
+        for image in np.flatnonzero((self.pixels.n_positive > 0) & ~self.labels).tolist():
             raise DataError(
-                f"{predictions.paths[image]}: labelled normal, but its mask has "
-                f"{np.count_nonzero(masks[image])} defective pixels; correct one of them"
+                f"{self.predictions.paths[image]}: labelled normal, but its mask has "
+                f"{self.pixels.n_positive[image]} defective pixels; correct one of them"
             )
-        if empty := np.count_nonzero(labels & ~marked):
+
+    @cached_property
+    def image_summary(self) -> Summary | None:
+        """What the scores of images come to; None where they are unknown or of one class."""
+        if self.labels is None or self.labels.all() or not self.labels.any():
+            return None
+        return Summary.of([rank(self.predictions.scores, self.labels)])
+
+    @cached_property
+    def pixel_summary(self) -> Summary | None:
+        """What the scores of pixels come to; None where they are unknown or of one class."""
+        if self.pixels is None or self.pixels.n_positive.sum() in (0, self.pixels.n):
+            return None
+        return Summary.of(rank_pixels(self.pixels))
+
+    @property
+    def notes(self) -> list[str]:
+        """Why metrics are missing, and what else a reader must know."""
+        notes, empty = [], 0
+        if self.labels is not None and self.pixels is not None:
+            empty = int(np.count_nonzero(self.labels & (self.pixels.n_positive == 0)))
+        if empty:
+            small = ", or the defect is too small for the map's resolution"
             notes.append(
-                f"{empty} anomalous {'image has' if empty == 1 else 'images have'} an empty mask "
-                "(all black, or the defect is too small for the map's resolution): no region, all "
-                "pixels normal"
+                f"{empty} anomalous {'image has' if empty == 1 else 'images have'} an empty mask"
+                f" (all black{small if self.evaluated_at == 'input' else ''}): no region, all"
+                " pixels normal"
             )
-    return labels, masks, notes
+        if self.labels is None:
+            notes.append("no image metrics: the labels are unknown")
+        elif self.image_summary is None:
+            kind = "anomalous" if self.labels.any() else "normal"
+            notes.append(f"no image metrics: all {len(self.labels)} images are {kind}")
+        if self.pixels is None:
+            notes.append("no pixel metrics: they take a mask of every defect")
+        elif self.pixel_summary is None:
+            kind = "normal" if self.pixels.n_positive.any() else "defective"
+            notes.append(f"no pixel metrics: the masks hold no {kind} pixel")
+        return notes
+
+    def metrics(
+        self, intervals: bool = False, n_bootstrap: int = 1000, level: float = 0.95, seed: int = 0
+    ) -> Metrics:
+        """Return the seven values, with intervals if they are asked for; see `evaluate`."""
+        values: dict[str, float] = {}
+        spread: dict[str, Interval] = {}
+        options = n_bootstrap, level, seed
+        for kind, summary in (("image", self.image_summary), ("pixel", self.pixel_summary)):
+            if summary is None:
+                continue
+            values |= {f"{kind}_{name}": value for name, value in summary.values.items()}
+            values[f"{kind}_threshold"] = summary.threshold
+            if not intervals:
+                continue
+            if kind == "image":
+                assert self.labels is not None
+                found = score_intervals(summary, self.predictions.scores, self.labels, *options)
+            else:
+                assert self.pixels is not None
+                found = pixel_intervals(summary, self.pixels, *options)
+            spread |= {f"{kind}_{name}": ends for name, ends in found.items()}
+        return Metrics(
+            **values,
+            intervals=spread,
+            level=level,
+            evaluated_at=self.evaluated_at,
+            notes=tuple(self.notes),
+        )

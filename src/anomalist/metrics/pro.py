@@ -90,10 +90,14 @@ def pro_curve(maps: npt.ArrayLike, masks: npt.ArrayLike, *, max_points: int | No
     >>> fpr.tolist(), overlap.tolist()
     ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
     """
-    ranking = _rank_regions(maps, masks)
+    return thin(*pro_points(_rank_regions(maps, masks)), max_points)
+
+
+def pro_points(ranking: Ranking) -> Curve:
+    """Corners of the per-region-overlap curve of a ranking."""
     assert ranking.overlap is not None
     fp, overlap = ranking.vertices(np.minimum(ranking.overlap, 1.0))
-    return thin(fp / ranking.n_negative, overlap, max_points)
+    return fp / ranking.n_negative, overlap
 
 
 def check_fpr_limit(fpr_limit: float) -> None:

@@ -37,16 +37,28 @@ class Regions:
 
 def find_regions(masks: npt.NDArray[np.bool_]) -> Regions:
     """Find the 8-connected regions of masks of shape (N, H, W)."""
-    found = list(threaded_map(_regions_of, masks))
+    found = list(threaded_map(_regions_in, masks))
     return Regions(np.array([n for n, _ in found]), [inverse for _, inverse in found])
 
 
-def _regions_of(mask: npt.NDArray[np.bool_]) -> tuple[int, npt.NDArray[np.float64]]:
+def _regions_in(mask: npt.NDArray[np.bool_]) -> tuple[int, npt.NDArray[np.float64]]:
+    box = bounding_box(mask)
+    return (0, np.empty(0)) if box is None else regions_of(mask[box])
+
+
+def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """Return the rows and columns that hold all that is marked; None where nothing is."""
     rows = np.flatnonzero(mask.any(axis=1))
     if not rows.size:
-        return 0, np.empty(0)
+        return None
     marked = mask[rows[0] : rows[-1] + 1]
-    regions, n = ndimage.label(marked, structure=EIGHT_NEIGHBORS)
-    region_of_pixel = regions[marked]
+    columns = np.flatnonzero(marked.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def regions_of(mask: npt.NDArray[np.bool_]) -> tuple[int, npt.NDArray[np.float64]]:
+    """Return how many regions a mask has, and one over its region's area for each marked pixel."""
+    regions, n = ndimage.label(mask, structure=EIGHT_NEIGHBORS)
+    region_of_pixel = regions[mask]
     area: npt.NDArray[np.int64] = np.bincount(region_of_pixel, minlength=n + 1)
     return n, 1 / area[region_of_pixel]

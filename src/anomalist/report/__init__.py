@@ -14,6 +14,7 @@ from anomalist.report.tables import (
     summary,
     to_latex,
     to_markdown,
+    where_pixels,
     write_tables,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "synthesis_sheet",
     "to_latex",
     "to_markdown",
+    "where_pixels",
     "write_heatmaps",
     "write_report",
     "write_tables",

@@ -22,6 +22,7 @@ from anomalist.report import charts, failures
 from anomalist.report.figures import colour_map
 from anomalist.report.gallery import REVIEW, gallery
 from anomalist.report.runs import Estimate, Results, Run
+from anomalist.report.tables import where_pixels
 
 _TEMPLATES = files("anomalist.report") / "templates"
 
@@ -198,6 +199,7 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
         "versions": sorted({run.version for run in results.runs}),
         "notes": _notes(results),
         "targets": _targets(results),
+        "where_pixels": _where_pixels(results),
         "review": REVIEW,
         "colours": [f"rgb({r} {g} {b})" for r, g, b in colour_map(np.linspace(0, 1, 16)).tolist()],
         "data": {
@@ -333,6 +335,9 @@ def _location(results: Results) -> str:
     known = {d: e for d in results.detectors if (e := results.estimate(d, "pixel_PRO"))}
     if not known:
         return "it can't be measured: there are no masks of defects."
+    if len({run.evaluated_at for run in results.runs}) > 1:
+        where = _where_pixels(results)
+        return f"{where[0].lower()}{where[1:]}"
     leader = max(known, key=lambda d: known[d].value)
     value = f"pixel PRO {_with_interval(known[leader])}"
     if len(known) == 1:
@@ -344,6 +349,10 @@ def _location(results: Results) -> str:
         f"{leader} has the highest {value}, but its interval overlaps with that of {names}: not "
         "distinguishable."
     )
+
+
+def _where_pixels(results: Results) -> str:
+    return where_pixels((run.detector, run.evaluated_at) for run in results.runs)
 
 
 def _in_use(results: Results) -> str:

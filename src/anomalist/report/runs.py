@@ -63,6 +63,8 @@ class Run(Protocol):
     @property
     def version(self) -> str: ...
     @property
+    def evaluated_at(self) -> str: ...
+    @property
     def environment(self) -> Mapping[str, Any]: ...
     @property
     def calibration(self) -> Mapping[str, Any]: ...
@@ -134,12 +136,18 @@ class Results:
     ) -> Estimate | None:
         """Return the mean of a metric, categories weighing the same; None where undefined.
 
+        Pixels that were compared at different sizes have no mean.
+
         The interval takes categories for independent; seeds share their test images, so that more
         of them make it no narrower. The deviation is that of the seeds' means.
         """
         of_category, lows, highs = [], [], []
         by_seed: dict[int, list[float]] = {}
-        for category in self.shared if categories is None else categories:
+        categories = self.shared if categories is None else categories
+        runs = [run for category in categories for run in self.of(detector, category)]
+        if "pixel_" in metric and not _at_one_size(runs):
+            return None
+        for category in categories:
             values, down, up = [], [], []
             for run in self.of(detector, category):
                 value = _value(run, metric)
@@ -197,8 +205,10 @@ class Results:
 
         For image AUROC, a detector is told from the leader if DeLong's test, held to 5 % over all
         comparisons by Holm's method, says so; for other metrics, if their 95 % intervals are apart.
-        A list of one is a clear winner.
+        A list of one is a clear winner; pixels that were compared at different sizes have none.
         """
+        if "pixel_" in metric and not _at_one_size(self.runs):
+            return []
         known = {d: e for d in self.detectors if (e := self.estimate(d, metric)) is not None}
         if len(known) < 2:
             return []
@@ -211,6 +221,10 @@ class Results:
         else:
             worse = {d for d in others if _apart(known[leader], known[d])}
         return [leader, *(d for d in others if d not in worse)]
+
+
+def _at_one_size(runs: Sequence[Run]) -> bool:
+    return len({run.evaluated_at for run in runs}) <= 1
 
 
 def _value(run: Run, metric: str) -> float | None:

@@ -17,6 +17,10 @@ _COSTS = ("fit_seconds", "images_per_second", "peak_memory_mb")
 _SECONDS = ("fit_seconds", "calibrate_seconds", "predict_seconds")
 _CALIBRATED = {"image_F1_calibrated": "F1 calibrated", "image_false_alarm_rate": "false alarms"}
 _MEAN = "mean"
+_SIZES = {
+    "original": "at the size of each mask",
+    "input": "at the resolution of the detector's input",
+}
 
 
 def write_tables(results: pd.DataFrame, out: str | Path) -> None:
@@ -47,19 +51,47 @@ def write_tables(results: pd.DataFrame, out: str | Path) -> None:
         folder = out / str(detector)
         text = json.dumps(values, indent=2, allow_nan=False) + "\n"
         write_text(folder / f"{category}_metrics.json", text)
-        lines = [f"{k},{'' if v is None else repr(v)}" for k, v in values.items()]
+        lines = [f"{k},{'' if v is None else v}" for k, v in values.items()]
         write_text(folder / f"{category}_metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
     table = summary(results)
-    write_text(out / "results.md", to_markdown(table))
-    write_text(out / "results.tex", _tables_for_a_paper(table))
+    sizes = where_pixels(zip(results["detector"], _evaluated_at(results), strict=True))
+    write_text(out / "results.md", f"{to_markdown(table)}\n{sizes}\n")
+    write_text(out / "results.tex", _tables_for_a_paper(table, sizes))
 
 
-def category_metrics(runs: pd.DataFrame) -> dict[str, float | None]:
+def where_pixels(runs: Iterable[tuple[str, str]]) -> str:
+    """Say in one line where pixels were compared, of runs' detectors and ``evaluated_at``.
+
+    Examples
+    --------
+    >>> where_pixels([("padim", "original"), ("patchcore", "original")])
+    'Pixel metrics are at the size of each mask.'
+    >>> where_pixels([("padim", "original"), ("small", "input")])
+    "Pixel metrics aren't comparable: those of padim are at the size of each mask; those of small
+     are at the resolution of the detector's input."
+    """
+    names: dict[str, dict[str, None]] = {}
+    for detector, at in runs:
+        names.setdefault(_SIZES.get(at, at), {})[detector] = None
+    if len(names) == 1:
+        return f"Pixel metrics are {next(iter(names))}."
+    whose = [f"those of {', '.join(of)} are {where}" for where, of in names.items()]
+    return f"Pixel metrics aren't comparable: {'; '.join(whose)}."
+
+
+def _evaluated_at(results: pd.DataFrame) -> pd.Series[str]:
+    if "evaluated_at" not in results:
+        return pd.Series("input", index=results.index)
+    return results["evaluated_at"]
+
+
+def category_metrics(runs: pd.DataFrame) -> dict[str, float | str | None]:
     """Return the mean of each metric over the seeds of one detector and category.
 
     Metrics that a run doesn't have are None. With several seeds, the sample standard deviation
     stands beside it as ``<metric>_std``. What the best epoch on the test set would have given
-    stands there too, as ``oracle_...``, where it was measured.
+    stands there too, as ``oracle_...``, where it was measured. ``evaluated_at`` says where pixels
+    were compared.
 
     Examples
     --------
@@ -67,7 +99,7 @@ def category_metrics(runs: pd.DataFrame) -> dict[str, float | None]:
     >>> category_metrics(runs)["pixel_PRO"], category_metrics(runs[:1]).get("pixel_PRO_std")
     (0.75, None)
     """
-    values: dict[str, float | None] = {}
+    values: dict[str, float | str | None] = {}
     oracle = [name for name in runs.columns if name.startswith("oracle_")]
     for name in (*_METRICS, *(n for n in oracle if runs[n].notna().any())):
         column = _numbers(runs, name)
@@ -75,6 +107,8 @@ def category_metrics(runs: pd.DataFrame) -> dict[str, float | None]:
         values[name] = float(column.mean()) if known else None
         if len(runs) > 1:
             values[f"{name}_std"] = float(column.std()) if known else None
+    if "evaluated_at" in runs:
+        values["evaluated_at"] = str(runs["evaluated_at"].iloc[0])
     return values
 
 
@@ -101,6 +135,8 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
             rows.append({"detector": detector, "category": category, **_cells(runs)})
         if of_detector["category"].nunique() > 1:
             values = pd.DataFrame({n: _numbers(of_detector, n) for n in (*_METRICS, *_COSTS)})
+            if _evaluated_at(of_detector).nunique() > 1:
+                values[[n for n in _METRICS if n.startswith("pixel_")]] = float("nan")
             # Seeds first, so that a category with more of them doesn't weigh more.
             by_seed = values.groupby(of_detector["seed"]).mean(skipna=False)
             rows.append({"detector": detector, "category": _MEAN, **_cells(by_seed)})
@@ -194,7 +230,7 @@ def to_latex(table: pd.DataFrame) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}\endgroup"]) + "\n"
 
 
-def _tables_for_a_paper(table: pd.DataFrame) -> str:
+def _tables_for_a_paper(table: pd.DataFrame, sizes: str) -> str:
     """Metrics of images, metrics of pixels, and costs: all of them side by side are too wide."""
     rows = ["detector", "category"]
     calibrated = list(_CALIBRATED.values())
@@ -203,7 +239,7 @@ def _tables_for_a_paper(table: pd.DataFrame) -> str:
     cost = [name for name in table.columns if name not in (*rows, *image, *pixel)]
     parts = [
         "% Needs the package booktabs. Metrics are in percent, with their standard deviation over\n"
-        "% seeds where there are several.\n"
+        f"% seeds where there are several. {sizes}\n"
     ]
     parts += [to_latex(table[rows + columns]) for columns in (image, pixel, cost)]
     return "\n".join(parts)

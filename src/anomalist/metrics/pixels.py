@@ -1,0 +1,367 @@
+"""The pixels of images as they are measured: map values beside the truth, a few rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from anomalist.compiling import njit
+from anomalist.data import Transform
+from anomalist.errors import DataError
+from anomalist.metrics.ranking import CHUNK, Array, check_binary, check_finite, sortable
+from anomalist.metrics.regions import bounding_box, regions_of
+from anomalist.metrics.sorting import sort_scores
+from anomalist.metrics.threads import THREADS, threaded_map
+from anomalist.predictions import Predictions
+
+EvaluatedAt = Literal["original", "input"]
+"""At each mask's own size, or at the resolution of the detector's input."""
+
+Mask = npt.NDArray[np.bool_]
+Box = tuple[slice, slice]
+Piece = tuple[int, int, int]
+"""An image, its first row and the row after its last."""
+
+_FEW = 4
+"""Thresholds up to which comparing all pixels is faster than sorting them."""
+
+
+class Marked:
+    """Which pixels of one image are defective, an eighth of a byte for each in a bounding box.
+
+    Parameters
+    ----------
+    mask : bool array of shape (H, W), or None
+        None where nothing is marked.
+    """
+
+    def __init__(self, mask: Mask | None) -> None:
+        self.box = None if mask is None else bounding_box(mask)
+        self.n_regions = self.n_pixels = 0
+        if mask is not None and self.box is not None:
+            inside = mask[self.box]
+            self._shape = inside.shape
+            self._bits = np.packbits(inside)
+            self.n_pixels = int(np.count_nonzero(inside))
+            self.n_regions = regions_of(inside)[0]
+
+    def mask(self) -> Mask:
+        """Return the part of the mask in the box."""
+        count = self._shape[0] * self._shape[1]
+        return np.unpackbits(self._bits, count=count).view(np.bool_).reshape(self._shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the pixels of an image lie in a map: one row's and one column's at a time.
+
+    Parameters
+    ----------
+    rows_at, columns_at : array of shape (H,), (W,)
+        The map's row or column at or before the pixel's centre, -1 where the map doesn't reach.
+    rows_part, columns_part : array of shape (H,), (W,)
+        How far from there to the next one, from 0 to 1.
+    """
+
+    rows_at: npt.NDArray[np.int64]
+    rows_part: npt.NDArray[np.float64]
+    columns_at: npt.NDArray[np.int64]
+    columns_part: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, transform: Transform, size: tuple[int, int], shape: tuple[int, int]) -> Grid:
+        """Lay a map of ``shape`` on an image of ``size`` that went through a transform."""
+        left, top, right, bottom = transform.region(size)
+        rows = _axis(size[0], top, bottom, shape[0])
+        return cls(*rows, *_axis(size[1], left, right, shape[1]))
+
+
+def _axis(
+    pixels: int, first: float, last: float, cells: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    centres = np.arange(pixels) + 0.5
+    # Between the centres of cells linear, beyond the outer ones flat.
+    places = ((centres - first) * (cells / (last - first)) - 0.5).clip(0, cells - 1)
+    at = np.floor(places).astype(np.int64)
+    part = places - at
+    at[(centres < first) | (centres > last)] = -1
+    return at, part
+
+
+class Pixels:
+    """Map values and truth of N images' pixels, at one size or each image at its own.
+
+    What is enlarged is made when it is asked for, and never all at once.
+
+    Parameters
+    ----------
+    maps : array of shape (N, h, w)
+        Anomaly maps.
+    marked : sequence of Marked, length N
+        The truth.
+    grids : sequence of Grid, length N, optional
+        Where the pixels of images lie in the maps; by default, these are pixels of the maps.
+    """
+
+    def __init__(
+        self, maps: Array, marked: Sequence[Marked], grids: Sequence[Grid] | None = None
+    ) -> None:
+        self.maps, self.marked, self.grids = maps, marked, grids
+        self.dtype = sortable(maps.dtype)
+        self.shapes: list[tuple[int, int]] = [maps.shape[1:]] * len(maps)
+        self.unseen: Any = 0
+        if grids is not None:
+            self.dtype = np.promote_types(self.dtype, np.float32)
+            self.shapes = [(len(grid.rows_at), len(grid.columns_at)) for grid in grids]
+            lowest = self.dtype.type(maps.min()) if maps.size else self.dtype.type(0)
+            self.unseen = np.nextafter(lowest, self.dtype.type(-np.inf))
+        self.n_pixels = np.array([h * w for h, w in self.shapes], np.int64)
+        self.n_positive = np.array([m.n_pixels for m in marked], np.int64)
+        self.n_regions = sum(m.n_regions for m in marked)
+
+    @classmethod
+    def of_arrays(cls, maps: npt.ArrayLike, masks: npt.ArrayLike) -> Pixels:
+        """Take maps and masks of one shape (N, H, W) as they are.
+
+        Raises
+        ------
+        DataError
+            If shapes differ or aren't (N, H, W), or a value is of no use.
+        """
+        maps, masks = np.asarray(maps), check_binary(np.asarray(masks), "masks")
+        if masks.ndim != 3:
+            raise DataError(f"maps and masks must have shape (N, H, W); masks have {masks.shape}")
+        if maps.shape != masks.shape:
+            raise DataError(f"scores have shape {maps.shape}, labels {masks.shape}")
+        if maps.dtype.kind not in "biuf" or maps.dtype.itemsize > 8:
+            raise DataError(f"scores must be real numbers of up to 64 bits, not {maps.dtype}")
+        return cls(maps, list(threaded_map(Marked, masks)))
+
+    @classmethod
+    def at_original(cls, predictions: Predictions) -> Pixels | None:
+        """Enlarge maps to the size of their images, beside the images' own masks.
+
+        Maps are enlarged bilinearly. What a crop kept from the detector counts as lower than all
+        that it saw: a defect there is missed.
+
+        Returns
+        -------
+        Pixels or None
+            None where the images don't tell what the masks of the predictions tell: these were
+            made or changed by hand.
+
+        Raises
+        ------
+        DataError
+            If an image or a mask can't be read.
+        """
+        transform, masks = predictions.transform, predictions.masks
+        if transform is None or masks is None:
+            return None
+        images = predictions.images
+        if any(s.label is None or (s.label and s.mask is None) for s in images):
+            return None
+
+        def read(i: int) -> tuple[Marked, tuple[int, int], bool]:
+            sample = images[i]
+            mask = sample.read_mask() if sample.label else None
+            if mask is None:
+                return Marked(None), sample.size(), not masks[i].any()
+            return Marked(mask), mask.shape, np.array_equal(transform.mask(mask), masks[i])
+
+        marked, sizes, same = [], [], True
+        for one, size, agrees in threaded_map(read, range(len(images))):
+            marked.append(one)
+            sizes.append(size)
+            same = same and agrees
+        if not same:
+            return None
+        maps = predictions.maps
+        grids = {size: Grid.of(transform, size, maps.shape[1:]) for size in set(sizes)}
+        return cls(maps, marked, [grids[size] for size in sizes])
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    @property
+    def n(self) -> int:
+        """Number of pixels."""
+        return int(self.n_pixels.sum())
+
+    @cached_property
+    def chunks(self) -> list[list[Piece]]:
+        """Rows of images, as many together as `CHUNK` has room for, which is one row at least."""
+        chunks: list[list[Piece]] = []
+        room = 0
+        for image, (height, width) in enumerate(self.shapes):
+            row = 0
+            while row < height:
+                if room < width:
+                    chunks.append([])
+                    room = max(CHUNK, width)
+                stop = min(height, row + room // width)
+                chunks[-1].append((image, row, stop))
+                room -= (stop - row) * width
+                row = stop
+        return chunks
+
+    @property
+    def longest(self) -> int:
+        """Number of pixels that a chunk can have."""
+        return max(min(CHUNK, self.n), *(width for _, width in self.shapes), 0)
+
+    def fill(self, chunk: list[Piece], buffer: Array) -> Array:
+        """Write the values of a chunk to a buffer of `longest`, and return the part written."""
+        done = 0
+        for image, first, stop in chunk:
+            width = self.shapes[image][1]
+            target = buffer[done : done + (stop - first) * width].reshape(stop - first, width)
+            self._write(image, (slice(first, stop), slice(0, width)), target)
+            done += target.size
+        return buffer[:done]
+
+    def positives(
+        self, image: int, low: Any = None, high: Any = None
+    ) -> tuple[Array, npt.NDArray[np.float64]]:
+        """Return values of an image's defective pixels, and one over the area of their region.
+
+        Parameters
+        ----------
+        image : int
+            Which.
+        low, high : number, optional
+            Only values from ``low`` on and below ``high``.
+        """
+        box = self.marked[image].box
+        if box is None:
+            return np.empty(0, self.dtype), np.empty(0)
+        mask = self.marked[image].mask()
+        inside = np.empty(mask.shape, self.dtype)
+        self._write(image, box, inside)
+        values, inverse_area = inside[mask], regions_of(mask)[1]
+        chosen = np.ones(len(values), bool)
+        if low is not None:
+            chosen &= values >= low
+        if high is not None:
+            chosen &= values < high
+        return (values, inverse_area) if chosen.all() else (values[chosen], inverse_area[chosen])
+
+    def _write(self, image: int, box: Box, target: Array) -> None:
+        if self.grids is None:
+            target[:] = self.maps[image][box]
+            return
+        grid, (rows, columns) = self.grids[image], box
+        _enlarge(
+            self.maps[image],
+            grid.rows_at[rows],
+            grid.rows_part[rows],
+            grid.columns_at[columns],
+            grid.columns_part[columns],
+            self.unseen,
+            target,
+        )
+
+
+@njit()
+def _enlarge(
+    values: Array,
+    rows_at: Array,
+    rows_part: Array,
+    columns_at: Array,
+    columns_part: Array,
+    unseen: Any,
+    target: Array,
+) -> None:
+    """Interpolate bilinearly, rounding once, so that what is equal stays equal."""
+    height, width = values.shape
+    line, step = np.empty(width), np.zeros(width)
+    for y in range(len(rows_at)):
+        above = rows_at[y]
+        if above < 0:
+            target[y, :] = unseen
+            continue
+        below, part = min(above + 1, height - 1), rows_part[y]
+        for x in range(width):
+            start = np.float64(values[above, x])
+            line[x] = start + (np.float64(values[below, x]) - start) * part
+        for x in range(width - 1):
+            step[x] = line[x + 1] - line[x]
+        for x in range(len(columns_at)):
+            at = columns_at[x]
+            target[y, x] = line[at] + step[at] * columns_part[x] if at >= 0 else unseen
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What each of N images has at each of K thresholds, descending.
+
+    Parameters
+    ----------
+    tp, fp : array of shape (N, K)
+        Defective and normal pixels at the threshold or above.
+    fp_above : array of shape (N, K)
+        Normal pixels above the threshold.
+    found : array of shape (N, K), or None
+        Sum over regions of the share that is at the threshold or above.
+    """
+
+    tp: Array
+    fp: Array
+    fp_above: Array
+    found: npt.NDArray[np.float64] | None
+
+
+def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
+    """Count the pixels of each image at thresholds, given in descending order."""
+    ascending = np.atleast_1d(np.asarray(thresholds))[::-1]
+    pieces: list[list[Piece]] = [[] for _ in range(len(pixels))]
+    for image, (height, width) in enumerate(pixels.shapes):
+        rows = max(1, CHUNK // max(width, 1))
+        pieces[image] = [(image, r, min(r + rows, height)) for r in range(0, height, rows)]
+
+    def count(share: Sequence[int]) -> Iterator[tuple[int, tuple[Array, Array, Array, Array]]]:
+        most = max((p[2] - p[1]) * pixels.shapes[i][1] for i in share for p in pieces[i])
+        buffer, spare = np.empty(most, pixels.dtype), np.empty(most, pixels.dtype)
+        for image in share:
+            at_least = np.zeros(len(ascending), np.int64)
+            above = np.zeros(len(ascending), np.int64)
+            for piece in pieces[image]:
+                more, more_above = _reached(pixels.fill([piece], buffer), spare, ascending)
+                at_least += more
+                above += more_above
+            values, inverse_area = pixels.positives(image)
+            order = np.argsort(values)
+            tp = len(values) - np.searchsorted(values, ascending, sorter=order)
+            tp_above = len(values) - np.searchsorted(values, ascending, "right", sorter=order)
+            found = np.concatenate([[0.0], np.cumsum(inverse_area[order][::-1])])[tp]
+            yield image, (tp, at_least - tp, above - tp_above, found)
+
+    counted = dict(_in_shares(count, len(pixels)))
+    columns = zip(*(counted[i] for i in range(len(pixels))), strict=True)
+    return Counts(*(np.array(column)[:, ::-1] for column in columns))
+
+
+def _in_shares(function: Callable[[Sequence[int]], Iterator[Any]], n: int) -> Iterator[Any]:
+    """Yield what a function yields of a thread's share of ``n`` images, thread after thread."""
+    shares = [range(i, n, THREADS) for i in range(min(THREADS, n))]
+    for results in threaded_map(lambda share: list(function(share)), shares):
+        yield from results
+
+
+def _reached(values: Array, spare: Array, ascending: Array) -> tuple[Array, Array]:
+    """How many values are at least, and how many above each threshold; they are lost."""
+    if len(ascending) <= _FEW:
+        counts = [(np.count_nonzero(values >= t), np.count_nonzero(values > t)) for t in ascending]
+        at_least, above = np.array(counts, np.int64).reshape(-1, 2).T
+        return at_least, above
+    ordered = sort_scores(values, spare)
+    check_finite(ordered)
+    return (
+        len(ordered) - np.searchsorted(ordered, ascending),
+        len(ordered) - np.searchsorted(ordered, ascending, "right"),
+    )
