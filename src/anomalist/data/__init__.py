@@ -10,7 +10,7 @@ from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.masks import read_mask
 from anomalist.data.mvtec_ad import MVTecAD
-from anomalist.data.remarks import bit_depth_of, gather_remarks, is_constant
+from anomalist.data.remarks import Remarks, bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
@@ -33,6 +33,7 @@ __all__ = [
     "Interpolation",
     "Listing",
     "MVTecAD",
+    "Remarks",
     "Sample",
     "Transform",
     "Understanding",

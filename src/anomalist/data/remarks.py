@@ -50,6 +50,32 @@ def bit_depth_of(samples: Iterable[Sample]) -> int:
     return bits_of(sample.peak() for sample in samples)
 
 
+class Remarks:
+    """What reading images told, however many there are: counts, and the first names of each.
+
+    Examples
+    --------
+    >>> remarks = Remarks()
+    >>> for name in ("a.png", "b.png"):
+    ...     remarks.add(name, ("has one value everywhere",))
+    >>> remarks.lines()
+    ['2 images have one value everywhere: a.png, b.png']
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[int, list[str]]] = {}
+
+    def add(self, name: str, remarks: Iterable[str]) -> None:
+        """Take in what reading an image told."""
+        for remark in remarks:
+            count, names = self._told.get(remark, (0, []))
+            self._told[remark] = count + 1, [*names, name][:_NAMED]
+
+    def lines(self) -> list[str]:
+        """Return a line a remark, in the order in which they were first told."""
+        return [_line(remark, *told) for remark, told in self._told.items()]
+
+
 def gather_remarks(samples: Iterable[Sample], *, bit_depth: int | None = None) -> list[str]:
     """Return what reading images told, the same of many in one line with some of their names.
 
@@ -75,21 +101,19 @@ def gather_remarks(samples: Iterable[Sample], *, bit_depth: int | None = None) -
     >>> gather_remarks(black)
     ['5 images have one value everywhere: 0.png, 1.png, 2.png, ...']
     """
-    told: dict[str, list[str]] = {}
+    told = Remarks()
     for sample in samples:
         try:
-            remarks = sample.remarks(bit_depth)
+            told.add(str(sample.path), sample.remarks(bit_depth))
         except DataError:
             continue
-        for remark in remarks:
-            told.setdefault(remark, []).append(str(sample.path))
-    return [_line(remark, names) for remark, names in told.items()]
+    return told.lines()
 
 
-def _line(remark: str, names: list[str]) -> str:
-    if len(names) == 1:
+def _line(remark: str, count: int, names: list[str]) -> str:
+    if count == 1:
         return f"{names[0]} {remark}"
     verb, _, rest = remark.partition(" ")
     words = f"{_OF_MANY.get(verb, verb)} {rest}".replace(" its ", " their ")
-    shown = ", ".join([*names[:_NAMED], *(["..."] if len(names) > _NAMED else [])])
-    return f"{len(names)} images {words}: {shown}"
+    shown = ", ".join([*names, *(["..."] if count > len(names) else [])])
+    return f"{count} images {words}: {shown}"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from anomalist.data import ImageSet, Sample
+from anomalist.data import ImageSet, Remarks, Sample
 from anomalist.data.images import read_bytes
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
@@ -188,6 +188,7 @@ def predict_files(
                                 news(text)
         except KeyboardInterrupt as error:
             stopped = error
+        results.tally.notes += writer.remarks.lines()
         if conditions is not None:
             results.tally.notes += conditions.notes()
             results.tally.conditions = conditions.as_dict()
@@ -223,6 +224,7 @@ class _Writer:
         heapq.heapify(self._top)
         self._order = len(top)
         self._is_new = False
+        self.remarks = Remarks()
 
     def write(
         self,
@@ -251,6 +253,7 @@ class _Writer:
                 self._found(prediction, self._scale), notes=one.remarks(), **known
             )
             self._results.add(found)
+            self.remarks.add(found.path, found.notes)
             self._tell(found)
             self._remember(prediction, known["sha256"])
 
