@@ -132,7 +132,7 @@ def place(
         if len(looks) > 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("anomalist.inspection.inputs.pause", pause)
+    monkeypatch.setattr("anomalist.inspection.watching.pause", pause)
     with threadpool_limits(1):
         yield tmp_path
 

@@ -13,7 +13,9 @@ from anomalist.data.remarks import bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
+from anomalist.data.understanding import Understanding
 from anomalist.data.visa import VisA
+from anomalist.data.walking import Listing, walk
 
 __all__ = [
     "DEPTHS",
@@ -27,9 +29,11 @@ __all__ = [
     "ImageSet",
     "ImagesLike",
     "Interpolation",
+    "Listing",
     "MVTecAD",
     "Sample",
     "Transform",
+    "Understanding",
     "VisA",
     "as_image_set",
     "bit_depth_of",
@@ -44,4 +48,5 @@ __all__ = [
     "open_dataset",
     "read_image",
     "read_mask",
+    "walk",
 ]

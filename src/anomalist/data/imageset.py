@@ -9,7 +9,7 @@ import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from anomalist.data.source import (
     held,
 )
 from anomalist.errors import DataError
+
+if TYPE_CHECKING:
+    from anomalist.data.understanding import Understanding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +77,7 @@ class Sample:
     path: Path
     label: bool | None = None
     defect: str = ""
-    mask: Path | npt.NDArray[np.bool_] | None = None
+    mask: Path | tuple[Path, ...] | npt.NDArray[np.bool_] | None = None
     image: bytes | Image.Image | npt.NDArray[Any] | None = None
     _source: Source = field(init=False)
 
@@ -222,6 +225,10 @@ class Sample:
         """
         if self.mask is None:
             return None
+        if isinstance(self.mask, tuple):
+            found = [Sample(self.path, mask=m, image=self.image).read_mask() for m in self.mask]
+            joined: npt.NDArray[np.bool_] = np.any([m for m in found if m is not None], axis=0)
+            return joined
         in_memory = isinstance(self.mask, np.ndarray)
         mask = self.mask if isinstance(self.mask, np.ndarray) else read_mask(self.mask)
         size = self.size()
@@ -256,7 +263,9 @@ class Sample:
         return f"Sample({text})"
 
 
-def _held_mask(name: str, mask: object) -> Path | npt.NDArray[np.bool_]:
+def _held_mask(name: str, mask: object) -> Path | tuple[Path, ...] | npt.NDArray[np.bool_]:
+    if isinstance(mask, tuple):
+        return tuple(map(Path, mask))
     if isinstance(mask, str | os.PathLike):
         return Path(mask)
     if not isinstance(mask, np.ndarray):
@@ -396,7 +405,12 @@ class ImageSet(Sequence[Sample]):
         1
         """
         images = [sample.path for sample in self if sample.image is None]
-        masks = [sample.mask for sample in self if isinstance(sample.mask, Path)]
+        masks = [
+            file
+            for sample in self
+            if sample.mask is not None and not isinstance(sample.mask, np.ndarray)
+            for file in (sample.mask if isinstance(sample.mask, tuple) else (sample.mask,))
+        ]
         folders = [file.absolute().parent for file in (*images, *masks)]
         root = os.path.commonpath(folders) if folders else ""
 
@@ -406,8 +420,10 @@ class ImageSet(Sequence[Sample]):
         digest = hashlib.sha256()
         for sample in self:
             name = named(sample.path) if sample.image is None else sample.path.as_posix()
-            mask = None
-            if isinstance(sample.mask, np.ndarray):
+            mask: Any = None
+            if isinstance(sample.mask, tuple):
+                mask = [(named(file), FileSource(file).sha256()) for file in sample.mask]
+            elif isinstance(sample.mask, np.ndarray):
                 mask = "", array_sha256(sample.mask)
             elif sample.mask is not None:
                 mask = named(sample.mask), FileSource(sample.mask).sha256()
@@ -455,4 +471,8 @@ class Dataset(Protocol):
 
     def category(self, name: str) -> Category:
         """Return the category of that name; DataError if there is none or it can't be used."""
+        ...
+
+    def understand(self, name: str) -> Understanding:
+        """Return what the images of a category are taken for; DataError as `category`."""
         ...
