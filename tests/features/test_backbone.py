@@ -105,6 +105,30 @@ def test_channels_last_networks_give_channels_first_maps(tmp_path: Path) -> None
     assert backbone(np.zeros((1, 224, 224, 3), np.uint8))[0].shape == (1, 192, 28, 28)
 
 
+@pytest.mark.parametrize("name", ["test_maxvit", "eva02_tiny_patch14_224"])
+def test_modules_that_are_read_but_never_called_are_kept(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(name).eval()
+    safetensors.torch.save_model(model, str(tmp_path / "w.safetensors"))
+    side = model.pretrained_cfg["input_size"][-1]
+    image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    backbone = Backbone(name, weights=tmp_path / "w.safetensors")
+    with torch.inference_mode():
+        expected = model.forward_intermediates(
+            normalised(image, model), intermediates_only=True, norm=False
+        )
+    for layer, found in zip(backbone.layers, backbone(image), strict=True):
+        near = [
+            e for e in expected if e.shape == found.shape and torch.allclose(e, found, atol=1e-4)
+        ]
+        assert near, layer
+    shallow = Backbone(name, backbone.layers[:1], weights=tmp_path / "w.safetensors")
+    again = Backbone.from_state(name, shallow.layers, shallow.state(), shallow.weights_sha256)
+    assert torch.equal(again(image)[0], backbone(image)[0])
+    with pytest.raises(ParameterError, match="33x33"):
+        backbone(np.zeros((1, 33, 33, 3), np.uint8))
+
+
 def test_papers_weights_are_pinned() -> None:
     assert timm_name("resnet18") == "resnet18.tv_in1k"
     assert timm_name("wide_resnet50_2") == "wide_resnet50_2.tv_in1k"

@@ -105,6 +105,21 @@ class _Absent(nn.Module):
         raise WeightsError(f"the saved weights lack those of {self.name}")
 
 
+class _Watched(nn.Module):
+    """Stands for a module that isn't called, and notices whether anything of it is taken."""
+
+    of: nn.Module
+    used: bool
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.__dict__.update(of=module, used=False)  # not as a part of this one
+
+    def __getattr__(self, name: str) -> Any:
+        self.__dict__["used"] = True
+        return getattr(self.of, name)
+
+
 def _fill_buffers(network: nn.Module) -> None:
     """Compute the buffers that no file keeps, such as indices of relative positions."""
     for module in network.modules():
@@ -168,7 +183,10 @@ def resolve_layers(network: nn.Module, layers: Sequence[str] | None, name: str) 
 
 
 def trim(network: nn.Module, run: Any, input_size: tuple[int, int, int]) -> None:
-    """Replace the modules that a forward pass to the last layer never reaches."""
+    """Replace the modules that a forward pass to the last layer never reaches.
+
+    Some are reached without being called: their parent takes a weight or a method of theirs.
+    """
     reached: set[nn.Module] = set()
     hooks = [
         module.register_forward_pre_hook(lambda module, _: reached.add(module))
@@ -178,7 +196,14 @@ def trim(network: nn.Module, run: Any, input_size: tuple[int, int, int]) -> None
         run(torch.zeros(1, *input_size))
     for hook in hooks:
         hook.remove()
+    watched: list[tuple[nn.Module, str, _Watched]] = []
     for parent in list(network.modules()):
         for child_name, child in list(parent.named_children()):
             if not any(module in reached for module in child.modules()):
-                setattr(parent, child_name, nn.Identity())
+                watched.append((parent, child_name, _Watched(child)))
+    for parent, child_name, stand_in in watched:
+        setattr(parent, child_name, stand_in)
+    with torch.inference_mode():
+        run(torch.zeros(1, *input_size))
+    for parent, child_name, stand_in in watched:
+        setattr(parent, child_name, stand_in.of if stand_in.used else nn.Identity())

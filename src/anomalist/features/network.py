@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from anomalist.errors import ParameterError, WeightsError, is_out_of_memory
+from anomalist.errors import AnomalistError, ParameterError, WeightsError, is_out_of_memory
 from anomalist.features.architecture import (
     create,
     create_unallocated,
@@ -162,6 +162,8 @@ class Network:
         for hook in hooks:
             hook.remove()
         self.available = frozenset(before)
+        called = {name for name, module in modules.items() if module in begun}
+        self._read = {name.rpartition(".")[0] for name in self.weights} - called
         self._needs = {
             layer: {name for name, module in modules.items() if module in of_layer}
             for layer, of_layer in before.items()
@@ -228,6 +230,8 @@ class Network:
             for parts in (name.split(".") for layer in layers for name in self._needs[layer])
             for end in range(len(parts) + 1)
         }
+        # And of modules that are never called, but read by the one above, what that one reads.
+        kept |= {name for name in self._read if name.rpartition(".")[0] in kept}
         return {n: t for n, t in self.weights.items() if n.rpartition(".")[0] in kept}
 
     def _as_maps(self, module: nn.Module, batch: Tensor, layers: Sequence[str]) -> list[Tensor]:
@@ -239,13 +243,14 @@ class Network:
     ) -> Maps:
         try:
             caught = self._caught.run(module or self._module, images, wanted)
-        except (AssertionError, RuntimeError, ValueError) as error:
-            if is_out_of_memory(error) or isinstance(error, WeightsError):
+        except Exception as error:  # networks fail in whatever way on a size that isn't theirs
+            if is_out_of_memory(error) or isinstance(error, AnomalistError):
                 raise
+            why = str(error) or type(error).__name__
             height, width = images.shape[-2:]
             made_for = self._config["input_size"][-1]
             raise ParameterError(
-                f"{self.name} can't take images of {height}x{width} pixels ({error});"
+                f"{self.name} can't take images of {height}x{width} pixels ({why});"
                 f" its weights were made for {made_for}x{made_for}"
             ) from error
         missing = [layer for layer in wanted if layer not in caught]
