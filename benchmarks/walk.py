@@ -41,11 +41,11 @@ import resource, sys, time
 import anomalist.data, anomalist.inspection.inputs
 root, what = sys.argv[1:]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 exec(what)
-seconds = time.perf_counter() - start
+seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(f"{len(found)} files, {seconds:.2f} s, {(peak - before) / 1024:.0f} MB above"
+print(f"{len(found)} files, {seconds:.1f} s, {cpu:.1f} s of a processor, {(peak - before) / 1024:.0f} MB above"
       f" {before / 1024:.0f} MB")
 """
 

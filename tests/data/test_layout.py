@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from anomalist.data.layout import check_category, existing_folder, list_images, match_masks
+from anomalist.data.layout import check_category, existing_folder, list_images
 from anomalist.errors import DataError
 
 
@@ -64,47 +64,13 @@ def test_unknown_category(tmp_path: Path) -> None:
         check_category("xyz", known, tmp_path)
 
 
-def test_masks_are_matched_by_name(tmp_path: Path) -> None:
-    images = touch(tmp_path / "cut", "1.png", "2.jpg", "3.png", "a.b.png", "4.png")
-    masks = touch(tmp_path / "masks", "1_mask.png", "2.png", "3_mask.tif", "a.b_mask.png")
-    found = match_masks(images, tmp_path / "cut", tmp_path / "masks")
-    assert found == dict(zip(images[:4], masks, strict=True))
-    assert match_masks(images, tmp_path / "cut", tmp_path / "nowhere") == {}
+def test_a_category_that_only_looks_the_same(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'bottle' is there, but 'bottle\\u200b' isn't"):
+        check_category("bottle\u200b", ["bottle"], tmp_path)
 
 
-def test_masks_at_any_depth(tmp_path: Path) -> None:
-    images = touch(tmp_path / "cut", "cam1/1.png", "cam2/1.png")
-    masks = touch(tmp_path / "masks", "cam1/1_mask.png", "cam2/1.png")
-    folders = tmp_path / "cut", tmp_path / "masks"
-    assert match_masks(images, *folders, recursive=True) == dict(zip(images, masks, strict=True))
-    assert match_masks(images, *folders) == {}
-
-
-def test_masks_without_an_image_are_left_out_if_no_image_misses_one(tmp_path: Path) -> None:
-    images = touch(tmp_path / "cut", "1.png")
-    masks = touch(tmp_path / "masks", "1_mask.png", "2_mask.png")
-    assert match_masks(images, tmp_path / "cut", tmp_path / "masks") == {images[0]: masks[0]}
-
-
-def test_a_slip_in_the_name_of_a_mask(tmp_path: Path) -> None:
-    images = touch(tmp_path / "cut", "1.png", "2.png")
-    touch(tmp_path / "masks", "1_mask.png", "2_gt.png")
-    with pytest.raises(
-        DataError, match=r"2_gt\.png belongs to no image, while .*cut.2\.png has no"
-    ):
-        match_masks(images, tmp_path / "cut", tmp_path / "masks")
-
-
-def test_two_masks_for_an_image(tmp_path: Path) -> None:
-    images = touch(tmp_path / "cut", "1.png")
-    touch(tmp_path / "masks", "1_mask.png", "1.bmp")
-    with pytest.raises(DataError, match=r"cut.1\.png has two masks, .*1_mask\.png and .*1\.bmp"):
-        match_masks(images, tmp_path / "cut", tmp_path / "masks")
-
-
-def test_two_images_for_a_mask(tmp_path: Path) -> None:
-    images = touch(tmp_path / "cut", "1.png", "1.jpg")
-    assert match_masks(images, tmp_path / "cut", tmp_path / "masks") == {}
-    touch(tmp_path / "masks", "1_mask.png")
-    with pytest.raises(DataError, match=r"1_mask\.png fits both .*1\.png and .*1\.jpg"):
-        match_masks(images, tmp_path / "cut", tmp_path / "masks")
+def test_a_folder_of_another_unicode_form_is_the_same(tmp_path: Path) -> None:
+    touch(tmp_path, "gu\u0308te/1.png")
+    assert existing_folder(tmp_path / "g\u00fcte").name == "gu\u0308te"
+    touch(tmp_path, "g\u00fcte/1.png")
+    assert existing_folder(tmp_path / "g\u00fcte").name == "g\u00fcte"

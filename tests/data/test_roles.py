@@ -157,62 +157,61 @@ def names_for(role: Role) -> st.SearchStrategy[str]:
     ).filter(lambda name: role_of(name) is role and meaning_of(name).whole)
 
 
+NAMES = {role: names_for(role) for role in Role}
 PLACES = st.lists(st.sampled_from(("cam1", "2024-01-05", "S0001", "line 2")), max_size=2)
 
 
 @st.composite
 def trees(draw: st.DrawFn) -> list[tuple[str, Role, bool]]:
-    """Folders with the role that the grammar gave them, and whether it may be learnt from."""
-    found = []
+    """Folders with the role that the grammar gave them, and whether they may be learnt from."""
     split = draw(st.booleans())
-    train = [draw(names_for(Role.TRAIN))] if split else []
-    test = [draw(names_for(Role.TEST))] if split else []
+    splits = [[draw(NAMES[Role.TRAIN])], [draw(NAMES[Role.TEST])]] if split else [[]]
+    found = []
     for role in (Role.GOOD, Role.DEFECTIVE, Role.MASK, Role.UNSURE):
-        for above in (train, test) if split else ([],):
-            if role is not Role.GOOD and draw(st.booleans()):
-                continue
-            name = draw(names_for(role))
-            path = "/".join([*draw(PLACES), *above, *draw(PLACES), name, *draw(PLACES)])
-            path = path if not split else "/".join([*above, *draw(PLACES), name, *draw(PLACES)])
-            found.append(
-                (
-                    path,
-                    role,
-                    (role is Role.GOOD and above is not test) or (not split and role is Role.GOOD),
-                )
-            )
+        for number, above in enumerate(splits):
+            if role is Role.GOOD or draw(st.booleans()):
+                names = [*above, *draw(PLACES), draw(NAMES[role]), *draw(PLACES)]
+                found.append(("/".join(names), role, role is Role.GOOD and number == 0))
     return found
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+# What may be said of a tree instead of reading it, beside that it has no good image.
+DOUBTS = ("isn't clear", "lies beside", "belongs to no image", "fits both")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(trees(), st.booleans(), st.integers(1, 3))
 def test_nothing_from_another_name_is_learnt_from_and_nothing_is_lost(
     tree: list[tuple[str, Role, bool]], linked: bool, count: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
-        made: dict[str, bool] = {}
-        for number, (path, _, learnt) in enumerate(tree):
+        made: dict[Path, bool] = {}
+        for number, (path, role, learnt) in enumerate(tree):
             place = root / path
-            if linked and number % 2:  # the images themselves lie elsewhere
+            if linked and number % 2 and not place.exists():  # the images themselves lie elsewhere
                 place.parent.mkdir(parents=True, exist_ok=True)
                 store = Path(folder) / f"store{number}"
                 store.mkdir()
-                if not place.exists():
-                    place.symlink_to(store)
+                place.symlink_to(store)
             place.mkdir(parents=True, exist_ok=True)
+            # Masks are called as what isn't good.
+            start = "x" if role in (Role.DEFECTIVE, Role.MASK) else f"{role.value}{number}"
             for i in range(count):
-                (place / f"{number}_{i}.png").touch()
-                made[f"{number}_{i}.png"] = learnt
+                (place / f"{start}_{i}.png").touch()
+                made[(place / f"{start}_{i}.png").resolve()] = learnt
+        doubt = ""
         try:
             data = open_dataset(root)
+            (name,) = data.categories
+            found = data.understand(name)
         except DataError as error:
-            assert not any(made.values()) or "clear" in str(error) or "lies beside" in str(error)
+            doubt = str(error)
+        if doubt:
+            assert any(words in doubt for words in DOUBTS), doubt
             return
-        (name,) = data.categories
-        found = data.understand(name)
-        groups = [*(p.name for p in found.train.paths), *(p.name for p in found.test.paths)]
-        groups += [p.name for p in found.masks]
-        groups += [p.name for paths in found.left_out.values() for p in paths]
-        assert sorted(groups) == sorted(made)
-        assert all(made[path.name] for path in found.train.paths)
+        left = (path for paths in found.left_out.values() for path in paths)
+        listed = [*found.train.paths, *found.test.paths, *found.masks, *left]
+        assert sorted(path.resolve() for path in listed) == sorted(made)
+        assert all(made[path.resolve()] for path in found.train.paths)
+        assert len(found.train)

@@ -236,7 +236,13 @@ def match(
             inside = False
             if not owners and key[0]:  # in a folder of the photograph's name
                 owners, inside = index.get((key[0][:-1], key[0][-1]), []), True
-            owners = [photo for photo in owners if photo not in taken]
+            split = _split_of(tuple(parts[:-1]))
+            owners = [
+                photo
+                for photo in owners
+                if photo not in taken
+                and (split is None or split is _split_of(tuple(photographs[photo][:-1])))
+            ]
             if len(owners) > 1:
                 raise DataError(
                     f"the mask {mask} fits both {owners[0]} and {owners[1]}: rename one of them"
@@ -248,6 +254,13 @@ def match(
         if len(files) > 1 and not all(joined for _, joined in files):
             raise _two_masks(photo, files[0][0], files[1][0])
     return Matched({p: tuple(f for f, _ in files) for p, files in found.items()}, tuple(left))
+
+
+@functools.lru_cache(maxsize=65536)
+def _split_of(parts: tuple[str, ...]) -> Role | None:
+    """For what folders say that images are: a mask among those to test on is of none to train on."""
+    splits = {meaning_of(part).split for part in parts}
+    return next((s for s in (Role.TEST, Role.VALIDATION, Role.TRAIN) if s in splits), None)
 
 
 def _photo_key(key: Key, parts: Sequence[str]) -> Key:
