@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
 from anomalist.cli.signatures import constant, detector_signatures
 from anomalist.errors import ParameterError
@@ -31,20 +32,18 @@ def parser() -> ArgumentParser:
         "--data",
         type=str,
         required=True,
-        help="folder of good images; or with good/ and a folder for each kind of defect, which are"
-        " held out to test on; or in the layout of MVTec AD or VisA",
+        help="folder of good images; or with good/ (ok, gut, ...) and a folder for each kind of"
+        " defect, which are held out to test on; or in the layout of MVTec AD, VisA and their like",
     )
     arguments.add_argument(
-        "--out", type=str, required=True, help="the model file to write, such as part.anomalist"
+        "--out", type=str, default=None, help="the model file to write, such as part.anomalist"
     )
     arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
+    add_folder_options(arguments)
     arguments.add_argument(
-        "--exclude",
-        type=str,
-        nargs="+",
-        default=[],
-        help="images to leave out, such as mislabelled ones; @list.txt names a file with one a"
-        " line",
+        "--dry_run",
+        action="store_true",
+        help="print what the images of the folder are taken for, and stop",
     )
     arguments.add_argument(
         "--alpha",
@@ -59,6 +58,11 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Run the command."""
+    if arguments.dry_run:
+        _describe(arguments)
+        return
+    if arguments.out is None:
+        raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, console, duration
     from anomalist.inspection import fit_parts, open_parts
 
@@ -69,7 +73,7 @@ def run(arguments: Namespace) -> None:
     arguments.detectors = (arguments.detector,)
     (detector,) = build_detectors(arguments).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
-    parts = open_parts(arguments.data, arguments.category, arguments.exclude)
+    parts = open_parts(arguments.data, arguments.category, **folder_options(arguments))
     for text in (parts.describe(), *parts.notes):
         console.print(text, markup=False)
 
@@ -96,6 +100,16 @@ def run(arguments: Namespace) -> None:
     _show(result)
 
 
+def _describe(arguments: Namespace) -> None:
+    """Print what images are taken for; no image is read, and nothing large imported, for it."""
+    from anomalist.data import open_dataset
+
+    dataset = open_dataset(arguments.data, unnamed_good=True, **folder_options(arguments))
+    names = dataset.categories if arguments.category is None else [arguments.category]
+    for name in names:
+        print(dataset.understand(name).describe())
+
+
 def _plan(detector: Detector) -> str:
     from anomalist.features import pick_device
 
@@ -106,6 +120,8 @@ def _plan(detector: Detector) -> str:
 
 
 def _show(result: FitResult) -> None:
+    for note in result.notes:
+        print(f"Note: {note}")
     if result.measured is not None:
         print("on the images that were held out:")
         print(result.measured)

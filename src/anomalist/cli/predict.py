@@ -16,6 +16,7 @@ from anomalist.errors import ParameterError
 if TYPE_CHECKING:
     from anomalist.data import Sample
     from anomalist.inspection import Finding, Tally, Watch
+    from anomalist.inspection.inputs import Inputs
     from anomalist.inspection.results import Used
 
 _SOME_FAILED = 3
@@ -101,11 +102,12 @@ def run(arguments: Namespace) -> int:
 
     out = Path(arguments.out)
     total = 0
+    listed: Inputs | None = None
     looks: Iterable[Iterable[Path | Sample]] | Watch
     if arguments.watch is not None:
         looks = watch_inputs(arguments.inputs, arguments.watch, results=out, tell=say)
     else:
-        photographs, total = _photographs(arguments)
+        photographs, total, listed = _photographs(arguments)
         looks = [photographs]
     check_writable(out / "predictions.csv")
     identity: dict[str, Any] = {}
@@ -114,6 +116,8 @@ def run(arguments: Namespace) -> int:
         identity = identity_of(arguments.model, arguments.inputs)
     detector = open_model(arguments.model, device=arguments.device)
     rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
+    for note in () if listed is None else listed.notes():
+        say(note)
     say(rule.describe())
     if arguments.heatmaps == "anomalous" and rule.threshold is None:
         raise ParameterError(
@@ -165,7 +169,7 @@ def run(arguments: Namespace) -> int:
                 raise
             say(f"stopped watching; {command} goes on in {out}")
     _show(tally, out)
-    return _SOME_FAILED if tally.failing else 0
+    return _SOME_FAILED if tally.failing or (listed is not None and listed.unreadable) else 0
 
 
 def _used(arguments: Namespace) -> Used:
@@ -174,8 +178,8 @@ def _used(arguments: Namespace) -> Used:
     return "overwrite" if arguments.overwrite else "continue"
 
 
-def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int]:
-    """Return the photographs that are meant, and how many they are; 0 where that isn't known."""
+def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, Inputs]:
+    """Return the photographs that are meant, how many (0 if that isn't known), and whence."""
     from anomalist.data import Sample
     from anomalist.inspection import image_or_lines, list_inputs
 
@@ -183,15 +187,18 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int]:
     # A program can be started with its standard input closed.
     stdin = sys.stdin.buffer if sys.stdin and STANDARD_INPUT in inputs else None
     if stdin is None:
-        files = list(list_inputs(inputs, results=out))
-        return files, len(files)
+        listed = list_inputs(inputs, results=out)
+        files = list(listed)
+        return files, len(files), listed
     given = image_or_lines(stdin)
     if not isinstance(given, bytes):
-        return list_inputs(inputs, results=out, stdin=given), 0
+        listed = list_inputs(inputs, results=out, stdin=given)
+        return listed, 0, listed
     inputs = [entry for entry in inputs if entry != STANDARD_INPUT]
     image = Sample(arguments.name, image=given)
-    photographs: list[Path | Sample] = [image, *list_inputs(inputs, results=out)]
-    return photographs, len(photographs)
+    listed = list_inputs(inputs, results=out)
+    photographs: list[Path | Sample] = [image, *listed]
+    return photographs, len(photographs), listed
 
 
 def _show(done: Tally, out: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from anomalist.data import ImageSet, Sample
 from anomalist.data.images import read_bytes
+from anomalist.data.remarks import Remarks
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
@@ -197,6 +198,7 @@ def predict_files(
                         conditions.add(predictions, failed)
         except KeyboardInterrupt as error:
             stopped = error
+        results.tally.notes += writer.remarks.lines()
         if conditions is not None:
             results.tally.notes += conditions.notes()
             results.tally.conditions = conditions.as_dict()
@@ -232,6 +234,7 @@ class _Writer:
         heapq.heapify(self._top)
         self._order = len(top)
         self._is_new = False
+        self.remarks = Remarks()
 
     def write(
         self,
@@ -256,9 +259,9 @@ class _Writer:
                 self._tell(found)
                 continue
             prediction = predictions[next(scored)]
-            found = dataclasses.replace(
-                self._found(prediction, self._scale), notes=one.remarks(), **known
-            )
+            notes = one.remarks(self._detector.transform.bit_depth)
+            self.remarks.add(one.path, notes)
+            found = dataclasses.replace(self._found(prediction, self._scale), notes=notes, **known)
             self._results.add(found)
             self._tell(found)
             self._remember(prediction, known["sha256"])
