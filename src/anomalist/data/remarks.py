@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 from anomalist.data.deep import bits_of
 from anomalist.data.emptiness import CONSTANT
@@ -50,32 +52,6 @@ def bit_depth_of(samples: Iterable[Sample]) -> int:
     return bits_of(sample.peak() for sample in samples)
 
 
-class Remarks:
-    """What reading images told, however many there are: counts, and the first names of each.
-
-    Examples
-    --------
-    >>> remarks = Remarks()
-    >>> for name in ("a.png", "b.png"):
-    ...     remarks.add(name, ("has one value everywhere",))
-    >>> remarks.lines()
-    ['2 images have one value everywhere: a.png, b.png']
-    """
-
-    def __init__(self) -> None:
-        self._told: dict[str, tuple[int, list[str]]] = {}
-
-    def add(self, name: str, remarks: Iterable[str]) -> None:
-        """Take in what reading an image told."""
-        for remark in remarks:
-            count, names = self._told.get(remark, (0, []))
-            self._told[remark] = count + 1, [*names, name][:_NAMED]
-
-    def lines(self) -> list[str]:
-        """Return a line a remark, in the order in which they were first told."""
-        return [_line(remark, *told) for remark, told in self._told.items()]
-
-
 def gather_remarks(samples: Iterable[Sample], *, bit_depth: int | None = None) -> list[str]:
     """Return what reading images told, the same of many in one line with some of their names.
 
@@ -103,11 +79,35 @@ def gather_remarks(samples: Iterable[Sample], *, bit_depth: int | None = None) -
     """
     told = Remarks()
     for sample in samples:
-        try:
-            told.add(str(sample.path), sample.remarks(bit_depth))
-        except DataError:
-            continue
+        with suppress(DataError):
+            told.add(sample.path, sample.remarks(bit_depth))
     return told.lines()
+
+
+class Remarks:
+    """What was told of any number of images, of which but some names are kept.
+
+    Examples
+    --------
+    >>> told = Remarks()
+    >>> for name in ("a.png", "b.png"):
+    ...     told.add(name, ("has 2 pages, of which the first was read",))
+    >>> told.lines()
+    ['2 images have 2 pages, of which the first was read: a.png, b.png']
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[int, list[str]]] = {}
+
+    def add(self, name: str | Path, remarks: Iterable[str]) -> None:
+        """Take in what was told of one image."""
+        for remark in remarks:
+            count, names = self._told.get(remark, (0, []))
+            self._told[remark] = count + 1, [*names, str(name)][:_NAMED]
+
+    def lines(self) -> list[str]:
+        """Return a line a remark, in the order in which they were first told."""
+        return [_line(remark, *told) for remark, told in self._told.items()]
 
 
 def _line(remark: str, count: int, names: list[str]) -> str:
@@ -115,5 +115,5 @@ def _line(remark: str, count: int, names: list[str]) -> str:
         return f"{names[0]} {remark}"
     verb, _, rest = remark.partition(" ")
     words = f"{_OF_MANY.get(verb, verb)} {rest}".replace(" its ", " their ")
-    shown = ", ".join([*names, *(["..."] if count > len(names) else [])])
+    shown = ", ".join([*names, *(["..."] if count > _NAMED else [])])
     return f"{count} images {words}: {shown}"

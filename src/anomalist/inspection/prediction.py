@@ -249,11 +249,10 @@ class _Writer:
                 self._tell(found)
                 continue
             prediction = predictions[next(scored)]
-            found = dataclasses.replace(
-                self._found(prediction, self._scale), notes=one.remarks(), **known
-            )
+            notes = one.remarks(self._detector.transform.bit_depth)
+            self.remarks.add(one.path, notes)
+            found = dataclasses.replace(self._found(prediction, self._scale), notes=notes, **known)
             self._results.add(found)
-            self.remarks.add(found.path, found.notes)
             self._tell(found)
             self._remember(prediction, known["sha256"])
 
