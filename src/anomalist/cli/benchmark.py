@@ -67,7 +67,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> None:
     """Run the command."""
     from anomalist.benchmark import RunStore, benchmark
-    from anomalist.cli.progress import BenchmarkProgress
+    from anomalist.cli.progress import BenchmarkProgress, console
     from anomalist.cli.table import print_summary
     from anomalist.data import open_dataset
     from anomalist.features import FeatureStore
@@ -75,6 +75,9 @@ def run(arguments: Namespace) -> None:
     from anomalist.inspection.parts import check_outside
 
     dataset = open_dataset(arguments.data, **folder_options(arguments))
+    for name in arguments.categories or dataset.categories:
+        for note in dataset.understand(name).notes:
+            console.print(f"{name}: {note}", markup=False)
     detectors = build_detectors(arguments)
     out = Path(arguments.out)
     if dataset.name == "folder":
