@@ -45,7 +45,8 @@ start, cpu = time.perf_counter(), time.process_time()
 exec(what)
 seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(f"{len(found)} files, {seconds:.1f} s, {cpu:.1f} s of a processor, {(peak - before) / 1024:.0f} MB above"
+print(f"{len(found)} files, {seconds:.1f} s, {cpu:.1f} s of a processor,"
+      f" {(peak - before) / 1024:.0f} MB above"
       f" {before / 1024:.0f} MB")
 """
 

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from anomalist.cli.main import main
-from anomalist.data import Folder
+from anomalist.data import IMAGE_SUFFIXES, Folder
 
 # Small and quick; a command of a case may say otherwise, as later flags win.
 FAST = {
@@ -241,7 +241,7 @@ def loose(here: Path) -> None:
 def many(here: Path) -> None:
     (here / "many").mkdir()
     for i in range(12):
-        os.link(here / "photos" / "good.png", here / "many" / f"{i:02}.png")
+        shutil.copy(here / "photos" / "good.png", here / "many" / f"{i:02}.png")
 
 
 def named(*names: str) -> Callable[[Path], object]:
@@ -401,7 +401,7 @@ def evaluate(what: str, answer: str, code: int, *made: Any, **more: Any) -> Case
     return Case(what, "evaluate model.anomalist parts --out out", answer, code, *made, **more)
 
 
-KINDS = "(avif, bmp, heic, heif, jfif, jpe, jpeg, jpg, pgm, png, ppm, tif, tiff, webp)"
+KINDS = f"({', '.join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))})"
 
 
 def printed(answer: str, output: str) -> bool:

@@ -11,7 +11,6 @@ from PIL import Image
 
 from tests.bad_input.case import (
     KINDS,
-    NO_GOOD,
     content,
     evaluate,
     fit,
@@ -230,15 +229,15 @@ CASES = [
     predict(
         "nothing but masks",
         "parts",
-        "anomalist: error: parts holds nothing but masks, in a folder called ground_truth or masks",
+        "anomalist: error: parts holds nothing but masks, such as parts/ground_truth/scratch/0.png",
         1,
         lambda here: (masks(here, "0.png"), moved_away(here)),
     ),
     fit(
         "nothing but masks",
         "",
-        f"anomalist: error: parts has no good images; it has nothing but masks, in ground_truth."
-        f"{NO_GOOD}",
+        "anomalist: error: parts has no good images; it has nothing but masks, in ground_truth. Put"
+        " them right into it, or into parts/good with each kind of defect in a folder beside it",
         1,
         lambda here: (masks(here, "0.png"), moved_away(here)),
     ),

@@ -94,9 +94,8 @@ def test_images_to_leave_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     from PIL import Image
 
     root = tmp_path / "parts"
-    for i, name in enumerate(
-        ("good/000.png", "good/001.png", "good/010.png", "good/b/u\u0308.png")
-    ):
+    made = ("good/000.png", "good/001.png", "good/010.png", "good/b/u\u0308.png")
+    for i, name in enumerate(made):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), i).save(root / name)
 

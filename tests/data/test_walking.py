@@ -178,9 +178,14 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_tree_deeper_than_python_calls_itself(tmp_path: Path) -> None:
-    place = str(tmp_path)
+    places = [tmp_path]
     for _ in range(1100):
-        place += "/d"
-        os.mkdir(place)  # noqa: PTH102 - quicker
-    Path(place, "1.png").touch()
-    assert len(walk(tmp_path).files) == 1
+        places.append(places[-1] / "d")
+        places[-1].mkdir()
+    (places[-1] / "1.png").touch()
+    try:
+        assert len(walk(tmp_path).files) == 1
+    finally:  # what cleans up after tests does call itself
+        (places[-1] / "1.png").unlink()
+        for place in places[:0:-1]:
+            place.rmdir()

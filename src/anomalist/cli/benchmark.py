@@ -83,6 +83,9 @@ def run(arguments: Namespace, output: Output) -> None:
     from anomalist.inspection.parts import check_outside
 
     dataset = open_dataset(arguments.data, **folder_options(arguments))
+    for name in arguments.categories or dataset.categories:
+        for note in dataset.understand(name).notes:
+            output.warn(f"{name}: {note}")
     detectors = build_detectors(arguments, output)
     out = Path(arguments.out)
     if dataset.name == "folder":

@@ -220,17 +220,15 @@ def match(
     left = dict(masks)
     if not left:
         return Matched({}, ())
-    for keyed in (
-        functools.partial(key_of, neutral=True),
-        key_of,
-        functools.partial(key_of, labels=False),
-    ):
+    for neutral, labels in ((True, True), (False, True), (False, False)):
         index: dict[Key, list[Path]] = defaultdict(list)
         for photo, parts in photographs.items():
-            index[_photo_key(keyed(parts), parts)].append(photo)
+            key = key_of(parts, neutral=neutral, labels=labels)
+            index[_photo_key(key, parts)].append(photo)
         taken = set(found)
         for mask, parts in list(left.items()):
-            key = keyed(parts)
+            # One that lies below ``good`` is of no image below ``bad``.
+            key = key_of(parts, neutral=neutral)
             numbered = mask_stem(composed(mask.stem))[2]
             owners = index.get(_photo_key(key, parts)) or index.get(key, [])
             inside = False
@@ -258,7 +256,7 @@ def match(
 
 @functools.lru_cache(maxsize=65536)
 def _split_of(parts: tuple[str, ...]) -> Role | None:
-    """For what folders say that images are: a mask among those to test on is of none to train on."""
+    """For what folders say that images are: the mask of a test image is of none to train on."""
     splits = {meaning_of(part).split for part in parts}
     return next((s for s in (Role.TEST, Role.VALIDATION, Role.TRAIN) if s in splits), None)
 
@@ -276,6 +274,8 @@ def _two_masks(photo: Path, first: Path, second: Path) -> DataError:
                 f"both {one} and {two} hold masks, such as of {photo}: keep one, or name the one"
                 " that counts with --masks NAME"
             )
+    if mask_stem(second.stem)[1]:
+        first, second = second, first
     return DataError(f"{photo} has two masks, {first} and {second}: rename or remove one")
 
 
@@ -322,7 +322,7 @@ def _annotated(path: Path, _time: int, size: int) -> frozenset[str] | bool:
         return False
     drawn = {entry.get("image_id") for entry in annotations if isinstance(entry, dict)}
     return frozenset(
-        composed(Path(str(entry["file_name"])).name)
+        composed(str(entry["file_name"]).replace("\\", "/"))
         for entry in images
         if isinstance(entry, dict) and "file_name" in entry and entry.get("id") in drawn
     )

@@ -84,6 +84,7 @@ class Reading:
                 " the right to read it, or leave it out with --exclude"
             )
         self._nodes = self._categories()
+        self.beside = self._beside()
         self._known: dict[str, Understanding] = {}
 
     @property
@@ -163,6 +164,19 @@ class Reading:
         if len(sorted_) == 1 and len(top.folders) == 1:
             return sorted_
         return {name: self._tree}
+
+    def _beside(self) -> list[Path]:
+        """The images that lie in none of several categories."""
+        if any(node is self._tree for node in self._nodes.values()):
+            return []
+        inside = {node.parts for node in self._nodes.values()}
+        return [
+            path
+            for node in self._tree.walk()
+            if not any(node.parts[: len(parts)] == parts for parts in inside)
+            for path in node.files
+            if path not in self.excluded.files
+        ]
 
     def _tells(self, node: Node) -> bool:
         """Whether a folder in one has a name that says something."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections import Counter, defaultdict
@@ -44,6 +45,7 @@ class _Item:
     why: str = ""
     # The folder that nobody has said anything of.
     unnamed: str = ""
+    by_mask: bool = False
 
 
 _NOBODY = "no folder and no mask says whether they are good"
@@ -101,6 +103,7 @@ class Sorter:
         gone = sorted(out.files & {item.path for item in self.items})
         kept_train = [s for s in train if s.path not in out.files]
         kept_test = [s for s in test if s.path not in out.files]
+        self.left_out["they lie in none of the categories"] += self.reading.beside
         left = {why: tuple(paths) for why, paths in self.left_out.items() if paths}
         notes = [*self.notes, *self._left_notes(left), *self.reading.listing.notes()]
         return Understanding(
@@ -229,7 +232,7 @@ class Sorter:
     def _also(
         self, item: _Item, other: Path, whats: set[Role | None], splits: set[Role | None]
     ) -> None:
-        if splits & {Role.TEST, Role.VALIDATION} and item.split in (None, Role.TRAIN):
+        if Role.TEST in splits and item.split in (None, Role.TRAIN):
             item.what, item.why = Role.UNSURE, f"they are for tests, too, as {other}"
         if whats & {Role.DEFECTIVE, Role.MASK, Role.UNSURE}:
             if item.what is not Role.DEFECTIVE:
@@ -255,13 +258,13 @@ class Sorter:
         masks = {p: parts for p, parts in self.masks.items() if self._counts(p)}
         files = [*self._annotations(), *self.reading.flagged.files]
         drawn: dict[Path, tuple[str, ...]] = {}
-        listed: dict[str, Path] = {}
+        listed: dict[tuple[str, ...], Path] = {}
         for path, names in read_annotations(files):
             self.masks[path] = self._below(path)
             if names is None:
                 drawn[path] = self._below(path)
             else:
-                listed.update(dict.fromkeys(names, path))
+                listed.update({tuple(Path(name).parts): path for name in names})
         found: dict[Path, tuple[Path, ...]] = {}
         stray: tuple[Path, ...] = ()
         first = {i.path: i.parts for i in self.items if i.what is not Role.GOOD}
@@ -273,11 +276,24 @@ class Sorter:
             masks = {path: masks[path] for path in pictures.stray}
             drawn = {path: drawn[path] for path in outlines.stray}
             stray = pictures.stray
-        for item in self.items:
-            outlines_of = listed.get(composed(item.path.name))
-            if outlines_of is not None:
-                found.setdefault(item.path, (outlines_of,))
+        for name, path in listed.items():
+            for item in self._called(name):
+                found.setdefault(item.path, (path,))
         return Matched(found, stray)
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[_Item]]:
+        found = defaultdict(list)
+        for item in self.items:
+            found[composed(item.path.name)].append(item)
+        return found
+
+    def _called(self, names: tuple[str, ...]) -> list[_Item]:
+        """The images that a list of outlines means: of one name, those nearest to its folders."""
+        items = self._by_name.get(names[-1] if names else "", [])
+        best = max((_alike(item.parts, names) for item in items), default=0)
+        items = [item for item in items if _alike(item.parts, names) == best]
+        return [item for item in items if item.what is not Role.GOOD] or items
 
     def _counts(self, mask: Path) -> bool:
         """Whether a mask counts where a person has named those that do."""
@@ -303,6 +319,7 @@ class Sorter:
             if mask is None:
                 continue
             if item.what is None:
+                item.by_mask = True
                 marked = _marked(item.path, mask)
                 if marked < FEWEST_PIXELS:
                     item.what, item.kind = Role.GOOD, "good"
@@ -318,8 +335,10 @@ class Sorter:
                 marked_good.append(item.path)
         if counts:
             good = counts["black"] + counts["specks"]
-            text = f"by their masks, {images(good)} {_is(good)} good"
-            text += f" and {counts['marked']} defective" if counts["marked"] else ""
+            said = [f"{images(good)} {_is(good)} good"] if good else []
+            if counts["marked"]:
+                said.append(f"{images(counts['marked'])} {_is(counts['marked'])} defective")
+            text = f"by their masks, {' and '.join(said)}"
             if counts["specks"]:
                 text += (
                     f"; masks that mark fewer than {FEWEST_PIXELS} pixels, as {counts['specks']} of"
@@ -379,13 +398,16 @@ class Sorter:
             self._leave([i for i in splits[split] if i.what is None], _NOBODY)
         train = splits[Role.TRAIN]
         loose = [i for i in train if i.what is None]
-        learnt = [i for i in train if i.what is Role.GOOD]
-        named = [i for i in train if i.what is not None and i.kind != MASKED]
+        named = [i for i in train if i.what is not None and not i.by_mask]
+        learnt = [i for i in named if i.what is Role.GOOD]
         beside = [i for i in splits[None] if i.what is Role.GOOD]
         if loose and not learnt and not (beside and not self.reading.flagged.good):
             if any(i.what in (Role.DEFECTIVE, Role.UNSURE) for i in named):
                 raise self._doubt()
-            self._take(loose, f"no folder in {self._folder_of(loose[0])} is called good")
+            if any(i.by_mask for i in train):
+                self._take(loose, self._without_masks(loose))
+            else:
+                self._take(loose, f"no folder in {self._folder_of(loose[0])} is called good")
             learnt = loose
         elif learnt:
             self._leave(loose, "they lie beside folders that say which are good")
@@ -399,8 +421,7 @@ class Sorter:
             self._leave(splits[None], "they lie beside the folders to train and to test on")
 
     def _settle_plain(self) -> None:
-        named = [i for i in self.items if i.what is not None and i.kind != MASKED]
-        masked = [i for i in self.items if i.kind == MASKED or i.path in self.masks]
+        named = [i for i in self.items if i.what is not None and not i.by_mask]
         if not self.open:
             return
         loose = [i for i in self.open if not i.unnamed]
@@ -420,9 +441,8 @@ class Sorter:
                 f"no folder in {self.node.path} is called good: all images in {shown} are taken for"
                 " good ones",
             )
-        elif masked or any(i.kind == MASKED for i in self.items):
-            count = len(self.open)
-            self._take(self.open, f"{images(count)} without a mask {_is(count)} taken for good")
+        elif any(i.by_mask for i in self.items):
+            self._take(self.open, self._without_masks(self.open))
         else:
             self._take(self.open, "")
 
@@ -433,6 +453,10 @@ class Sorter:
             and not self.reading.flagged.good
             and all(item.what is Role.DEFECTIVE for item in named)
         )
+
+    def _without_masks(self, items: list[_Item]) -> str:
+        count = len(items)
+        return f"{images(count)} without a mask, beside ones with one, {_is(count)} taken for good"
 
     def _take(self, items: list[_Item], note: str) -> None:
         for item in items:
@@ -581,6 +605,14 @@ class Sorter:
             f" they show: move good ones into {good or self.node.path / 'good'}, and others into"
             " the folder of their kind of defect, or leave them out with --exclude"
         )
+
+
+def _alike(parts: tuple[str, ...], names: tuple[str, ...]) -> int:
+    """How many names at their ends two paths have in common."""
+    pairs = zip(map(composed, reversed(parts)), reversed(names), strict=False)
+    return next(
+        (i for i, (one, two) in enumerate(pairs) if one != two), min(map(len, (parts, names)))
+    )
 
 
 def _marked(image: Path, masks: Sequence[Path]) -> int:
