@@ -324,7 +324,7 @@ def same_as(name: str, pixels: npt.NDArray[np.uint8]) -> Callable[[Path], None]:
     def after(here: Path) -> None:
         (entry,) = lines(here)
         Image.fromarray(pixels).save(here / name)
-        assert main(["predict", "model.anomalist", name, "--out", "out"]) == 0
+        assert main(["predict", "model.anomalist", name, "--out", "out", "--overwrite"]) == 0
         assert lines(here)[0]["score"] == pytest.approx(entry["score"], rel=1e-5)
 
     return after
