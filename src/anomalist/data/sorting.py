@@ -456,9 +456,7 @@ class Sorter:
 
     def _without_masks(self, items: list[_Item]) -> str:
         count = len(items)
-        return (
-            f"{images(count)} without a mask, beside ones with one, {_is(count)} taken for good"
-        )
+        return f"{images(count)} without a mask, beside ones with one, {_is(count)} taken for good"
 
     def _take(self, items: list[_Item], note: str) -> None:
         for item in items:
