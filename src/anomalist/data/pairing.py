@@ -70,8 +70,9 @@ def masks_beside(files: Sequence[Path]) -> dict[Path, Path]:
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = Image.radial_gradient("L").save(folder / "a.png")
-    >>> _ = Image.new("1", (8, 8)).save(folder / "a_GT.png")
+    >>> from PIL import Image
+    >>> Image.radial_gradient("L").save(folder / "a.png")
+    >>> Image.new("1", (8, 8)).save(folder / "a_GT.png")
     >>> {mask.name: photo.name for mask, photo in masks_beside(sorted(folder.iterdir())).items()}
     {'a_GT.png': 'a.png'}
     """
