@@ -307,7 +307,7 @@ def _deep_seeds(colour: npt.NDArray[np.uint16]) -> dict[str, bytes]:
     alpha = np.dstack([colour, np.full_like(grey, 65535)])
     save("alpha16", alpha, photometric="rgb", extrasamples=["unassalpha"])
     save("ink16", alpha, photometric="separated")
-    save("stack16", np.stack([grey] * 3))
+    save("stack16", np.stack([grey] * 3), photometric="minisblack")
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream) as writer:
         writer.write(grey[::4, ::4], subifds=1, subfiletype=1)

@@ -1,7 +1,5 @@
 """anomalist finds defects in images after seeing only good ones."""
 
-from __future__ import annotations
-
 import os
 
 # What the command loads before it listens to a Ctrl-C is no more than this.
@@ -84,7 +82,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _HOMES:
         import importlib
 

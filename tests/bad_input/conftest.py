@@ -25,6 +25,7 @@ def model(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("model") / "model.anomalist"
     good = str(parts(out.parent, 6, 0))
     arguments = ["--data", good, "--out", str(out), *FAST["fit"], "--alpha", "0.2"]
+    arguments += ["--patchcore.coreset_ratio", "0.2"]
     assert main(["fit", "patchcore", *arguments]) == 0
     return out
 

@@ -270,7 +270,7 @@ CLOSED = Case(
 FULL = Case(
     "standard output on a full disk",
     "info model.anomalist > /dev/full",
-    "anomalist: error: No space left on device",
+    "anomalist: error: standard output: No space left on device",
     1,
 )
 VANISHED = Case(

@@ -30,12 +30,11 @@ def test_the_page_holds_every_case_as_it_is(area: str) -> None:
 
 def arguments_of(case: Case) -> list[str]:
     command, *more = shlex.split(case.command)
-    return [
-        command,
-        *(more[:1] if command == "fit" else []),
-        *FAST.get(command, []),
-        *(more[1:] if command == "fit" else more),
-    ]
+    if command != "fit":
+        return [command, *FAST.get(command, []), *more]
+    detector, *flags = more
+    own = ["--patchcore.coreset_ratio", "0.2"] if detector == "patchcore" else []
+    return [command, detector, *FAST[command], *own, *flags]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anomalist.calibration import find_outliers
 from anomalist.errors import DataError
-from reference.outliers import outlier_count
+from tests.reference.outliers import outlier_count
 
 Draw = Callable[[np.random.Generator, int], npt.NDArray[np.float64]]
 # Shape of the tail, and the share of clean sets in which something may be told.

@@ -13,7 +13,14 @@ from anomalist.inspection import Rule
 from anomalist.predictions import Predictions
 
 RULE = Rule(
-    alpha=0.05, threshold=100.0, pixel_threshold=None, low=0.0, high=1.0, given=True, images=0
+    alpha=0.05,
+    threshold=100.0,
+    pixel_threshold=None,
+    low=0.0,
+    high=1.0,
+    given=True,
+    images=0,
+    scenes=0,
 )
 
 
