@@ -120,6 +120,8 @@ def _plan(detector: Detector) -> str:
 
 
 def _show(result: FitResult) -> None:
+    for note in result.notes:
+        print(f"Note: {note}")
     if result.measured is not None:
         print("on the images that were held out:")
         print(result.measured)

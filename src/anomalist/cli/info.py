@@ -32,6 +32,8 @@ def run(arguments: Namespace) -> None:
         layers = ", ".join(backbone["layers"])
         print(f"backbone {backbone['name']}, layers {layers}")
         print(f"  weights SHA-256 {backbone['weights_sha256']}")
+    bits = card["bit_depth"]
+    print(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
     _show_training(card["training"])
     _show_calibration(card["calibration"])
     print("hyperparameters")

@@ -56,7 +56,7 @@ class Sample:
         array of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGB and opacity. The pixels of an array
         mean what they mean in a file, see `read_image`. An array that can be written to is copied,
         so that writing to it later changes nothing here; one that can't be is kept as it is. Of an
-        image of Pillow, the array of its RGB pixels is kept.
+        image of Pillow, the array of its RGB pixels is kept, or of 16 bits of grey.
 
     Raises
     ------
@@ -95,15 +95,77 @@ class Sample:
             put("image", data)
             put("_source", MemorySource(str(self.path), data))
 
-    def read(self) -> Image.Image:
+    def read(self, bit_depth: int = 16) -> Image.Image:
         """Return the image as RGB, as `read_image` does.
+
+        Parameters
+        ----------
+        bit_depth : int
+            Bits of the camera whose values images of 16 bits hold.
 
         Raises
         ------
         DataError
             If it can't be read.
         """
-        return self._source.read()
+        return self._source.read(bit_depth)
+
+    def decode(self, content: Content, bit_depth: int = 16) -> Image.Image:
+        """Return as RGB what `fetch` gave.
+
+        Raises
+        ------
+        DataError
+            If it is damaged, too large or no image.
+        """
+        return self._source.decode(content, bit_depth)
+
+    def remarks(self, bit_depth: int | None = None) -> tuple[str, ...]:
+        """Return what reading the image told, or assumed: short clauses without its name.
+
+        They are kept when the image is read, and it is read for them where it hasn't been.
+
+        Parameters
+        ----------
+        bit_depth : int, optional
+            With which it is read, see `read`; by default as it was last, or as 16 bits.
+
+        Raises
+        ------
+        DataError
+            If it can't be read.
+
+        Examples
+        --------
+        >>> Sample("dark", image=np.zeros((48, 64), np.uint8)).remarks()
+        ('has one value everywhere',)
+        """
+        return self._source.remarks(bit_depth)
+
+    def known_remarks(self, bit_depth: int) -> tuple[str, ...] | None:
+        """Return the `remarks` if they are known without reading the image, else None."""
+        return self._source.known_remarks(bit_depth)
+
+    def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
+        """Take over what reading the same content told, so that it needn't be read for that."""
+        self._source.keep_remarks(bit_depth, remarks)
+
+    def peak(self) -> int:
+        """Return the highest value of an image of 16 bits, of which white is the camera's matter.
+
+        It is 0 of all others, which aren't decoded for it.
+
+        Raises
+        ------
+        DataError
+            If it can't be read.
+
+        Examples
+        --------
+        >>> Sample("a", image=np.full((4, 4), 900, np.uint16)).peak()
+        900
+        """
+        return self._source.peak()
 
     def size(self) -> tuple[int, int]:
         """Return height and width in pixels, as `read` gives them.
@@ -132,10 +194,6 @@ class Sample:
     def known_sha256(self) -> str | None:
         """Return the hash if it is known without reading the file, else None."""
         return self._source.known_sha256()
-
-    def remarks(self) -> tuple[str, ...]:
-        """Return what reading the image told, as clauses without its name."""
-        return ()
 
     def fetch(self) -> Content:
         """Return hash and pixels of one read, of which the pixels needn't be decoded.

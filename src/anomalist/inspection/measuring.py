@@ -11,7 +11,7 @@ import numpy as np
 
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.calibration import fewest_images
-from anomalist.data import ImageSet, open_dataset
+from anomalist.data import ImageSet, gather_remarks, open_dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
@@ -181,4 +181,5 @@ def evaluate_model(
     if len(images) == 0:
         raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
+    notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
     return measure(predictions, detector, alpha, tuple(notes))
