@@ -63,6 +63,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     ('whole', 1)
     """
     target = Path(target)
+    _check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _new_file(target.parent, target.suffix)
     try:
@@ -105,8 +106,7 @@ def check_writable(target: str | Path) -> None:
     NotADirectoryError: [Errno 20] Not a directory: ...
     """
     target = Path(target)
-    with suppress(FileNotFoundError):
-        target.lstat()
+    _check_replaceable(target)
     folder = target.parent
     while not folder.exists():
         folder = folder.parent
@@ -115,6 +115,14 @@ def check_writable(target: str | Path) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to put a file in place of a pipe or a device, such as ``/dev/null``."""
+    with suppress(FileNotFoundError):
+        mode = target.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EINVAL, "It is a pipe or a device: name a file", str(target))
 
 
 def write_text(target: str | Path, text: str) -> None:

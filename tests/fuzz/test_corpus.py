@@ -65,7 +65,7 @@ def test_a_huge_webp_is_refused_before_its_reader_takes_memory(
     def check(_: object, size: tuple[int, int], limit: int) -> None:
         sizes.append(size)
 
-    monkeypatch.setattr("anomalist.data.images._check_pixels", check)
+    monkeypatch.setattr("anomalist.data.picture.check_pixels", check)
     for name, content in images.seeds.items():
         (tmp_path / name).write_bytes(content)
         read_image(tmp_path / name)

@@ -52,8 +52,9 @@ def write_tables(results: pd.DataFrame, out: str | Path) -> None:
         text = json.dumps(values, indent=2, allow_nan=False) + "\n"
         write_text(folder / f"{category}_metrics.json", text)
         # Numbers alone, as every reader of such a table expects.
-        numbers = {name: v for name, v in values.items() if not isinstance(v, str)}
-        lines = [f"{k},{'' if v is None else v}" for k, v in numbers.items()]
+        lines = [
+            f"{k},{'' if v is None else v}" for k, v in values.items() if not isinstance(v, str)
+        ]
         write_text(folder / f"{category}_metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
     table = summary(results)
     sizes = where_pixels(zip(results["detector"], _evaluated_at(results), strict=True))
