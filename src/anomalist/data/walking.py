@@ -37,7 +37,6 @@ _DOCUMENTS = frozenset(
         *(".yaml", ".yml", ".zip"),
     }
 )
-_HEIF = (".heic", ".heif")
 _TOLD = 3
 
 
@@ -136,11 +135,9 @@ class Listing:
                 for suffix, few in kinds[:_TOLD]
             )
             more = f", and {len(kinds) - _TOLD} more kinds" if len(kinds) > _TOLD else ""
-            heif = any(suffix in _HEIF for suffix in told)
-            way = "; pip install 'anomalist[heif]' reads .heic" if heif else ""
             yield (
                 f"left out {_plural(count, 'file', 'files')} that can't be taken for"
-                f" {'an image' if count == 1 else 'images'} by their suffix: {shown}{more}{way}"
+                f" {'an image' if count == 1 else 'images'} by their suffix: {shown}{more}"
             )
         if self.special.count:
             yield (
