@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anomalist.files import atomic_path, write_text
+from anomalist.files import atomic_path, check_writable, write_text
 
 
 def _stop_halfway(target: Path) -> None:
@@ -63,3 +63,18 @@ def test_modes_are_those_of_any_new_file(tmp_path: Path, umask: None, mask: int)
     os.umask(mask)
     write_text(tmp_path / "a.txt", "x")
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_or_a_link_to_a_device_is_never_replaced(tmp_path: Path) -> None:
+    # Never a device itself: where this fails, root would take it away from the machine.
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for target in (pipe, link):
+        with pytest.raises(OSError, match="a device, a pipe or a socket"):
+            check_writable(target)
+        with pytest.raises(OSError, match="a device, a pipe or a socket"):
+            write_text(target, "text")
+    assert pipe.is_fifo()
+    assert link.is_symlink()

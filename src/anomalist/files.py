@@ -35,7 +35,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder can't be written.
+        If the folder can't be written, or ``target`` is a device, a pipe or a socket, whose place
+        a file would take.
 
     Examples
     --------
@@ -47,6 +48,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     ('whole', 1)
     """
     target = Path(target)
+    _refuse_device(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _new_file(target.parent, target.suffix)
     try:
@@ -73,7 +75,8 @@ def check_writable(target: str | Path) -> None:
     Raises
     ------
     OSError
-        If a folder above it is a file or can't be written, or a name is too long.
+        If a folder above it is a file or can't be written, a name is too long, or it is a device, a
+        pipe or a socket.
 
     Examples
     --------
@@ -91,6 +94,7 @@ def check_writable(target: str | Path) -> None:
     target = Path(target)
     with suppress(FileNotFoundError):
         target.lstat()
+    _refuse_device(target)
     folder = target.parent
     while not folder.exists():
         folder = folder.parent
@@ -99,6 +103,17 @@ def check_writable(target: str | Path) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+def _refuse_device(target: Path) -> None:
+    """Refuse what isn't a place for a file: one would take it away from the whole machine."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        mode = target.stat().st_mode
+        of_system = target.parent.resolve() == Path("/dev")  # links to devices among them
+        if of_system or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(
+                errno.EINVAL, "It is a device, a pipe or a socket, not a file", str(target)
+            )
 
 
 def write_text(target: str | Path, text: str) -> None:
