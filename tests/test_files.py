@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from anomalist.errors import ResultsError
-from anomalist.files import atomic_path, check_writable, held_alone, write_text
+from anomalist.files import atomic_path, held_alone, write_text
 
 
 def _stop_halfway(target: Path) -> None:
@@ -120,13 +120,3 @@ def test_where_there_are_no_locks_the_name_counts(
         lock.write_text(json.dumps(gone))
         with held_alone(lock):
             pass
-
-
-def test_a_pipe_or_device_isnt_replaced(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with pytest.raises(OSError, match="It is a pipe or a device: name a file"):
-        check_writable(pipe)
-    with pytest.raises(OSError, match="It is a pipe or a device"), atomic_path(pipe):
-        raise AssertionError
-    assert pipe.is_fifo()

@@ -51,7 +51,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder can't be written.
+        If the folder can't be written, or ``target`` is a device, a pipe or a socket, whose place
+        a file would take.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     ('whole', 1)
     """
     target = Path(target)
-    _check_replaceable(target)
+    _refuse_device(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _new_file(target.parent, target.suffix)
     try:
@@ -90,7 +91,8 @@ def check_writable(target: str | Path) -> None:
     Raises
     ------
     OSError
-        If a folder above it is a file or can't be written, or a name is too long.
+        If a folder above it is a file or can't be written, a name is too long, or it is a device, a
+        pipe or a socket.
 
     Examples
     --------
@@ -106,7 +108,9 @@ def check_writable(target: str | Path) -> None:
     NotADirectoryError: [Errno 20] Not a directory: ...
     """
     target = Path(target)
-    _check_replaceable(target)
+    with suppress(FileNotFoundError):
+        target.lstat()
+    _refuse_device(target)
     folder = target.parent
     while not folder.exists():
         folder = folder.parent
@@ -117,12 +121,15 @@ def check_writable(target: str | Path) -> None:
         raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
-def _check_replaceable(target: Path) -> None:
-    """Refuse to put a file in place of a pipe or a device, such as ``/dev/null``."""
-    with suppress(FileNotFoundError):
+def _refuse_device(target: Path) -> None:
+    """Refuse what isn't a place for a file: one would take it away from the whole machine."""
+    with suppress(FileNotFoundError, NotADirectoryError):
         mode = target.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise OSError(errno.EINVAL, "It is a pipe or a device: name a file", str(target))
+        of_system = target.parent.resolve() == Path("/dev")  # links to devices among them
+        if of_system or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(
+                errno.EINVAL, "It is a device, a pipe or a socket, not a file", str(target)
+            )
 
 
 def write_text(target: str | Path, text: str) -> None:

@@ -311,7 +311,7 @@ def _check_writable(out: Path, root: Path) -> None:
     if out.is_dir():
         raise ParameterError(f"{out} is a folder: name the file to write, such as part.anomalist")
     kept = _training_of(out)
-    for path in (_sheet_of(out), kept.with_name(f"{kept.name}.fold00")):
+    for path in (out, _sheet_of(out), kept.with_name(f"{kept.name}.fold00")):
         check_writable(path)
 
 
