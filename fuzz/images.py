@@ -10,10 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import numpy.typing as npt
+import tifffile
 from PIL import Image, ImageDraw
 
-from anomalist.data import image_size, read_image, read_mask
+from anomalist.data import Sample, image_size, read_image, read_mask
 from anomalist.errors import DataError
 from fuzz.bytewise import mutated
 from fuzz.harness import main
@@ -79,6 +82,9 @@ class Images:
         mask = _tried(partial(read_mask, max_pixels=_MAX_PIXELS), path)
         if isinstance(image, DataError):
             return f"refused: {image}"
+        peak = _tried(lambda path: Sample(path).peak(), path)
+        if isinstance(peak, DataError) or not 0 <= peak < 2**16:
+            raise AssertionError(f"read, but its highest value is {peak}")
         if image.mode != "RGB" or image.size != size[::-1]:
             raise AssertionError(f"{image.mode} of {image.size}, announced as {size}")
         if not isinstance(mask, DataError) and mask.shape != size:
@@ -272,6 +278,47 @@ def seeds() -> dict[str, bytes]:
     save("rgba.webp", clear, lossless=True)
     save("moving.webp", base, save_all=True, append_images=[base.rotate(90)])
     save("turned.webp", base, exif=turned)
+    save("rgb.avif", base)
+    return made | _deep_seeds(np.asarray(base).astype(np.uint16) * 257)
+
+
+def _deep_seeds(colour: npt.NDArray[np.uint16]) -> dict[str, bytes]:
+    """Images of more than 8 bits, and of numbers and layouts that cameras and microscopes write."""
+    made: dict[str, bytes] = {}
+    grey = np.ascontiguousarray(colour[..., 0])
+
+    def save(name: str, values: npt.NDArray[Any], **options: Any) -> None:
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, values, **options)
+        made[f"{name}.tif"] = stream.getvalue()
+
+    save("bits12", grey >> 4, bitspersample=12)
+    save("bits10", grey >> 6, bitspersample=10)
+    save("inverted16", grey, photometric="miniswhite", byteorder=">")
+    save("planes16", colour.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+    save("tiles16", colour, photometric="rgb", tile=(16, 16), compression="zstd", predictor=True)
+    save("strips16", grey, rowsperstrip=5, compression="deflate", predictor=True)
+    save("packbits16", grey, rowsperstrip=5, compression="packbits")
+    save("lzma16", grey, compression="lzma")
+    save("half", (grey / 65535).astype(np.float16))
+    save("double", grey / 65535, compression="zstd", predictor=3, tile=(16, 16))
+    save("signed", (grey >> 1).astype(np.int16))
+    save("whole32", grey.astype(np.uint32), bigtiff=True)
+    alpha = np.dstack([colour, np.full_like(grey, 65535)])
+    save("alpha16", alpha, photometric="rgb", extrasamples=["unassalpha"])
+    save("ink16", alpha, photometric="separated")
+    save("stack16", np.stack([grey] * 3))
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        writer.write(grey[::4, ::4], subifds=1, subfiletype=1)
+        writer.write(grey)
+    made["sub.tif"] = stream.getvalue()
+    for name, values in {"rgb16": colour, "la16": alpha[..., [0, 3]], "rgba16": alpha}.items():
+        made[f"{name}.png"] = imagecodecs.png_encode(np.ascontiguousarray(values))
+    made["bits12.jpg"] = imagecodecs.jpeg_encode(grey >> 4, level=90, bitspersample=12)
+    size = b"%d %d" % grey.shape[::-1]
+    made["deep10.ppm"] = b"P5 " + size + b" 1023\n" + (grey >> 6).astype(">u2").tobytes()
+    made["deep16.ppm"] = b"P6 " + size + b" 65535\n" + colour.astype(">u2").tobytes()
     return made
 
 

@@ -21,6 +21,10 @@ class ModelFileError(AnomalistError, ValueError):
     """A saved detector is damaged, of another version, or no detector at all."""
 
 
+class ResultsError(AnomalistError, RuntimeError):
+    """A folder of results is in use, or holds what must not be mixed with new results."""
+
+
 class DownloadError(AnomalistError, RuntimeError):
     """A download failed, was cut short or didn't match its checksum."""
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import math
 import os
 import secrets
+import socket
 import stat
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +20,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from anomalist.errors import ResultsError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+# Where Windows locks a byte, so that the others can be read.
+_FAR = 1 << 30
+# What a system says that has no locks for a file, rather than that another holds it.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
@@ -147,6 +163,143 @@ def sha256_of(path: str | Path) -> str:
         raise OSError(errno.EINVAL, "It is a folder, a pipe or a device", str(path))
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def held_alone(lock: str | Path) -> Iterator[bool]:
+    """Let nobody else into the block that holds the same lock: no other process, no other thread.
+
+    The lock is the system's, and so ends with the process, however that ends. On a file system
+    that has none, a lock counts for as long as the process that is named in the file runs; whether
+    one on another machine does, can't be known.
+
+    Parameters
+    ----------
+    lock : str or Path
+        A file that stands for what is held, made and removed here. Its folder is made where
+        missing.
+
+    Yields
+    ------
+    bool
+        Whether the system keeps the lock; False if it is only as good as what the file says.
+
+    Raises
+    ------
+    ResultsError
+        If another holds it; it says who.
+    OSError
+        If the file can't be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> lock = Path(tempfile.mkdtemp()) / "lock"
+    >>> with held_alone(lock):
+    ...     with held_alone(lock):
+    ...         pass
+    Traceback (most recent call last):
+    ...
+    anomalist.errors.ResultsError: ... is in use by process ...
+    >>> lock.exists()
+    False
+    """
+    lock = Path(lock)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    handle, kept = _locked(lock)
+    try:
+        with suppress(OSError):  # a full disk keeps no name, but the lock
+            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+            os.ftruncate(handle, 0)
+            os.write(handle, json.dumps(owner).encode())
+        yield kept
+    finally:
+        if sys.platform != "win32":
+            with suppress(OSError):  # before it is let go, so that it is ours that goes
+                lock.unlink()
+        os.close(handle)
+        if sys.platform == "win32":
+            with suppress(OSError):  # which fails where another has opened it since
+                lock.unlink()
+
+
+def _locked(lock: Path) -> tuple[int, bool]:
+    """Return the handle of a lock's file, and whether the system keeps the lock."""
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            kept = _lock(handle)
+            if kept is False or (kept is None and _runs(_owner(lock))):
+                raise ResultsError(_held_by(lock, _owner(lock)))
+            # The one before may have removed the file between our opening and locking it.
+            with suppress(FileNotFoundError):
+                if _is_at(handle, lock):
+                    return handle, kept is not None
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    mine, there = os.fstat(handle), path.stat()
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock a file; False if another holds it, None where the system can't say."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(handle, _FAR, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            os.lseek(handle, 0, os.SEEK_SET)
+        else:
+            # Not lockf, which lets in the threads of one process.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK):
+            return False
+        raise
+    return True
+
+
+def _owner(lock: Path) -> dict[str, Any]:
+    """Who a lock's file says holds it; empty if it doesn't say."""
+    try:
+        owner = json.loads(lock.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _runs(owner: dict[str, Any]) -> bool:
+    """Tell whether the process that holds a lock may still run."""
+    pid = owner.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    if owner.get("host") != socket.gethostname() or sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def _held_by(lock: Path, owner: dict[str, Any]) -> str:
+    who = "another process"
+    if "pid" in owner:
+        who = f"process {owner['pid']} on {owner.get('host', 'this machine')}"
+        with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
+            since = time.localtime(owner["since"])
+            who += f" since {time.strftime('%Y-%m-%d %H:%M:%S', since)}"
+    elsewhere = owner.get("host", socket.gethostname()) != socket.gethostname()
+    way = f" (if that one is gone, remove {lock})" if elsewhere else ""
+    return f"{lock.parent} is in use by {who}: stop it or choose another folder{way}"
 
 
 def scratch_array(

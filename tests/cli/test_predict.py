@@ -128,14 +128,15 @@ def test_inputs_of_all_kinds_are_taken_once(
     monkeypatch.setattr(sys, "stdin", stdin)
     inputs = ["square", "squ*/*.png", str(odd), "-"]
     assert main(["predict", str(model), *inputs, "--out", "out"]) == 3
-    with Path("out/predictions.csv").open(encoding="utf-8", errors="surrogateescape") as file:
+    how = {"encoding": "utf-8-sig", "errors": "surrogateescape"}
+    with Path("out/predictions.csv").open(**how) as file:
         names = [row["path"] for row in csv.DictReader(file)]
     square = [f"square/{i:03}.png" for i in range(3)]
     assert names == [*square, str(odd), os.fsdecode(raw), "good/000.png", "gone.png"]
     assert [entry["path"] for entry in lines(Path("out"))] == names
     # Its own pictures aren't photographs.
     capsys.readouterr()
-    assert main(["predict", str(model), ".", "--out", "out"]) == 0
+    assert main(["predict", str(model), ".", "--out", "out", "--overwrite"]) == 0
     assert capsys.readouterr().out.startswith("8 images")
 
 
@@ -167,7 +168,8 @@ def test_heatmaps_are_written_of_what_is_asked(
 
 def test_another_threshold_decides_otherwise(model: Path, photos: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    arguments = ["predict", str(model), str(photos), "--out", out, "--heatmaps", "none"]
+    arguments = ["predict", str(model), str(photos), "--out", out, "--overwrite"]
+    arguments += ["--heatmaps", "none"]
     assert main([*arguments, "--threshold", "1e9"]) == 0
     assert {row["decision"] for row in rows(Path(out))} == {"normal"}
     assert main([*arguments, "--alpha", "0.01"]) == 0
@@ -208,7 +210,7 @@ def test_what_is_stopped_goes_on_to_the_same_result(
         a, b = (json_or_text(folder / name) for folder in (out, whole))
         assert a == b
     assert not (out / "predictions.unfinished").exists()
-    assert main([*arguments, "--threshold", "0"]) == 3
+    assert main([*arguments, "--threshold", "0", "--overwrite"]) == 3
     assert {row["threshold"] for row in rows(out)} == {"0.0", ""}
 
 
@@ -238,7 +240,7 @@ def test_a_full_disk_leaves_whole_lines(
     real = Path.open
 
     def limited(self: Path, mode: str = "r", *more: Any, **keywords: Any) -> Any:
-        return Full(self, mode) if mode == "ab" else real(self, mode, *more, **keywords)
+        return Full(self, mode) if mode == "r+b" else real(self, mode, *more, **keywords)
 
     monkeypatch.setattr(Path, "open", limited)
     out = tmp_path / "out"
@@ -279,7 +281,7 @@ def test_watching_takes_new_files_when_they_are_whole(
 
     arguments = ["predict", str(model), str(camera), "--out", str(out), "--watch", "5"]
     steps = [write("a.png", whole[:900]), write("a.png", whole), nothing, write("b.png", b"x")]
-    monkeypatch.setattr("anomalist.inspection.inputs.pause", step(*steps, nothing, nothing))
+    monkeypatch.setattr("anomalist.inspection.watching.pause", step(*steps, nothing, nothing))
     assert main(arguments) == 3
     assert [Path(row["path"]).name for row in rows(out)] == ["a.png", "b.png"]
     assert [row["decision"] for row in rows(out)] == ["anomalous", ""]
@@ -287,10 +289,10 @@ def test_watching_takes_new_files_when_they_are_whole(
     # The same command goes on: nothing twice, but what has changed.
     looks.clear()
     steps = [nothing, nothing, write("b.png", whole), nothing, nothing]
-    monkeypatch.setattr("anomalist.inspection.inputs.pause", step(*steps))
+    monkeypatch.setattr("anomalist.inspection.watching.pause", step(*steps))
     assert main(arguments) == 0
     names = [(Path(row["path"]).name, row["decision"]) for row in rows(out)]
-    assert names == [("a.png", "anomalous"), ("b.png", ""), ("b.png", "anomalous")]
+    assert names == [("a.png", "anomalous"), ("b.png", "anomalous")]
 
 
 def test_an_ensemble_tells_how_far_its_members_disagree(

@@ -112,8 +112,10 @@ def test_masks_folder_by_another_name(parts: Path) -> None:
     assert masks[0] == parts / "Masks/Scratch/cam1/1_mask.png"
     assert None not in masks
     touch(parts, "ground_truth/dent/1.png")
-    with pytest.raises(DataError, match=r"both .*Masks and .*ground_truth hold masks: keep one"):
+    with pytest.raises(DataError, match=r"both .*Masks and .*ground_truth hold masks.*keep one"):
         Folder(parts)
+    masks = [s.mask for s in Folder(parts, masks=["Masks"]).category("parts").test if s.label]
+    assert all(mask.is_relative_to(parts / "Masks") for mask in masks)
 
 
 def test_unknown_masks(parts: Path) -> None:
@@ -155,24 +157,30 @@ def test_no_image(tmp_path: Path) -> None:
 
 def test_no_good_images(tmp_path: Path) -> None:
     touch(tmp_path, "dent/1.png", "rust/1.png")
-    with pytest.raises(DataError, match=r"has no good images; it has dent, rust\. Put"):
+    with pytest.raises(
+        DataError,
+        match=r"no good images; it has dent \(1 image, not good\), rust \(.*\. Put.*--good NAME",
+    ):
         Folder(tmp_path)
 
 
 def test_empty_good_folder(tmp_path: Path) -> None:
     touch(tmp_path, "good/readme.txt", "dent/1.png")
-    with pytest.raises(DataError, match=r"has no good images; it has dent\."):
+    with pytest.raises(DataError, match=r"has no good images; it has dent \(1 image"):
         Folder(tmp_path)
 
 
 def test_loose_images_beside_folders(parts: Path, tmp_path: Path) -> None:
     touch(parts, "new.png")
     with pytest.raises(
-        DataError, match=r"image new\.png lies beside .*\(Scratch, dent, .*into .*parts.good, and"
+        DataError,
+        match=r"image new\.png lies beside .*\(Scratch \(2 images\), dent .*into .*parts.good, and",
     ):
         Folder(parts)
     touch(tmp_path, "1.png", "2.png", "dent/1.png")
-    with pytest.raises(DataError, match=r"2 images, such as 1\.png, lie beside .*\(dent, parts\)"):
+    with pytest.raises(
+        DataError, match=r"3 images, such as 1\.png, lie beside .*\(dent \(1 image\), parts"
+    ):
         Folder(tmp_path)
 
 
@@ -223,6 +231,8 @@ def test_open_dataset_recognises_every_layout(parts: Path, dots: Path, tmp_path:
 def test_open_dataset_says_what_it_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no folder"):
         open_dataset(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"no good images; it has no image.*split_csv.*train/good"):
+        open_dataset(tmp_path)
     touch(tmp_path, "bottle/1.png")
-    with pytest.raises(DataError, match=r"no good images; it has bottle.*split_csv.*train/good"):
+    with pytest.raises(DataError, match=r"no good images; it has bottle \(1 image\).*--good NAME"):
         open_dataset(tmp_path)

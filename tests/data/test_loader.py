@@ -110,7 +110,7 @@ def test_reads_a_few_batches_ahead_and_no_more(
     read: list[Path] = []
     enough = threading.Event()
 
-    def recorded(sample: Sample) -> Image.Image:
+    def recorded(sample: Sample, bit_depth: int) -> Image.Image:
         read.append(sample.path)
         if len(read) >= most:
             enough.set()
@@ -131,7 +131,7 @@ def test_closing_early_drops_what_is_not_begun(
     read: list[Path] = []
     closing = threading.Event()
 
-    def slow(sample: Sample) -> Image.Image:
+    def slow(sample: Sample, bit_depth: int) -> Image.Image:
         read.append(sample.path)
         if len(read) > 4:
             closing.wait(30)

@@ -71,10 +71,12 @@ def test_folder_of_a_single_category(root: Path, monkeypatch: pytest.MonkeyPatch
     assert MVTecAD(".").categories == ["bolt"]
 
 
-def test_masks_in_folders_of_their_own_are_unknown(root: Path) -> None:
+def test_masks_in_a_folder_of_the_images_name_are_joined(root: Path) -> None:
     # The logical anomalies of MVTec LOCO have several masks an image.
-    touch(root / "nut", "test/logical/000.png", "ground_truth/logical/000/000.png")
-    assert MVTecAD(root).category("nut").test[0].mask is None
+    masks = [f"ground_truth/logical/000/{i:03}.png" for i in range(2)]
+    touch(root / "nut", "test/logical/000.png", *masks)
+    (found,) = MVTecAD(root).category("nut").test
+    assert found.mask == tuple(root / "nut" / mask for mask in masks)
 
 
 def test_one_mask_for_two_images(root: Path) -> None:

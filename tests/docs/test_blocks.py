@@ -32,6 +32,7 @@ import anomalist.data
 from anomalist import PatchCore
 from anomalist.cli import options, signatures
 from anomalist.cli.main import COMMANDS, main
+from anomalist.cli.output import Output
 from anomalist.data import Folder, make_sample_set
 from anomalist.detectors import DETECTORS, Detector
 from anomalist.errors import WeightsError
@@ -132,7 +133,7 @@ def place(
         if len(looks) > 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("anomalist.inspection.inputs.pause", pause)
+    monkeypatch.setattr("anomalist.inspection.watching.pause", pause)
     with threadpool_limits(1):
         yield tmp_path
 
@@ -365,7 +366,7 @@ def check_arguments(words: list[str]) -> None:
     with contextlib.suppress(_IncompleteError):
         parsed = _parsed(parser, arguments)
         if name == "benchmark":
-            assert options.build_detectors(parsed)
+            assert options.build_detectors(parsed, Output())
 
 
 class _IncompleteError(Exception):

@@ -170,7 +170,7 @@ def test_a_file_is_read_once_for_its_hash_and_its_pixels(
     from anomalist.data import Sample, source
 
     opened: list[str] = []
-    for name in ("read_bytes", "read_image", "sha256_of", "image_size"):
+    for name in ("read_bytes", "develop_file", "sha256_of", "image_size"):
         plain_read = getattr(source, name)
 
         def reading(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from anomalist.errors import DataError, ParameterError
-from anomalist.inspection import list_inputs, watch_inputs
+from anomalist.inspection import list_inputs
 
 
 def test_paths_from_standard_input_are_taken_as_they_come(tmp_path: Path) -> None:
@@ -43,15 +43,3 @@ def test_results_in_the_folder_of_photographs_are_left_out(tmp_path: Path) -> No
         (tmp_path / name).touch()
     found = list_inputs([str(tmp_path)], results=tmp_path)
     assert [path.name for path in found] == ["a.png", "b.png"]
-
-
-def test_a_file_that_comes_again_is_new_again(tmp_path: Path) -> None:
-    looks = watch_inputs([str(tmp_path)], 1, sleep=lambda _: None)
-    photo = tmp_path / "latest.png"
-    assert next(looks) == []
-    photo.write_bytes(b"1")
-    assert [next(looks), next(looks), next(looks)] == [[], [photo], []]
-    photo.write_bytes(b"12")
-    assert [next(looks), next(looks), next(looks)] == [[], [photo], []]
-    photo.unlink()
-    assert next(looks) == []

@@ -22,7 +22,7 @@ def write_pictures(done: Done, results: ResultStore) -> None:
     task, detector, predictions = done.task, done.fitted.detector, done.predictions
     low = high = threshold = None
     key = f"pictures/{task.category}.npz"
-    _save(results, key, **_photographs(done.category.test))
+    _save(results, key, **_photographs(done.category.test, detector.transform.bit_depth))
     if (calibration := detector.calibration_) is not None:
         low, high = calibration.pixel_range(task.asked.alpha)
         threshold = calibration.pixel_threshold(task.asked.alpha)
@@ -33,16 +33,16 @@ def write_pictures(done: Done, results: ResultStore) -> None:
         sheet.save(path)
 
 
-def _photographs(images: ImageSet) -> dict[str, npt.NDArray[Any]]:
+def _photographs(images: ImageSet, bit_depth: int) -> dict[str, npt.NDArray[Any]]:
     """Test images with their masks, at most 256 pixels a side.
 
     All get the shape of the first, so that they are one array.
     """
-    width, height = images[0].read().size
+    height, width = images[0].size()
     scale = min(1.0, _PHOTOGRAPH / max(width, height))
     size = max(round(height * scale), 1), max(round(width * scale), 1)
     view = Transform(size)
-    photographs = np.stack([view(sample.read()) for sample in images])
+    photographs = np.stack([view(sample.read(bit_depth)) for sample in images])
     masks = np.zeros(photographs.shape[:3], bool)
     for i, sample in enumerate(images):
         if (mask := sample.read_mask()) is not None:

@@ -16,7 +16,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import Calibration
-from anomalist.data import Category
+from anomalist.data import Category, gather_remarks
 from anomalist.metrics import evaluate, pr_curve, pro_curve, roc_curve
 from anomalist.metrics.classification import thin
 from anomalist.metrics.ranking import FPR_LIMIT
@@ -49,6 +49,7 @@ def record_of(done: Done) -> RunRecord:
     metrics = evaluate(predictions, intervals=True)
     decisions = calibrated_metrics(predictions, detector.calibration_, alpha)
     parts = getattr(detector, "members_", [detector])
+    told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
         detector=task.name,
         category=task.category,
@@ -60,7 +61,7 @@ def record_of(done: Done) -> RunRecord:
         transform=detector.transform.as_dict(),
         metrics={**metrics.as_dict(), **decisions.values},
         intervals={**metrics.intervals, **decisions.intervals},
-        notes=metrics.notes + decisions.notes + task.notes,
+        notes=metrics.notes + decisions.notes + task.notes + tuple(told),
         train_images=len(category.train),
         test_images=len(category.test),
         fit_seconds=fitted.fit_seconds,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration.conformal import cross_p_values
-from anomalist.data import ImageSet, Transform
+from anomalist.data import ImageSet, Transform, bit_depth_of
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.predictions import Predictions
@@ -20,6 +20,11 @@ class Fittable(Protocol):
     """What cross-fitting needs of a detector: a dataclass of settings that fits and predicts."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def bit_depth(self) -> int | None:
+        """Bits of the camera whose values 16-bit images hold, None to settle it from them."""
+        ...
 
     @property
     def transform(self) -> Transform:
@@ -257,8 +262,11 @@ def _fits(
     """Fold by fold: which images it holds, and a copy of the detector fitted to all others."""
     dealt = assign_folds(len(images), folds, seed=seed)
     count = int(dealt.max()) + 1
+    # What is white is settled once: a copy that hadn't seen the brightest image would see all
+    # others brighter.
+    depth = detector.bit_depth or bit_depth_of(images)
     for fold in range(count):
-        copy = dataclasses.replace(detector)
+        copy = dataclasses.replace(detector, bit_depth=depth)
         others = images[np.flatnonzero(dealt != fold)]
         kept = None if training is None else training(fold)
         watch = None

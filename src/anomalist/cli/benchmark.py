@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
@@ -26,6 +27,7 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--categories", type=CommaList(), default=None, help="which, by commas (default: all)"
     )
+    add_folder_options(arguments)
     arguments.add_argument(
         "--seeds", type=CommaList(int), default=(0,), help="seeds, separated by commas"
     )
@@ -73,7 +75,7 @@ def run(arguments: Namespace, output: Output) -> None:
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
 
-    dataset = open_dataset(arguments.data)
+    dataset = open_dataset(arguments.data, **folder_options(arguments))
     detectors = build_detectors(arguments, output)
     out = Path(arguments.out)
     if dataset.name == "folder":

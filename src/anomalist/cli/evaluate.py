@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import command_parser
 from anomalist.cli.output import Output
 
@@ -18,6 +19,7 @@ def parser() -> ArgumentParser:
         "data", type=str, help="folder with good/ and kinds of defect, or of MVTec AD or VisA"
     )
     arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
+    add_folder_options(arguments)
     arguments.add_argument(
         "--alpha",
         type=float,
@@ -47,6 +49,7 @@ def run(arguments: Namespace, output: Output) -> None:
             detector,
             arguments.data,
             category=arguments.category,
+            **folder_options(arguments),
             alpha=arguments.alpha,
             progress=lambda done, total: progress("predict", done, total),
         )

@@ -92,11 +92,11 @@ def _spread(folder: Path) -> ImageSet:
     """Images from all over a folder, masks left out."""
     import numpy as np
 
-    from anomalist.data import ImageSet, Sample
-    from anomalist.data.folder import list_photographs
+    from anomalist.data import ImageSet, Sample, walk
     from anomalist.data.layout import existing_folder
+    from anomalist.data.photographs import photographs
 
-    files = list_photographs(existing_folder(folder))
+    files, _ = photographs(walk(existing_folder(folder)))
     if not files:
         raise DataError(f"{folder} holds no image to compare the export on")
     chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), _MOST_IMAGES)).astype(int))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
 from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant, detector_signatures
@@ -32,21 +33,18 @@ def parser() -> ArgumentParser:
         "--data",
         type=str,
         required=True,
-        help="folder of good images; or with good/ and a folder for each kind of defect, which are"
-        " held out to test on; or in the layout of MVTec AD or VisA",
+        help="folder of good images; or with good/ (ok, gut, ...) and a folder for each kind of"
+        " defect, which are held out to test on; or in the layout of MVTec AD, VisA and their like",
     )
     arguments.add_argument(
-        "--out", type=str, required=True, help="the model file to write, such as part.anomalist"
+        "--out", type=str, default=None, help="the model file to write, such as part.anomalist"
     )
     arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
+    add_folder_options(arguments)
     arguments.add_argument(
-        "--exclude",
-        type=str,
-        nargs="+",
-        action="extend",
-        default=[],
-        help="images to leave out, such as mislabelled ones; @list.txt names a file with one a"
-        " line",
+        "--dry_run",
+        action="store_true",
+        help="print what the images of the folder are taken for, and stop",
     )
     arguments.add_argument(
         "--alpha",
@@ -61,6 +59,11 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
+    if arguments.dry_run:
+        _describe(arguments, output)
+        return
+    if arguments.out is None:
+        raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, duration
     from anomalist.inspection import fit_parts, open_parts
 
@@ -71,7 +74,7 @@ def run(arguments: Namespace, output: Output) -> None:
     arguments.detectors = (arguments.detector,)
     (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
-    parts = open_parts(arguments.data, arguments.category, arguments.exclude)
+    parts = open_parts(arguments.data, arguments.category, **folder_options(arguments))
     output.note(parts.describe())
     for text in parts.notes:
         output.warn(text)
@@ -100,6 +103,18 @@ def run(arguments: Namespace, output: Output) -> None:
     output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
 
 
+def _describe(arguments: Namespace, output: Output) -> None:
+    """Print what images are taken for; no image is read, and nothing large imported, for it."""
+    from anomalist.data import open_dataset
+
+    dataset = open_dataset(arguments.data, unnamed_good=True, **folder_options(arguments))
+    names = dataset.categories if arguments.category is None else [arguments.category]
+    parts = [dataset.understand(name) for name in names]
+    for understanding in parts:
+        output.result(understanding.describe())
+    output.fields["dry_run"] = [understanding.as_dict() for understanding in parts]
+
+
 def _plan(detector: Detector) -> str:
     from anomalist.features import pick_device
 
@@ -110,6 +125,8 @@ def _plan(detector: Detector) -> str:
 
 
 def _show(result: FitResult, output: Output) -> None:
+    for note in result.notes:
+        output.result(f"Note: {note}")
     if result.measured is not None:
         output.result("on the images that were held out:")
         output.result(result.measured)

@@ -29,6 +29,8 @@ def run(arguments: Namespace, output: Output) -> None:
         layers = ", ".join(backbone["layers"])
         output.result(f"backbone {backbone['name']}, layers {layers}")
         output.result(f"  weights SHA-256 {backbone['weights_sha256']}")
+    bits = card["bit_depth"]
+    output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
     _show_training(card["training"], output)
     _show_calibration(card["calibration"], output)
     output.result("hyperparameters")

@@ -14,9 +14,13 @@ from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
-    from anomalist.inspection import Finding, Tally
+    from anomalist.data import Sample
+    from anomalist.inspection import Finding, Tally, Watch
+    from anomalist.inspection.inputs import Inputs
+    from anomalist.inspection.results import Used
 
 _SOME_FAILED = 3
+STANDARD_INPUT = "-"
 
 
 def parser() -> ArgumentParser:
@@ -27,9 +31,24 @@ def parser() -> ArgumentParser:
         "inputs",
         type=str,
         nargs="+",
-        help="folders (at any depth), images, patterns, or - for paths from standard input",
+        help="folders (at any depth), images, patterns, or - for standard input: paths, one a line,"
+        " or one image",
     )
     arguments.add_argument("--out", type=str, required=True, help="the folder of results")
+    arguments.add_argument(
+        "--append",
+        action="store_true",
+        help="add to the results that --out holds, of whatever inputs and model they are",
+    )
+    arguments.add_argument(
+        "--overwrite", action="store_true", help="remove the results that --out holds first"
+    )
+    arguments.add_argument(
+        "--name",
+        type=str,
+        default="standard-input",
+        help="what an image from standard input is called",
+    )
     arguments.add_argument(
         "--alpha",
         type=float,
@@ -67,74 +86,116 @@ def run(arguments: Namespace, output: Output) -> int:
     from anomalist.files import check_writable
     from anomalist.inspection import (
         Rule,
+        Tally,
+        Watch,
         identity_of,
-        list_inputs,
         open_model,
         predict_files,
         watch_inputs,
     )
 
+    if arguments.append and arguments.overwrite:
+        raise ParameterError("--append keeps what --overwrite removes: give one of them")
+
     out = Path(arguments.out)
-    watched = arguments.watch is not None
     total = 0
-    looks: Iterable[Iterable[Path]]
-    if watched:
-        looks = watch_inputs(arguments.inputs, arguments.watch, results=out)
+    listed: Inputs | None = None
+    looks: Iterable[Iterable[Path | Sample]] | Watch
+    if arguments.watch is not None:
+        looks = watch_inputs(arguments.inputs, arguments.watch, results=out, tell=output.note)
     else:
-        # A program can be started with its standard input closed.
-        stdin = sys.stdin.buffer if sys.stdin and "-" in arguments.inputs else None
-        paths: Iterable[Path] = list_inputs(arguments.inputs, results=out, stdin=stdin)
-        if stdin is None:
-            paths = list(paths)
-            total = len(paths)
-        looks = [paths]
+        photographs, total, listed = _photographs(arguments)
+        looks = [photographs]
     check_writable(out / "predictions.csv")
+    identity = identity_of(arguments.model, arguments.inputs)
     detector = open_model(arguments.model, device=arguments.device)
     rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
+    for note in () if listed is None else listed.notes():
+        output.warn(note)
     output.note(rule.describe())
     if arguments.heatmaps == "anomalous" and rule.threshold is None:
         raise ParameterError(
             "--heatmaps anomalous needs a threshold: give one with --threshold or --alpha"
         )
-    done = failed = 0
+    watched = isinstance(looks, Watch)
+    done = 0
+    tally = Tally()
 
     with StageProgress(output) as progress:
 
         def tell(found: Finding) -> None:
-            nonlocal done, failed
-            done += 1
             if watched:
                 output.line(found.as_dict())
             if found.error is not None:
-                failed += 1
                 output.warn(f"failed: {found.error}")
             elif watched:
                 output.note(f"{found.path}: {found.decision or found.score}")
+            advance()
+
+        def keep(path: Path, row: str) -> None:
+            if watched and str(path) != row:
+                output.note(f"{path}: known as {row}")
+            advance()
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
             if not watched:
                 progress("predict", done, total)
 
         try:
-            tally = predict_files(
+            predict_files(
                 detector,
                 looks,
                 out,
                 rule,
                 heatmaps=arguments.heatmaps,
                 arrays=arguments.arrays,
-                identity=identity_of(arguments.model, inputs=arguments.inputs, watched=watched),
+                identity=identity,
+                used=_used(arguments),
                 finding=tell,
+                kept=keep,
+                tally=tally,
             )
         except KeyboardInterrupt as stop:
+            command = "the same command" + " without --overwrite" * arguments.overwrite
             if not watched:
-                if done:
-                    stop.add_note(GOES_ON)
+                if tally.total:
+                    stop.add_note(GOES_ON.replace("the same command", command))
                 raise
-            output.fields |= {"out": out, "rule": vars(rule)}
-            output.note(f"stopped watching; the same command goes on in {out}")
-            return _SOME_FAILED if failed else 0
+            output.note(f"stopped watching; {command} goes on in {out}")
     _show(tally, out, output)
     output.fields |= {**tally.as_dict(), "rule": vars(rule), "out": out}
-    return _SOME_FAILED if tally.failed else 0
+    return _SOME_FAILED if tally.failing or (listed is not None and listed.unreadable) else 0
+
+
+def _used(arguments: Namespace) -> Used:
+    if arguments.append:
+        return "append"
+    return "overwrite" if arguments.overwrite else "continue"
+
+
+def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, Inputs]:
+    """Return the photographs that are meant, how many (0 if that isn't known), and whence."""
+    from anomalist.data import Sample
+    from anomalist.inspection import image_or_lines, list_inputs
+
+    out, inputs = Path(arguments.out), list(arguments.inputs)
+    # A program can be started with its standard input closed.
+    stdin = sys.stdin.buffer if sys.stdin and STANDARD_INPUT in inputs else None
+    if stdin is None:
+        listed = list_inputs(inputs, results=out)
+        files = list(listed)
+        return files, len(files), listed
+    given = image_or_lines(stdin)
+    if not isinstance(given, bytes):
+        listed = list_inputs(inputs, results=out, stdin=given)
+        return listed, 0, listed
+    inputs = [entry for entry in inputs if entry != STANDARD_INPUT]
+    image = Sample(arguments.name, image=given)
+    listed = list_inputs(inputs, results=out)
+    photographs: list[Path | Sample] = [image, *listed]
+    return photographs, len(photographs), listed
 
 
 def _show(done: Tally, out: Path, output: Output) -> None:
@@ -147,6 +208,8 @@ def _show(done: Tally, out: Path, output: Output) -> None:
     shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     before = f" ({done.before} of them before)" if done.before else ""
     output.result(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
+    for note in done.notes:
+        output.result(f"Note: {note}")
     written = [name for name in ("contact_sheet.png", "heatmaps") if (out / name).exists()]
     output.result(
         f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"

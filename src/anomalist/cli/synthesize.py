@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
+from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import command_parser
 from anomalist.cli.output import Output
 from anomalist.errors import DataError, ParameterError
@@ -23,7 +24,10 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
-    arguments.add_argument("folder", type=str, help="good images, at any depth below it")
+    arguments.add_argument(
+        "folder", type=str, help="good images, at any depth below it; others in it aren't drawn on"
+    )
+    add_folder_options(arguments)
     arguments.add_argument("--out", type=str, default="synthetic.png", help="picture to write")
     arguments.add_argument("--count", type=int, default=24, help="how many images")
     arguments.add_argument("--seed", type=int, default=0, help="another seed draws others")
@@ -51,8 +55,8 @@ def run(arguments: Namespace, output: Output) -> None:
     import numpy as np
 
     from anomalist.data import Transform, as_image_set
-    from anomalist.data.folder import list_photographs
     from anomalist.data.layout import existing_folder
+    from anomalist.data.reading import Reading
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
     from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
@@ -69,10 +73,10 @@ def run(arguments: Namespace, output: Output) -> None:
         if path is not None:
             check_outside(Path(path), folder)
             check_writable(path)
-    paths = list_photographs(folder)
-    if not paths:
+    found = Reading(folder, unnamed_good=True, loose_good=True, **folder_options(arguments))
+    if not found.listing.files:
         raise DataError(f"{folder} holds no image: name a folder of good images")
-    images = as_image_set(paths)
+    images = as_image_set([s for name in found.categories for s in found.category(name).train])
     transform = Transform(arguments.image_size)
     side = -(-arguments.image_size // _PATCH)
     synthesis = LocalSynthesis(

@@ -3,17 +3,22 @@
 from anomalist.data.download import SOURCES, download
 from anomalist.data.folder import Folder, open_dataset
 from anomalist.data.given import ImageLike, ImagesLike, as_image_set
+from anomalist.data.header import DEPTHS
 from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image, read_mask
 from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.remarks import bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
+from anomalist.data.understanding import Understanding
 from anomalist.data.visa import VisA
+from anomalist.data.walking import Listing, walk
 
 __all__ = [
+    "DEPTHS",
     "IMAGE_SUFFIXES",
     "SOURCES",
     "Category",
@@ -24,13 +29,18 @@ __all__ = [
     "ImageSet",
     "ImagesLike",
     "Interpolation",
+    "Listing",
     "MVTecAD",
     "Sample",
     "Transform",
+    "Understanding",
     "VisA",
     "as_image_set",
+    "bit_depth_of",
     "download",
+    "gather_remarks",
     "image_size",
+    "is_constant",
     "list_images",
     "load_batches",
     "load_masks",
@@ -38,4 +48,5 @@ __all__ = [
     "open_dataset",
     "read_image",
     "read_mask",
+    "walk",
 ]

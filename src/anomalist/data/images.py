@@ -2,63 +2,71 @@
 
 from __future__ import annotations
 
-import io
-import re
-import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
-# Pillow registers these readers only when it meets an unknown file, which isn't safe in threads.
-from PIL import TiffImagePlugin as _tiff  # noqa: F401, N813
-from PIL import WebPImagePlugin as _webp  # noqa: F401, N813
-
+from anomalist.data.deep import Developed, develop, laid_on_black, peak_of, whole_of
+from anomalist.data.emptiness import CONSTANT, emptiness
+from anomalist.data.header import Header, Opacity
+from anomalist.data.picture import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    check_pixels,
+    open_file,
+    opened,
+    told_errors,
+    upright_of,
+    with_channels,
+)
+from anomalist.data.profiles import profile_remark
 from anomalist.errors import DataError
 
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-MAX_PIXELS = 100_000_000
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "develop_array",
+    "develop_file",
+    "image_size",
+    "peak_of_array",
+    "peak_of_file",
+    "pixels_of",
+    "read_bytes",
+    "read_image",
+    "read_mask",
+]
 # Not even with eight bytes a pixel is an image of that many pixels larger.
 _LARGE_FILE = 8 * MAX_PIXELS
 
-# Only these: some of Pillow's other readers start programs.
-_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-_QUIET_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
 
 def read_image(
-    source: str | Path | bytes, *, name: str | Path | None = None, max_pixels: int = MAX_PIXELS
+    source: str | Path | bytes,
+    *,
+    name: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    bit_depth: int = 16,
 ) -> Image.Image:
     """Read an image file as RGB, turned as its EXIF orientation asks.
 
     What the kinds of pixels become:
 
-    - grey is copied to the three channels; 1-bit becomes black and white;
-    - 16-bit grey is scaled with its full range, 0..65535 to 0..255, so that the same grey has the
-      same value in every image; 32-bit integers are taken as 16-bit grey;
-    - floating point is scaled from 0..1 to 0..255; values beyond the range are an error, since
-      guessing it image by image would give equal parts unequal greys;
-    - 16-bit colour keeps the upper 8 bits;
-    - transparency is composited on black;
+    - grey is copied to the three channels; 1-bit becomes black and white; where white is zero,
+      grey is inverted;
+    - more than 8 bits are scaled by what white is: what the header says (4095 of 12 bits that are
+      packed, 1023 of a PGM file of that maximum), and in 16 bits ``2**bit_depth - 1``, whatever the
+      image holds, so that the same grey has the same value in every image; values above it become
+      white. Grey is rounded, colour keeps the upper 8 bits. 32-bit integers are taken as 16-bit;
+    - floating point is scaled from 0..1 to 0..255; values beyond the range are an error, and so are
+      negative ones, since guessing image by image would give equal parts unequal greys;
+    - what is partly transparent is seen against black; an opacity of 0 everywhere is ignored;
     - CMYK, YCbCr and LAB are converted with Pillow's formulas, colour profiles are not applied.
 
-    Of a file with several frames or pages the first is read.
+    Of a file with several frames or pages the first is read; of a thumbnail and a photograph, the
+    photograph. What is assumed or left out is told by `Sample.remarks`.
 
     Parameters
     ----------
@@ -70,6 +78,8 @@ def read_image(
     max_pixels : int
         The largest width x height that is decoded; a small file can hold a huge image. Pillow's
         own limit, twice ``PIL.Image.MAX_IMAGE_PIXELS``, holds as well.
+    bit_depth : int
+        Bits of the camera whose values 16-bit files hold: 8, 10, 12, 14 or 16.
 
     Returns
     -------
@@ -79,7 +89,8 @@ def read_image(
     Raises
     ------
     DataError
-        If the file is missing, empty, cut short, damaged, too large or no image.
+        If the file is missing, empty, cut short, damaged, too large, of a kind that isn't read, or
+        no image.
 
     Examples
     --------
@@ -90,31 +101,79 @@ def read_image(
     >>> image.mode, image.size, image.getpixel((0, 0))
     ('RGB', (3, 2), (128, 128, 128))
     """
-    with _opened(source, name, max_pixels) as image:
-        return _rgb(_upright(image))
+    return develop_file(source, name=name, max_pixels=max_pixels, bit_depth=bit_depth).image
 
 
-def image_of(pixels: npt.NDArray[np.uint8 | np.uint16]) -> Image.Image:
+def develop_file(
+    source: str | Path | bytes,
+    *,
+    name: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    bit_depth: int = 16,
+) -> Developed:
+    """Return what `read_image` reads, and what is to be told of it."""
+    with opened(source, name, max_pixels) as picture:
+        header = picture.header
+        if header.reader == "values":
+            found = develop(picture.values(), header, bit_depth)
+        else:
+            image, told = _rgb(picture.upright())
+            found = Developed(image, (*picture.damage(), *told))
+        return _with_remarks(found, header)
+
+
+def develop_array(pixels: npt.NDArray[np.uint8 | np.uint16], bit_depth: int = 16) -> Developed:
     """Return the RGB image of an array: the one that `read_image` reads from a file of its pixels.
 
     Parameters
     ----------
     pixels : uint8 or uint16 array of shape (H, W), (H, W, 3) or (H, W, 4)
         Grey, RGB, or RGB and opacity.
+    bit_depth : int
+        As for `read_image`.
 
     Examples
     --------
-    >>> image_of(np.full((2, 3), 65535, np.uint16)).getpixel((0, 0))
+    >>> develop_array(np.full((2, 3), 4095, np.uint16), 12).image.getpixel((0, 0))
     (255, 255, 255)
     """
-    if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        pixels = (pixels >> 8).astype(np.uint8)
-    image = Image.fromarray(pixels)
-    return image if image.mode == "RGB" else _rgb(image)
+    header = _header_of(pixels)
+    if header.reader == "values":
+        return _with_remarks(develop(with_channels(pixels), header, bit_depth), header)
+    return _with_remarks(Developed(*_rgb(Image.fromarray(pixels))), header)
 
 
-def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8]:
-    """Return the pixels of an image of Pillow, turned and brought to RGB as those of a file.
+def peak_of_file(source: str | Path | bytes, *, name: str | Path | None = None) -> int:
+    """Return the highest value of an image whose white is a matter of the camera, 0 of others.
+
+    Pixels are decoded only of those.
+
+    Raises
+    ------
+    DataError
+        If the file can't be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "deep.png"
+    >>> Image.fromarray(np.full((2, 2), 4000, np.uint16)).save(path)
+    >>> peak_of_file(path)
+    4000
+    """
+    with opened(source, name, MAX_PIXELS) as picture:
+        if picture.header.white is not None:
+            return 0
+        return peak_of(picture.values(), picture.header)
+
+
+def peak_of_array(pixels: npt.NDArray[np.uint8 | np.uint16]) -> int:
+    """Return the highest value of an array of 16 bits, 0 of one of 8; see `peak_of_file`."""
+    return peak_of(with_channels(pixels), _header_of(pixels))
+
+
+def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Return the pixels of an image of Pillow, turned, as those of a file are.
 
     Parameters
     ----------
@@ -125,8 +184,8 @@ def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8]:
 
     Returns
     -------
-    uint8 array of shape (H, W, 3)
-        It shares no memory with the image.
+    uint8 array of shape (H, W, 3), or uint16 array of shape (H, W)
+        RGB, or grey of 16 bits. It shares no memory with the image.
 
     Raises
     ------
@@ -138,9 +197,15 @@ def pixels_of(image: Image.Image, name: str | Path) -> npt.NDArray[np.uint8]:
     >>> pixels_of(Image.new("L", (3, 2), 7), "grey").shape
     (2, 3, 3)
     """
-    with _told(name, MAX_PIXELS):
-        _check_pixels(name, image.size, MAX_PIXELS)
-        return np.array(_rgb(_upright(image)))
+    with told_errors(name, MAX_PIXELS):
+        check_pixels(name, image.size, MAX_PIXELS)
+        upright = upright_of(image)
+        if upright.mode.startswith("I"):
+            return whole_of(np.asarray(upright), 2**16 - 1)[0]
+        if upright.mode == "F":
+            header = Header("", *upright.size[::-1], colours="grey", numbers="float", white=1)
+            return np.array(develop(with_channels(np.asarray(upright)), header).image)
+        return np.array(_rgb(upright)[0])
 
 
 def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
@@ -175,20 +240,24 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[
     array([[False,  True],
            [False,  True]])
     """
-    with _opened(path, None, max_pixels) as image:
-        if image.format in {"JPEG", "MPO"}:
+    with opened(path, None, max_pixels) as picture:
+        header = picture.header
+        if header.format in {"JPEG", "MPO"}:
             raise DataError(
                 f"{path} is a mask saved as JPEG, whose compression smears its edges: "
                 "save it as PNG"
             )
-        upright = _upright(image)
-        if _is_deep(upright):
-            values = _deep_values(upright)
-            if upright.mode == "F" and not np.isfinite(values).all():
+        if header.reader == "values":
+            values = picture.values()
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise ValueError("some of its values aren't numbers; save it with 8 or 16 bits")
-            inked: npt.NDArray[np.bool_] = values != 0
+            black = header.white if header.white_is_zero else 0
+            inked: npt.NDArray[np.bool_] = (values[..., : header.channels] != black).any(axis=2)
+            if header.opacity != "none":
+                opacity = values[..., header.channels] != 0
+                inked &= opacity | ~opacity.any()
             return inked
-        mask: npt.NDArray[np.bool_] = np.asarray(_rgb(upright), np.bool_).max(axis=2)
+        mask: npt.NDArray[np.bool_] = np.asarray(_rgb(picture.upright())[0], np.bool_).max(axis=2)
         return mask
 
 
@@ -215,9 +284,8 @@ def image_size(source: str | Path | bytes, *, name: str | Path | None = None) ->
     >>> image_size(path)
     (20, 30)
     """
-    with _opened(source, name, MAX_PIXELS) as image:
-        width, height = image.size
-        return (width, height) if _orientation(image) >= 5 else (height, width)
+    with opened(source, name, MAX_PIXELS) as picture:
+        return picture.header.size
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -237,144 +305,46 @@ def read_bytes(path: str | Path) -> bytes:
     >>> read_bytes(path)
     b'not decoded yet'
     """
-    with _told(path, MAX_PIXELS), _open_file(path) as file:
+    with told_errors(path, MAX_PIXELS), open_file(path) as file:
         if Path(path).stat().st_size > _LARGE_FILE:
             image_size(path)  # tells of what is no image before memory is taken for it
         return file.read()
 
 
-@contextmanager
-def _opened(
-    source: str | Path | bytes, name: str | Path | None, max_pixels: int
-) -> Iterator[Image.Image]:
-    """Open an image file; whatever is wrong with it, here or inside the block, is a DataError."""
-    if name is None:
-        name = "the image" if isinstance(source, bytes) else source
-    with _told(name, max_pixels), _open_source(source) as file:
-        head = file.read(30)
-        if not head:
-            raise DataError(f"{name} is empty: replace or remove it")
-        # Its reader takes memory for all pixels on opening.
-        _check_pixels(name, _webp_size(head), max_pixels)
-        file.seek(0)
-        with Image.open(file, formats=_FORMATS) as image:
-            _check_pixels(name, image.size, max_pixels)
-            yield image
-
-
-def _open_source(source: str | Path | bytes) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else _open_file(source)
-
-
-def _open_file(path: str | Path) -> IO[bytes]:
-    if not stat.S_ISREG(Path(path).stat().st_mode):
-        # A pipe would be waited for, and some devices never end.
-        raise DataError(f"{path} can't be read as an image: it is a folder, a pipe or a device")
-    return Path(path).open("rb")
-
-
-@contextmanager
-def _told(name: str | Path, max_pixels: int) -> Iterator[None]:
-    """Turn whatever goes wrong in the block into a DataError that names the image."""
-    # warnings.catch_warnings would be undone in the wrong order by threads that read at once.
-    if warnings.filters[:1] != [_QUIET_PILLOW]:
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-    try:
-        yield
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"there is no file {name}") from None
-    except Image.DecompressionBombError:
-        raise DataError(
-            f"{name} has far more pixels than the limit of {max_pixels}: scale it down or cut it "
-            "into pieces"
-        ) from None
-    except UnidentifiedImageError:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        raise DataError(
-            f"{name} isn't an image that can be read ({kinds}): replace or remove it"
-        ) from None
-    except Exception as error:  # Decoders meet damaged bytes with errors of almost any class.
-        reason = getattr(error, "strerror", None) or error or type(error).__name__
-        raise DataError(f"{name} can't be read as an image: {reason}") from error
-
-
-def _check_pixels(name: str | Path, size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise DataError(
-            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}: "
-            "scale it down or cut it into pieces"
-        )
-
-
-def _webp_size(head: bytes) -> tuple[int, int]:
-    """Width and height that the first bytes of a WebP file tell, 0 of another (RFC 9649)."""
-    kind = head[12:16]
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
-        return 0, 0
-    if kind == b"VP8X":
-        return (
-            int.from_bytes(head[24:27], "little") + 1,
-            int.from_bytes(head[27:30], "little") + 1,
-        )
-    if kind == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return (
-        int.from_bytes(head[26:28], "little") & 0x3FFF,
-        int.from_bytes(head[28:30], "little") & 0x3FFF,
+def _header_of(pixels: npt.NDArray[Any]) -> Header:
+    """What an array's pixels are."""
+    deep = pixels.dtype == np.uint16
+    opacity: Opacity = "straight" if pixels.ndim == 3 and pixels.shape[2] == 4 else "none"
+    return Header(
+        "",
+        pixels.shape[0],
+        pixels.shape[1],
+        bits=16 if deep else 8,
+        colours="grey" if pixels.ndim == 2 else "rgb",
+        opacity=opacity,
+        white=None if deep else 255,
+        reader="values" if deep else "pillow",
     )
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation that is left to apply, as far as the header tells."""
-    if image.format == "TIFF":  # Pillow turns these itself.
-        return 1
-    try:
-        # Not the method of PNG files, which decodes all pixels to look behind them.
-        orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
-    except Exception:  # A damaged EXIF block takes nothing from the pixels.
-        return 1
-    return orientation if orientation in _TURNS else 1
+def _with_remarks(found: Developed, header: Header) -> Developed:
+    """Add what the header tells, and whether the image shows anything."""
+    remarks = [*header.remarks, *found.remarks]
+    if header.colours == "cmyk":
+        remarks.append("is in CMYK, which was converted without a profile")
+    profile = profile_remark(header.profile, header.colours)
+    if profile is not None:
+        remarks.append(profile)
+    empty = emptiness(found.image)
+    if empty is not None:
+        if empty == CONSTANT:  # which uses no range, and that is no news
+            remarks = [remark for remark in remarks if not remark.startswith("uses 1/")]
+        remarks.append(empty)
+    return replace(found, remarks=tuple(remarks)) if remarks else found
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    turn = _TURNS.get(_orientation(image))
-    image.load()
-    return image if turn is None else image.transpose(turn)
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if _is_deep(image):
-        image = Image.fromarray(_eight_bits(image))
-    elif image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _deep_values(image: Image.Image) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = np.asarray(image)
-    transparent = image.info.get("transparency")
-    return values if transparent is None else np.where(values == transparent, 0, values)
-
-
-def _eight_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
-    values = _deep_values(image)
-    top = 1 if image.mode == "F" else 65535
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high <= top):
-        raise ValueError(
-            f"its {values.dtype} values go from {low} to {high}, not within 0..{top}; save it with "
-            "8 or 16 bits"
-        )
-    if image.mode == "F":
-        return np.rint(values * np.float32(255)).astype(np.uint8)
-    # 65535 = 255 * 257, and 257 is odd: this rounds to the nearest with no ties.
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """An image of 8 bits as RGB, and what is to be told of it."""
+    if image.has_transparency_data:
+        return laid_on_black(image.convert("RGBA"))
+    return image.convert("RGB"), ()

@@ -9,7 +9,7 @@ import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from anomalist.data.source import (
     held,
 )
 from anomalist.errors import DataError
+
+if TYPE_CHECKING:
+    from anomalist.data.understanding import Understanding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +56,7 @@ class Sample:
         array of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGB and opacity. The pixels of an array
         mean what they mean in a file, see `read_image`. An array that can be written to is copied,
         so that writing to it later changes nothing here; one that can't be is kept as it is. Of an
-        image of Pillow, the array of its RGB pixels is kept.
+        image of Pillow, the array of its RGB pixels is kept, or of 16 bits of grey.
 
     Raises
     ------
@@ -74,7 +77,7 @@ class Sample:
     path: Path
     label: bool | None = None
     defect: str = ""
-    mask: Path | npt.NDArray[np.bool_] | None = None
+    mask: Path | tuple[Path, ...] | npt.NDArray[np.bool_] | None = None
     image: bytes | Image.Image | npt.NDArray[Any] | None = None
     _source: Source = field(init=False)
 
@@ -92,15 +95,77 @@ class Sample:
             put("image", data)
             put("_source", MemorySource(str(self.path), data))
 
-    def read(self) -> Image.Image:
+    def read(self, bit_depth: int = 16) -> Image.Image:
         """Return the image as RGB, as `read_image` does.
+
+        Parameters
+        ----------
+        bit_depth : int
+            Bits of the camera whose values images of 16 bits hold.
 
         Raises
         ------
         DataError
             If it can't be read.
         """
-        return self._source.read()
+        return self._source.read(bit_depth)
+
+    def decode(self, content: Content, bit_depth: int = 16) -> Image.Image:
+        """Return as RGB what `fetch` gave.
+
+        Raises
+        ------
+        DataError
+            If it is damaged, too large or no image.
+        """
+        return self._source.decode(content, bit_depth)
+
+    def remarks(self, bit_depth: int | None = None) -> tuple[str, ...]:
+        """Return what reading the image told, or assumed: short clauses without its name.
+
+        They are kept when the image is read, and it is read for them where it hasn't been.
+
+        Parameters
+        ----------
+        bit_depth : int, optional
+            With which it is read, see `read`; by default as it was last, or as 16 bits.
+
+        Raises
+        ------
+        DataError
+            If it can't be read.
+
+        Examples
+        --------
+        >>> Sample("dark", image=np.zeros((48, 64), np.uint8)).remarks()
+        ('has one value everywhere',)
+        """
+        return self._source.remarks(bit_depth)
+
+    def known_remarks(self, bit_depth: int) -> tuple[str, ...] | None:
+        """Return the `remarks` if they are known without reading the image, else None."""
+        return self._source.known_remarks(bit_depth)
+
+    def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
+        """Take over what reading the same content told, so that it needn't be read for that."""
+        self._source.keep_remarks(bit_depth, remarks)
+
+    def peak(self) -> int:
+        """Return the highest value of an image of 16 bits, of which white is the camera's matter.
+
+        It is 0 of all others, which aren't decoded for it.
+
+        Raises
+        ------
+        DataError
+            If it can't be read.
+
+        Examples
+        --------
+        >>> Sample("a", image=np.full((4, 4), 900, np.uint16)).peak()
+        900
+        """
+        return self._source.peak()
 
     def size(self) -> tuple[int, int]:
         """Return height and width in pixels, as `read` gives them.
@@ -160,6 +225,10 @@ class Sample:
         """
         if self.mask is None:
             return None
+        if isinstance(self.mask, tuple):
+            found = [Sample(self.path, mask=m, image=self.image).read_mask() for m in self.mask]
+            joined: npt.NDArray[np.bool_] = np.any([m for m in found if m is not None], axis=0)
+            return joined
         in_memory = isinstance(self.mask, np.ndarray)
         mask = self.mask if isinstance(self.mask, np.ndarray) else read_mask(self.mask)
         size = self.size()
@@ -194,7 +263,9 @@ class Sample:
         return f"Sample({text})"
 
 
-def _held_mask(name: str, mask: object) -> Path | npt.NDArray[np.bool_]:
+def _held_mask(name: str, mask: object) -> Path | tuple[Path, ...] | npt.NDArray[np.bool_]:
+    if isinstance(mask, tuple):
+        return tuple(map(Path, mask))
     if isinstance(mask, str | os.PathLike):
         return Path(mask)
     if not isinstance(mask, np.ndarray):
@@ -334,7 +405,12 @@ class ImageSet(Sequence[Sample]):
         1
         """
         images = [sample.path for sample in self if sample.image is None]
-        masks = [sample.mask for sample in self if isinstance(sample.mask, Path)]
+        masks = [
+            file
+            for sample in self
+            if sample.mask is not None and not isinstance(sample.mask, np.ndarray)
+            for file in (sample.mask if isinstance(sample.mask, tuple) else (sample.mask,))
+        ]
         folders = [file.absolute().parent for file in (*images, *masks)]
         root = os.path.commonpath(folders) if folders else ""
 
@@ -344,8 +420,10 @@ class ImageSet(Sequence[Sample]):
         digest = hashlib.sha256()
         for sample in self:
             name = named(sample.path) if sample.image is None else sample.path.as_posix()
-            mask = None
-            if isinstance(sample.mask, np.ndarray):
+            mask: Any = None
+            if isinstance(sample.mask, tuple):
+                mask = [(named(file), FileSource(file).sha256()) for file in sample.mask]
+            elif isinstance(sample.mask, np.ndarray):
                 mask = "", array_sha256(sample.mask)
             elif sample.mask is not None:
                 mask = named(sample.mask), FileSource(sample.mask).sha256()
@@ -393,4 +471,8 @@ class Dataset(Protocol):
 
     def category(self, name: str) -> Category:
         """Return the category of that name; DataError if there is none or it can't be used."""
+        ...
+
+    def understand(self, name: str) -> Understanding:
+        """Return what the images of a category are taken for; DataError as `category`."""
         ...

@@ -36,6 +36,7 @@ class Chunk:
         skip: Callable[[str], bool],
     ) -> None:
         self._images, self._transform, self._hashed, self._skip = images, transform, hashed, skip
+        self._bits = transform.bit_depth
         self._pixels = np.empty((len(images), *transform.output_size, 3), np.uint8)
         self._tasks = [pool.submit(self._prepare, i) for i in range(len(images))]
         self._left: list[tuple[int, Content | None]] = []
@@ -60,7 +61,7 @@ class Chunk:
         for i, content in self._left:
             read = self._images[i].fetch() if content is None else content
             self.sha256s[i] = read.sha256  # a file may have changed since
-            self._pixels[i] = self._transform(read.decode())
+            self._pixels[i] = self._transform(self._images[i].decode(read, self._bits))
         self._left = []
         return self._pixels
 
@@ -68,7 +69,7 @@ class Chunk:
         """Read an image; return its hash, what was read but not decoded, and if it was decoded."""
         sample = self._images[i]
         if not self._hashed:
-            self._pixels[i] = self._transform(sample.read())
+            self._pixels[i] = self._transform(sample.read(self._bits))
             return None, None, True
         sha256 = sample.known_sha256()
         if sha256 is not None and self._skip(sha256):
@@ -76,7 +77,7 @@ class Chunk:
         content = sample.fetch()
         if self._skip(content.sha256):
             return content.sha256, content, False
-        self._pixels[i] = self._transform(content.decode())
+        self._pixels[i] = self._transform(sample.decode(content, self._bits))
         return content.sha256, None, True
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from anomalist.data.imageset import Category, ImageSet, Sample
-from anomalist.data.layout import (
-    check_category,
-    existing_folder,
-    list_images,
-    match_masks,
-    sub_folders,
-)
+from anomalist.data.imageset import Category
+from anomalist.data.reading import Reading
+from anomalist.data.understanding import Understanding
 from anomalist.errors import DataError
 
 CATEGORIES = (
@@ -36,17 +32,20 @@ CATEGORIES = (
 class MVTecAD:
     """A data set in the layout of MVTec AD.
 
-    Every folder that holds ``train/good`` is a category::
+    Every folder that holds ``train`` is a category::
 
         bottle/train/good/000.png                       good images to fit
         bottle/test/good/000.png                        good images to test
         bottle/test/broken_large/000.png                a folder for each kind of defect
         bottle/ground_truth/broken_large/000_mask.png   its masks
 
-    Where a mask is missing, it is unknown (None), and pixel metrics can't be had. ``000.png`` is as
-    good a name for a mask; a mask without an image is left out, unless there is an image without
-    a mask that may be its own: that is an error. Of ``train`` only ``good`` is used; ``test`` may
-    be missing.
+    ``good`` may be any name that says so, at any depth, and so may the others, such as
+    ``test_public`` or ``train/ok``; images lie at any depth below them. The masks of an image may
+    lie in a folder of its name, as those of MVTec LOCO: then they are joined. Good images of
+    ``validation`` are learnt from; its defects are tested on. Of ``train`` only good images are
+    used; ``test`` may be missing. Where a mask is missing, it is unknown (None), and pixel metrics
+    can't be had; a mask without an image is left out, unless there is an image without a mask that
+    may be its own: that is an error.
 
     Bergmann et al., "MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly
     Detection", CVPR 2019.
@@ -55,6 +54,8 @@ class MVTecAD:
     ----------
     root : str or Path
         The folder of the categories, all 15 of MVTec AD or any others, or that of a single one.
+    good, bad, masks, exclude
+        What `~anomalist.data.open_dataset` takes.
 
     Raises
     ------
@@ -76,17 +77,32 @@ class MVTecAD:
 
     name = "mvtec_ad"
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = existing_folder(root)
-        if is_category(self.root):
-            self._folders = {self.root.resolve().name: self.root}
-        else:
-            self._folders = {f.name: f for f in sub_folders(self.root) if is_category(f)}
-        if not self._folders:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        good: Iterable[str | Path] = (),
+        bad: Iterable[str | Path] = (),
+        masks: Iterable[str | Path] = (),
+        exclude: Iterable[str | Path] = (),
+    ) -> None:
+        self._read(Reading(root, good=good, bad=bad, masks=masks, exclude=exclude))
+
+    @classmethod
+    def of(cls, reading: Reading) -> MVTecAD:
+        """Return the data set that was read."""
+        data = cls.__new__(cls)
+        data._read(reading)
+        return data
+
+    def _read(self, reading: Reading) -> None:
+        if not reading.is_split:
             raise DataError(
-                f"{self.root} has no category in the layout of MVTec AD: neither it nor a folder "
-                f"in it has train/good (expected, for one, {self.root / 'bottle/train/good'})"
+                f"{reading.root} has no category in the layout of MVTec AD: neither it nor a folder"
+                f" in it has train/good (expected, for one, {reading.root / 'bottle/train/good'})"
             )
+        self._reading = reading
+        self.root = reading.root
 
     def __repr__(self) -> str:
         return f"MVTecAD({str(self.root)!r})"
@@ -94,7 +110,7 @@ class MVTecAD:
     @property
     def categories(self) -> list[str]:
         """The names of the categories that are there, sorted."""
-        return list(self._folders)
+        return self._reading.categories
 
     def category(self, name: str) -> Category:
         """Return a category.
@@ -104,34 +120,8 @@ class MVTecAD:
         DataError
             If there is no category of that name, it has no good image, or masks can't be matched.
         """
-        check_category(name, self.categories, self.root)
-        folder = self._folders[name]
-        good = list_images(folder / "train" / "good")
-        if not good:
-            raise DataError(f"{folder / 'train' / 'good'} has no image to learn from")
-        test = folder / "test"
-        return Category(
-            name,
-            ImageSet((Sample(path, False, "good") for path in good), f"{name}/train"),
-            ImageSet(
-                (
-                    sample
-                    for defect in (sub_folders(test) if test.is_dir() else [])
-                    for sample in _samples(defect, folder / "ground_truth" / defect.name)
-                ),
-                f"{name}/test",
-            ),
-        )
+        return self._reading.category(name)
 
-
-def is_category(folder: Path) -> bool:
-    """Say whether a folder is a category in the layout of MVTec AD."""
-    return (folder / "train" / "good").is_dir()
-
-
-def _samples(folder: Path, mask_folder: Path) -> list[Sample]:
-    images = list_images(folder)
-    if folder.name == "good":
-        return [Sample(path, False, "good") for path in images]
-    masks = match_masks(images, folder, mask_folder)
-    return [Sample(path, True, folder.name, masks.get(path)) for path in images]
+    def understand(self, name: str) -> Understanding:
+        """Return what the images of a category are taken for, those that are left out included."""
+        return self._reading.understand(name)

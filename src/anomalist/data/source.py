@@ -14,7 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from anomalist.data.images import image_of, image_size, pixels_of, read_bytes, read_image
+from anomalist.data.deep import Developed
+from anomalist.data.header import DEPTHS
+from anomalist.data.images import (
+    develop_array,
+    develop_file,
+    image_size,
+    peak_of_array,
+    peak_of_file,
+    pixels_of,
+    read_bytes,
+)
 from anomalist.errors import DataError
 from anomalist.files import sha256_of
 
@@ -40,13 +50,16 @@ class Content:
         The bytes of its file, or its pixels.
     sha256 : str
         Their hash, as 64 hexadecimal digits.
+    state : tuple of int, optional
+        Of its file when it was read.
     """
 
     name: str
     data: bytes | Pixels
     sha256: str
+    state: tuple[int, ...] | None = None
 
-    def decode(self) -> Image.Image:
+    def decode(self, bit_depth: int = 16) -> Image.Image:
         """Return it as RGB; see `~anomalist.data.read_image`.
 
         Raises
@@ -54,16 +67,40 @@ class Content:
         DataError
             If it is damaged, too large or no image.
         """
+        return self.develop(bit_depth).image
+
+    def develop(self, bit_depth: int = 16) -> Developed:
+        """Return it as RGB, and what is to be told of it; see :meth:`decode`."""
         if isinstance(self.data, bytes):
-            return read_image(self.data, name=self.name)
-        return image_of(self.data)
+            return develop_file(self.data, name=self.name, bit_depth=bit_depth)
+        return develop_array(self.data, bit_depth)
 
 
 class Source(Protocol):
     """What a sample asks for its image; any number of threads may ask at once."""
 
-    def read(self) -> Image.Image:
+    def read(self, bit_depth: int) -> Image.Image:
         """Return the image as RGB."""
+        ...
+
+    def decode(self, content: Content, bit_depth: int) -> Image.Image:
+        """Return what :meth:`fetch` gave as RGB."""
+        ...
+
+    def remarks(self, bit_depth: int | None) -> tuple[str, ...]:
+        """Return what reading it told, with any bits where none are given."""
+        ...
+
+    def known_remarks(self, bit_depth: int) -> tuple[str, ...] | None:
+        """Return what was told if it takes no reading."""
+        ...
+
+    def peak(self) -> int:
+        """Return the highest value where white is a matter of the camera, else 0."""
+        ...
+
+    def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
+        """Take over what reading the same content told elsewhere."""
         ...
 
     def size(self) -> tuple[int, int]:
@@ -94,22 +131,68 @@ class _Known:
     state: tuple[int, ...] | None = None
     sha256: str | None = None
     size: tuple[int, int] | None = None
+    peak: int | None = None
+    # What reading told, and with which bits of a camera.
+    remarks: tuple[int, tuple[str, ...]] | None = None
+
+    def told(self, bit_depth: int | None) -> tuple[str, ...] | None:
+        """What was told by a read with these bits, or any; None before one."""
+        if self.remarks is None or bit_depth not in (None, self.remarks[0]):
+            return None
+        return self.remarks[1]
+
+
+def _of_read(found: Developed, bit_depth: int) -> dict[str, Any]:
+    """What is kept of a read."""
+    size = found.image.height, found.image.width
+    return {"size": size, "peak": found.peak, "remarks": (bit_depth, found.remarks)}
 
 
 class FileSource:
-    """A file; its hash and size are kept for as long as it doesn't change."""
+    """A file; what was found out of it is kept for as long as it doesn't change."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         # Replaced as a whole, so that threads need no lock.
         self._kept = _Known()
 
-    def read(self) -> Image.Image:
+    def read(self, bit_depth: int) -> Image.Image:
         """Return the image as RGB, without taking its whole file into memory."""
+        return self._develop(bit_depth).image
+
+    def _develop(self, bit_depth: int) -> Developed:
         state = self._state()
-        image = read_image(self._path)
-        self._keep(state, size=(image.height, image.width))
-        return image
+        found = develop_file(self._path, bit_depth=bit_depth)
+        self._keep(state, **_of_read(found, bit_depth))
+        return found
+
+    def decode(self, content: Content, bit_depth: int) -> Image.Image:
+        """Return what :meth:`fetch` gave as RGB."""
+        found = content.develop(bit_depth)
+        self._keep(content.state, **_of_read(found, bit_depth))
+        return found.image
+
+    def remarks(self, bit_depth: int | None) -> tuple[str, ...]:
+        """Return what reading it told."""
+        told = self.known_remarks(bit_depth)
+        return self._develop(bit_depth or DEPTHS[-1]).remarks if told is None else told
+
+    def known_remarks(self, bit_depth: int | None) -> tuple[str, ...] | None:
+        """Return what was told if the file is as it was when it was read for it."""
+        return self._known(self._state()).told(bit_depth)
+
+    def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
+        """Take over what reading the same content told elsewhere."""
+        self._keep(self._state(), remarks=(bit_depth, remarks))
+
+    def peak(self) -> int:
+        """Return the highest value where white is a matter of the camera, else 0."""
+        state = self._state()
+        peak = self._known(state).peak
+        if peak is None:
+            peak = peak_of_file(self._path)
+            self._keep(state, peak=peak)
+        return peak
 
     def size(self) -> tuple[int, int]:
         """Return height and width, from the file's header if they aren't known."""
@@ -145,7 +228,7 @@ class FileSource:
         if sha256 is None:
             sha256 = hashlib.sha256(data).hexdigest()
             self._keep(state, sha256=sha256)
-        return Content(str(self._path), data, sha256)
+        return Content(str(self._path), data, sha256, state)
 
     def nbytes(self) -> int:
         """Return the size of the file."""
@@ -177,32 +260,67 @@ class MemorySource:
     def __init__(self, name: str, data: bytes | Pixels) -> None:
         self._name = name
         self._data = data
-        self._sha256: str | None = None
-        self._size: tuple[int, int] | None = None
+        # Replaced as a whole, so that threads need no lock.
+        self._kept = _Known()
 
-    def read(self) -> Image.Image:
+    def read(self, bit_depth: int) -> Image.Image:
         """Return the image as RGB."""
-        if isinstance(self._data, bytes):
-            return read_image(self._data, name=self._name)
-        return image_of(self._data)
+        return self.decode(self._content(), bit_depth)
+
+    def decode(self, content: Content, bit_depth: int) -> Image.Image:
+        """Return what :meth:`fetch` gave as RGB."""
+        found = content.develop(bit_depth)
+        self._kept = dataclasses.replace(self._kept, **_of_read(found, bit_depth))
+        return found.image
+
+    def remarks(self, bit_depth: int | None) -> tuple[str, ...]:
+        """Return what reading it told."""
+        told = self.known_remarks(bit_depth)
+        return self._content().develop(bit_depth or DEPTHS[-1]).remarks if told is None else told
+
+    def known_remarks(self, bit_depth: int | None) -> tuple[str, ...] | None:
+        """Return what was told, if it was read."""
+        return self._kept.told(bit_depth)
+
+    def keep_remarks(self, bit_depth: int, remarks: tuple[str, ...]) -> None:
+        """Take over what reading the same content told elsewhere."""
+        self._kept = dataclasses.replace(self._kept, remarks=(bit_depth, remarks))
+
+    def peak(self) -> int:
+        """Return the highest value where white is a matter of the camera, else 0."""
+        peak = self._kept.peak
+        if peak is None:
+            if isinstance(self._data, bytes):
+                peak = peak_of_file(self._data, name=self._name)
+            else:
+                peak = peak_of_array(self._data)
+            self._kept = dataclasses.replace(self._kept, peak=peak)
+        return peak
+
+    def _content(self) -> Content:
+        return Content(self._name, self._data, "")
 
     def size(self) -> tuple[int, int]:
         """Return height and width in pixels."""
         if not isinstance(self._data, bytes):
             height, width = self._data.shape[:2]
             return height, width
-        if self._size is None:
-            self._size = image_size(self._data, name=self._name)
-        return self._size
+        size = self._kept.size
+        if size is None:
+            size = image_size(self._data, name=self._name)
+            self._kept = dataclasses.replace(self._kept, size=size)
+        return size
 
     def sha256(self) -> str:
         """Return the hash of the bytes, or of the array's shape, type and values."""
-        if self._sha256 is None:
+        sha256 = self._kept.sha256
+        if sha256 is None:
             if isinstance(self._data, bytes):
-                self._sha256 = hashlib.sha256(self._data).hexdigest()
+                sha256 = hashlib.sha256(self._data).hexdigest()
             else:
-                self._sha256 = array_sha256(self._data)
-        return self._sha256
+                sha256 = array_sha256(self._data)
+            self._kept = dataclasses.replace(self._kept, sha256=sha256)
+        return sha256
 
     def known_sha256(self) -> str:
         """Return the hash: there is nothing to read."""
@@ -231,7 +349,8 @@ def held(name: str, image: object) -> bytes | Pixels:
         What errors call it.
     image : bytes, PIL.Image.Image or array
         An array that can be written to is copied; one that can't be, such as a file mapped into
-        memory for reading, is kept as it is. Of an image of Pillow the RGB pixels are kept.
+        memory for reading, is kept as it is. Of an image of Pillow the RGB pixels are
+        kept, or grey of 16 bits.
 
     Raises
     ------

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomalist.data.header import DEPTHS
 from anomalist.errors import ParameterError
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -34,12 +35,15 @@ class Transform:
         Side in pixels of the centre crop taken after resizing.
     interpolation : {"nearest", "bilinear", "bicubic", "lanczos"}
         Filter of the resizing.
+    bit_depth : {8, 10, 12, 14, 16}
+        Bits of the camera whose values images of 16 bits hold: with which they are to be read, see
+        `read_image`, before they are transformed.
 
     Raises
     ------
     ParameterError
         If a size isn't a positive whole number, the crop is larger than the image, or there is no
-        such filter.
+        such filter or number of bits.
 
     Examples
     --------
@@ -53,6 +57,7 @@ class Transform:
     image_size: int | tuple[int, int] = 256
     crop_size: int | None = None
     interpolation: Interpolation = "bilinear"
+    bit_depth: int = 16
 
     def __post_init__(self) -> None:
         size: object = self.image_size
@@ -72,6 +77,10 @@ class Transform:
             raise ParameterError(
                 f"interpolation must be one of {', '.join(get_args(Interpolation))}, "
                 f"not {self.interpolation!r}"
+            )
+        if not isinstance(self.bit_depth, int) or self.bit_depth not in DEPTHS:
+            raise ParameterError(
+                f"bit_depth must be {', '.join(map(str, DEPTHS))}, not {self.bit_depth!r}"
             )
 
     @property

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
+from anomalist.data.excluding import excluded
 from anomalist.data.imageset import Category, ImageSet, Sample
 from anomalist.data.layout import check_category, existing_folder
+from anomalist.data.tree import is_below
+from anomalist.data.understanding import Understanding
+from anomalist.data.walking import walk
 from anomalist.errors import DataError
 
 _COLUMNS = ("object", "split", "label", "image", "mask")
@@ -29,6 +34,9 @@ class VisA:
         The folder of the data set; it may hold some of the categories only.
     split : str
         The list to use, ``1cls`` for detectors that learn from good images only.
+
+    exclude : sequence of str or Path
+        Images to leave out, as `~anomalist.data.open_dataset` takes them.
 
     Raises
     ------
@@ -53,8 +61,12 @@ class VisA:
 
     name = "visa"
 
-    def __init__(self, root: str | Path, split: str = "1cls") -> None:
+    def __init__(
+        self, root: str | Path, split: str = "1cls", *, exclude: Iterable[str | Path] = ()
+    ) -> None:
         self.root = existing_folder(root)
+        self.listing = walk(self.root)
+        self.excluded = excluded(self.listing, exclude)
         self.split = split
         lists = {path.stem: path for path in sorted(self.root.glob("split_csv/*.csv"))}
         if split not in lists:
@@ -105,10 +117,34 @@ class VisA:
         if not sets["train"]:
             raise DataError(f"split {self.split} lists no {name} image to learn from")
         train, test = (
-            ImageSet(sorted(samples, key=lambda s: s.path.as_posix()), f"{name}/{part}")
+            ImageSet(
+                (
+                    sample
+                    for sample in sorted(samples, key=lambda s: s.path.as_posix())
+                    if sample.path not in self.excluded.files
+                ),
+                f"{name}/{part}",
+            )
             for part, samples in sets.items()
         )
         return Category(name, train, test)
+
+    def understand(self, name: str) -> Understanding:
+        """Return what the images of a category are taken for."""
+        found = self.category(name)
+        folder = self.root / name
+        masks = tuple(sample.mask for sample in found.test if isinstance(sample.mask, Path))
+        known = {*found.train.paths, *found.test.paths, *masks}
+        gone = tuple(path for path in sorted(self.excluded.files) if is_below(path, folder))
+        unlisted = tuple(
+            path
+            for path in self.listing.files
+            if is_below(path, folder) and path not in known and path not in self.excluded.files
+        )
+        why = f"split_csv/{self.split}.csv doesn't list them"
+        left = {why: unlisted} if unlisted else {}
+        notes = self.listing.notes()
+        return Understanding(name, folder, True, found.train, found.test, masks, left, gone, notes)
 
 
 def _rows(file: Path) -> dict[str, list[dict[str, str]]]:

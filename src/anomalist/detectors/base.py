@@ -14,7 +14,17 @@ import numpy as np
 from torch import Tensor
 
 from anomalist.calibration import DEFAULT_ALPHA, Calibration, held_out_scores
-from anomalist.data import ImageSet, ImagesLike, Interpolation, Transform, as_image_set, load_masks
+from anomalist.data import (
+    DEPTHS,
+    ImageSet,
+    ImagesLike,
+    Interpolation,
+    Transform,
+    as_image_set,
+    bit_depth_of,
+    is_constant,
+    load_masks,
+)
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.hyperparameters import check_hyperparameters
 from anomalist.detectors.recall import check_unseen, places_of
@@ -50,6 +60,9 @@ class Detector(Saved):
         Side in pixels of the centre crop taken after resizing.
     interpolation : str
         Filter of the resizing: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
+    bit_depth : int, optional
+        Bits of the camera whose values 16-bit images hold, so that the highest is white: 8, 10, 12,
+        14 or 16. By default the fewest that hold every value of the training images.
     batch_size : int
         Images that pass the backbone at once.
     device : str
@@ -75,6 +88,7 @@ class Detector(Saved):
     image_size: int | tuple[int, int] = 256
     crop_size: int | None = None
     interpolation: Interpolation = "bilinear"
+    bit_depth: int | None = None
     batch_size: int = 8
     device: str = "auto"
     seed: int = 0
@@ -85,7 +99,8 @@ class Detector(Saved):
     @property
     def transform(self) -> Transform:
         """How images are brought to the backbone's input."""
-        return Transform(self.image_size, self.crop_size, self.interpolation)
+        depth = getattr(self, "bit_depth_", self.bit_depth) or DEPTHS[-1]
+        return Transform(self.image_size, self.crop_size, self.interpolation, depth)
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
@@ -145,7 +160,8 @@ class Detector(Saved):
         Raises
         ------
         DataError
-            If there is no image, an image is labelled anomalous or can't be read.
+            If there is no image, one is labelled anomalous or can't be read, or none of them shows
+            anything.
         WeightsError
             If the backbone's weights can't be had.
         """
@@ -153,6 +169,9 @@ class Detector(Saved):
         self.__dict__ = dict(vars(learner))
         given = as_image_set(images)
         check_good(given)
+        # Once for all parts of it, and for every later image.
+        learner.bit_depth_ = self.bit_depth or bit_depth_of(given)
+        check_shown(given, learner.bit_depth_)
         learner._learn(given, store, progress, training)
         # All at once, for threads that ask meanwhile.
         self.__dict__ = vars(learner)
@@ -403,3 +422,12 @@ def check_good(images: ImageSet) -> None:
     for sample in images:
         if sample.label:
             raise DataError(f"{sample.path} is labelled anomalous: fit needs good images only")
+
+
+def check_shown(images: ImageSet, bit_depth: int) -> None:
+    """Refuse to learn from images of which every one has one value everywhere."""
+    if all(is_constant(sample, bit_depth) for sample in images):
+        raise DataError(
+            f"{images[0].path} has one value everywhere, as all of the images to learn from"
+            f" ({len(images)}): was there light, and no cap on the lens?"
+        )

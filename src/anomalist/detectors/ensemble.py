@@ -23,7 +23,7 @@ from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, unite_backbones
-from anomalist.models import Layout, conforms, take_below
+from anomalist.models import Layout, conforms, expect, take_below
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
@@ -142,7 +142,8 @@ class Ensemble(Detector):
         made = []
         for member in self.members:
             if isinstance(member, Detector):
-                made.append(replace(member, seed=member.seed + self.seed))
+                depth = member.bit_depth or self.bit_depth
+                made.append(replace(member, seed=member.seed + self.seed, bit_depth=depth))
                 continue
             values: dict[str, Any] = (
                 {"detector": member} if isinstance(member, str) else dict(member)
@@ -226,6 +227,7 @@ class Ensemble(Detector):
                 )
         self.backbone_ = self.members_[0].backbone_
         self.images_ = self.members_[0].images_
+        self.bit_depth_ = self.bit_depth or self.members_[0].bit_depth_
         good = self.merge(held_out)
         # What was learnt of good images on the way, for the one who calibrates next.
         self._good: Predictions | None = good
@@ -364,6 +366,7 @@ class Ensemble(Detector):
         return {
             "detector": self.name,
             "parameters": self.parameters(),
+            "bit_depth": self.bit_depth_,
             "members": entries,
             **header,
         }, tensors
@@ -371,6 +374,8 @@ class Ensemble(Detector):
     def _load_state(
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> None:
+        expect(header, {"bit_depth": int})
+        self._take_bit_depth(header["bit_depth"])
         self.members_ = []
         expected = [member.name for member in self.components()]
         entries = header.get("members", [])

@@ -8,6 +8,7 @@ import types
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from anomalist.data import DEPTHS
 from anomalist.data.images import MAX_PIXELS
 from anomalist.errors import ParameterError
 from anomalist.models import conforms
@@ -54,6 +55,10 @@ def check_hyperparameters(detector: Any) -> None:
         raise ParameterError(f"batch_size must be at least 1, not {detector.batch_size}")
     if detector.seed < 0:
         raise ParameterError(f"seed must not be negative, not {detector.seed}")
+    if detector.bit_depth not in (None, *DEPTHS):
+        raise ParameterError(
+            f"bit_depth must be {', '.join(map(str, DEPTHS))} or null, not {detector.bit_depth}"
+        )
     # A wrong size must be told before any work is done.
     height, width = detector.transform.output_size
     if height * width > MAX_PIXELS:

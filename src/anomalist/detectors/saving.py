@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anomalist.calibration import Calibration
-from anomalist.data import Transform
+from anomalist.data import DEPTHS, Transform
 from anomalist.detectors.hyperparameters import hyperparameter_kinds
 from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
 from anomalist.features import Backbone, NoDeviceError, pick_device
@@ -47,6 +47,8 @@ class Saved(ABC):
         SHA-256 of the content of each image that it was fitted to, in their order.
     calibration_ : Calibration or None
         How good images score.
+    bit_depth_ : int
+        Bits of the camera whose values 16-bit images hold, which decide what is white.
     summary_ : dict
         What is known of the fit, as JSON values.
     thumbnails_ : list of bytes
@@ -58,9 +60,11 @@ class Saved(ABC):
     fitted: ClassVar[tuple[str, ...]]
 
     backbone: str
+    bit_depth: int | None
     device: str
     backbone_: Backbone
     images_: npt.NDArray[np.uint8]
+    bit_depth_: int
     calibration_: Calibration | None
     summary_: dict[str, Any]
     thumbnails_: list[bytes]
@@ -105,6 +109,7 @@ class Saved(ABC):
         header |= {
             "detector": self.name,
             "parameters": self.parameters(),
+            "bit_depth": self.bit_depth_,
             "backbone": {
                 "layers": self.backbone_.layers,
                 "weights_sha256": self.backbone_.weights_sha256,
@@ -213,7 +218,8 @@ class Saved(ABC):
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> None:
         """Take over the fitted state of `_state`: all tensors that there are."""
-        expect(header, {"backbone": _BACKBONE, "state": dict[str, Any]})
+        expect(header, {"bit_depth": int, "backbone": _BACKBONE, "state": dict[str, Any]})
+        self._take_bit_depth(header["bit_depth"])
         left = dict(tensors)
         weights = take_below("backbone.", left)
         images = array_state({"images": left.pop("images")} if "images" in left else {})
@@ -238,6 +244,11 @@ class Saved(ABC):
         maps = self.backbone_.shapes(*self.transform.output_size)
         check_state(state, self._layout(maps))
         self._restore()
+
+    def _take_bit_depth(self, bit_depth: int) -> None:
+        if bit_depth not in DEPTHS or self.bit_depth not in (None, bit_depth):
+            raise ModelFileError("its header garbles 'bit_depth'")
+        self.bit_depth_ = bit_depth
 
     @property
     @abstractmethod

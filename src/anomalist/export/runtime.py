@@ -139,7 +139,10 @@ class ExportedDetector(ABC):
             raise ParameterError("predict needs at least one image and a batch_size of at least 1")
         scores, maps = [], []
         for start in range(0, len(images), batch_size):
-            batch = [self.transform(image.read()) for image in images[start : start + batch_size]]
+            batch = [
+                self.transform(image.read(self.transform.bit_depth))
+                for image in images[start : start + batch_size]
+            ]
             pixels = np.ascontiguousarray(np.stack(batch).transpose(0, 3, 1, 2))
             batch_scores, batch_maps = self(pixels)
             scores.append(batch_scores)

@@ -75,6 +75,8 @@ class FeatureStore:
         # without maps, were last asked for, counted in images.
         self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._last: OrderedDict[str, int] = OrderedDict()
+        # What reading the images told, which a hit tells again.
+        self._told: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._asked = 0
         self._limit = int(memory_limit_mb * 2**20)
         self._in_memory = 0
@@ -147,6 +149,7 @@ class FeatureStore:
             if chunk is None:
                 return
             keys = [key_of(sha256) for sha256 in chunk.sha256s] if keeps else []
+            samples = list(images[done : done + len(chunk)])
             # Whole batches are made again, so that a map's bits don't depend on what was kept.
             maps = self._kept(keys, backbone.layers) if keeps else None
             if maps is None:
@@ -155,8 +158,15 @@ class FeatureStore:
                 with self._lock:
                     self.passes += len(chunk)
                 if keeps:
-                    self._keep([key_of(sha256) for sha256 in chunk.sha256s], made, seconds)
+                    keys = [key_of(sha256) for sha256 in chunk.sha256s]
+                    for key, sample in zip(keys, samples, strict=True):
+                        self._note(key, sample.known_remarks(transform.bit_depth))
+                    self._keep(keys, made, seconds)
                 maps = [made[layer] for layer in backbone.layers]
+            else:
+                for key, sample in zip(keys, samples, strict=True):
+                    if (remarks := self._told.get(key)) is not None:
+                        sample.keep_remarks(transform.bit_depth, remarks)
             done += len(chunk)
             # One memory layout for all, or what follows would round differently.
             yield [
@@ -189,6 +199,15 @@ class FeatureStore:
             if all(layer in kept for layer in layers):
                 return [kept[layer] for layer in layers]
         return self._load(key, layers)
+
+    def _note(self, key: str, remarks: tuple[str, ...] | None) -> None:
+        """Keep what reading an image told, where that is known."""
+        if remarks is None:
+            return
+        with self._lock:
+            self._told[key] = remarks
+            if len(self._told) > _REMEMBERED:
+                self._told.popitem(last=False)
 
     def _asked_for(self, key: str) -> int:
         """Note that an image is asked for; return how many others were since it was last."""
@@ -226,10 +245,12 @@ class FeatureStore:
         self._in_memory += needed
 
     def _keep_on_disk(self, key: str, maps: dict[str, Tensor]) -> None:
+        told = self._told.get(key)
+        metadata = None if told is None else {"remarks": json.dumps(told)}
         for layer, tensor in maps.items():
             target = self._path(key, layer)
             with atomic_path(target) as path:
-                safetensors.torch.save_file({layer: tensor}, path)
+                safetensors.torch.save_file({layer: tensor}, path, metadata)
             with self._lock:
                 self._on_disk += target.stat().st_size
 
@@ -241,15 +262,17 @@ class FeatureStore:
         """Read maps from their files, memory-mapped; None if one isn't there, or torn."""
         if self._folder is None:
             return None
-        maps = []
+        maps, told = [], None
         try:
             for layer in layers:
                 path = self._path(key, layer)
                 with safetensors.safe_open(path, "pt") as file:
                     maps.append(file.get_tensor(layer))
+                    told = json.loads((file.metadata() or {}).get("remarks", "null"))
                 path.touch()  # the least recently used go first
-        except (OSError, safetensors.SafetensorError):
+        except (OSError, ValueError, safetensors.SafetensorError):
             return None
+        self._note(key, None if told is None else tuple(map(str, told)))
         return maps
 
     def _trim_folder(self) -> None:

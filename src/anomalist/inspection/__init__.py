@@ -3,10 +3,13 @@
 from anomalist.inspection.card import model_card, open_model
 from anomalist.inspection.findings import Finding, Region, Rule, find_regions
 from anomalist.inspection.fitting import FitResult, fit_parts
-from anomalist.inspection.inputs import list_inputs, watch_inputs
+from anomalist.inspection.inputs import list_inputs
 from anomalist.inspection.measuring import Measured, evaluate_model, measure
 from anomalist.inspection.parts import Parts, open_parts
-from anomalist.inspection.prediction import Tally, identity_of, predict_files, predict_in_chunks
+from anomalist.inspection.prediction import identity_of, predict_files
+from anomalist.inspection.results import Tally
+from anomalist.inspection.standard_input import image_or_lines
+from anomalist.inspection.watching import Watch, watch_inputs
 
 __all__ = [
     "Finding",
@@ -16,16 +19,17 @@ __all__ = [
     "Region",
     "Rule",
     "Tally",
+    "Watch",
     "evaluate_model",
     "find_regions",
     "fit_parts",
     "identity_of",
+    "image_or_lines",
     "list_inputs",
     "measure",
     "model_card",
     "open_model",
     "open_parts",
     "predict_files",
-    "predict_in_chunks",
     "watch_inputs",
 ]

@@ -20,7 +20,7 @@ from anomalist.models import (
     saved_calibration,
 )
 
-_CARD = {"detector": str, "parameters": dict[str, Any]}
+_CARD = {"detector": str, "parameters": dict[str, Any], "bit_depth": int}
 _PART = {
     "parameters": {"backbone": str},
     "backbone": {"layers": tuple[str, ...], "weights_sha256": str},
@@ -73,10 +73,10 @@ def model_card(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``detector``, ``parameters``, ``backbones`` (name, layers and SHA-256 of the weights of
-        each), ``training`` (what was learnt from, empty if the file doesn't say), ``calibration``
-        (None without one; with thresholds and the false-alarm rates to expect for several alphas),
-        ``images_known`` (how many images it would recognise by their bytes), ``format`` and
-        ``bytes``.
+        each), ``bit_depth`` (bits of the camera whose values 16-bit images hold), ``training``
+        (what was learnt from, empty if the file doesn't say), ``calibration`` (None without one;
+        with thresholds and the false-alarm rates to expect for several alphas), ``images_known``
+        (how many images it would recognise by their bytes), ``format`` and ``bytes``.
 
     Raises
     ------
@@ -120,6 +120,7 @@ def model_card(path: str | Path) -> dict[str, Any]:
             "backbones": [
                 {"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts
             ],
+            "bit_depth": header["bit_depth"],
             "training": {n: value for n, value in training.items() if n != "known_images"},
             "images_known": None if known is None else len(known),
             "calibration": (

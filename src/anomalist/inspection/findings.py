@@ -21,6 +21,8 @@ from anomalist.predictions import Predictions
 Decision = Literal["normal", "anomalous"]
 #: The columns of ``predictions.csv``.
 COLUMNS = ("path", "score", "threshold", "p_value", "decision")
+# What a line of predictions.jsonl tells even where it is null.
+_ALWAYS = (*COLUMNS, "regions")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ class Finding:
         The picture that was written, below the output folder.
     error : str or None
         Why the file couldn't be scored.
+    sha256 : str or None
+        Hash of the bytes that were scored, as 64 hexadecimal digits; None where it isn't known.
+    model : str or None
+        The first 16 hexadecimal digits of the hash of the model's file.
+    notes : tuple of str
+        What reading the image told.
     """
 
     path: str
@@ -74,6 +82,9 @@ class Finding:
     disagreement: float | None = None
     heatmap: str | None = None
     error: str | None = None
+    sha256: str | None = None
+    model: str | None = None
+    notes: tuple[str, ...] = ()
 
     def row(self) -> list[str]:
         """Return the row of ``predictions.csv``, empty where something is None.
@@ -94,13 +105,10 @@ class Finding:
         >>> Finding(path="a.png", error="a.png is empty").as_dict()
         {'path': 'a.png', 'error': 'a.png is empty'}
         """
-        if self.error is not None:
-            return {"path": self.path, "error": self.error}
         values = dataclasses.asdict(self)
-        for name in ("disagreement", "heatmap", "error"):
-            if values[name] is None:
-                del values[name]
-        return values
+        values["notes"] = list(self.notes) or None
+        always = ("path",) if self.error is not None else _ALWAYS
+        return {k: v for k, v in values.items() if v is not None or k in always}
 
 
 @dataclass(frozen=True, kw_only=True)

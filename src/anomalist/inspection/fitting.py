@@ -16,7 +16,7 @@ from PIL import Image
 
 import anomalist
 from anomalist.calibration import DEFAULT_ALPHA, fewest_images
-from anomalist.data import ImageSet
+from anomalist.data import DEPTHS, ImageSet, gather_remarks
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
@@ -60,6 +60,8 @@ class FitResult:
         These images and their held-out scores, the highest first.
     measured : Measured or None
         How it does on the images that were held out, where there are any.
+    notes : tuple of str
+        What reading the images told.
     """
 
     detector: Detector
@@ -68,6 +70,7 @@ class FitResult:
     sheet: Path | None
     least_normal: list[tuple[Path, float]]
     measured: Measured | None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what was made and found as JSON values."""
@@ -79,6 +82,7 @@ class FitResult:
             "sheet": None if self.sheet is None else str(self.sheet),
             "least_normal": [{"path": str(p), "score": score} for p, score in self.least_normal],
             "measured": None if self.measured is None else self.measured.as_dict(),
+            "notes": list(self.notes),
         }
 
 
@@ -157,7 +161,7 @@ def fit_parts(
             training=training,
         )
     detector.summary_ = _summary(parts, alpha)
-    detector.thumbnails_ = _thumbnails(parts.train)
+    detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
     detector.save(out)
     for leftover in out.parent.glob(f"{glob.escape(kept.name)}*"):
         leftover.unlink()
@@ -176,8 +180,28 @@ def fit_parts(
             )
         except DataError as error:
             raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
-        measured = measure(predictions, detector, alpha)
-    return FitResult(detector, out, rule, sheet, least_normal, measured)
+        told = tuple(reading_notes(detector, parts.test))
+        measured = measure(predictions, detector, alpha, told)
+    notes = (*_depth_note(detector, parts.train), *reading_notes(detector, parts.train))
+    return FitResult(detector, out, rule, sheet, least_normal, measured, notes)
+
+
+def reading_notes(detector: Detector, images: ImageSet) -> list[str]:
+    """Return what reading the images told, as the detector reads them."""
+    return gather_remarks(images, bit_depth=detector.transform.bit_depth)
+
+
+def _depth_note(detector: Detector, images: ImageSet) -> list[str]:
+    """Say what is white, where that was settled from the images."""
+    bits = detector.bit_depth_
+    deep = sum(sample.peak() > 0 for sample in images)
+    if bits == DEPTHS[-1] or not deep or detector.bit_depth is not None:
+        return []
+    use = "image uses" if deep == 1 else "images use"
+    return [
+        f"{deep} {use} 1/{2 ** (16 - bits)} of the 16-bit range: {2**bits - 1} ({bits} bits) is"
+        " white in all images of this model; --bit_depth says otherwise"
+    ]
 
 
 def _check_writable(out: Path, root: Path) -> None:
@@ -248,12 +272,12 @@ def _summary(parts: Parts, alpha: float) -> dict[str, Any]:
     }
 
 
-def _thumbnails(images: ImageSet) -> list[bytes]:
+def _thumbnails(images: ImageSet, bit_depth: int) -> list[bytes]:
     """JPEG files of some images, spread evenly over all."""
     places = np.unique(np.linspace(0, len(images) - 1, _THUMBNAILS).round().astype(int))
     made = []
     for i in places.tolist():
-        image = images[i].read()
+        image = images[i].read(bit_depth)
         image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=80)

@@ -1,41 +1,126 @@
-"""Files to look at: from folders, globs, lists and a folder that is watched."""
+"""Files to look at: from folders, patterns and lists."""
 
 from __future__ import annotations
 
-import glob
 import os
 import os.path
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from anomalist.data import IMAGE_SUFFIXES, list_images
-from anomalist.data.folder import MASK_FOLDERS, list_photographs
+from anomalist.data import IMAGE_SUFFIXES, Listing, walk
+from anomalist.data.names import (
+    Pattern,
+    cleaned,
+    difference,
+    existing,
+    is_pattern,
+    names_of,
+    split_pattern,
+)
+from anomalist.data.photographs import photographs
 from anomalist.errors import DataError, ParameterError
 
 STANDARD_INPUT = "-"
 HEATMAPS = "heatmaps"
 SHEET = "contact_sheet.png"
-#: What lies in a folder of results and must not be taken for photographs.
-OWN_PICTURES = (HEATMAPS, SHEET)
+
+
+class Inputs(Iterator[Path]):
+    """The image files that arguments mean, each once; see `list_inputs`, which makes one."""
+
+    def __init__(
+        self, inputs: Sequence[str], results: str | Path | None, stdin: BinaryIO | None
+    ) -> None:
+        self._results = results
+        self._listings: list[Listing] = []
+        self._masks: dict[Path, str] = {}
+        # Looked for before the first is yielded, so that a slip is told before any work is done.
+        self._found = [
+            None if entry == STANDARD_INPUT else self._meant(entry, told=True) for entry in inputs
+        ]
+        self._stdin = stdin
+        self._paths = self._once()
+
+    def __iter__(self) -> Inputs:
+        return self
+
+    def __next__(self) -> Path:
+        return next(self._paths)
+
+    @property
+    def unreadable(self) -> list[tuple[Path, str]]:
+        """Folders that can't be listed and links that can't be followed, with the reason."""
+        return [found for listing in self._listings for found in listing.unreadable]
+
+    def notes(self) -> list[str]:
+        """Return what a person should know of what was left out, a line each."""
+        notes = [note for listing in self._listings for note in listing.notes()]
+        if self._masks:
+            mask = next(iter(self._masks))
+            count = len(self._masks)
+            notes.append(f"left out {count} mask{'s' * (count != 1)}, such as {mask}")
+        return list(dict.fromkeys(notes))
+
+    def _once(self) -> Iterator[Path]:
+        seen = set()
+        for found in self._found:
+            for path in self._lines() if found is None else found:
+                key = os.path.abspath(path)  # noqa: PTH100 - links are what their owner calls them
+                if key not in seen:
+                    seen.add(key)
+                    yield path
+
+    def _lines(self) -> Iterator[Path]:
+        for name in names_of(self._stdin or ()):
+            try:
+                path = existing(name)
+                is_folder = path.is_dir()
+            except (OSError, ValueError):  # a name that can't be, which its reader tells
+                path, is_folder = Path(name), False
+            yield from self._meant(name, told=False) if is_folder else [path]
+
+    def _meant(self, entry: str, *, told: bool) -> list[Path]:
+        """The files that one argument means."""
+        path = existing(entry)
+        if path.is_dir():
+            listing = walk(path, results=self._results)
+            found, masks = photographs(listing)
+        elif path.exists() or path.is_symlink():
+            return [path]
+        elif is_pattern(entry):
+            found, masks, listing = _matching(entry, self._results)
+        else:
+            raise DataError(_no_path(entry))
+        if told and not found and not listing.unreadable:
+            raise DataError(_nothing(entry, path, listing, masks))
+        self._listings.append(listing)
+        self._masks |= masks
+        return found
 
 
 def list_inputs(
     inputs: Sequence[str], *, results: str | Path | None = None, stdin: BinaryIO | None = None
-) -> Iterator[Path]:
+) -> Inputs:
     """Yield the image files that arguments of a command line mean, each once.
 
     Parameters
     ----------
     inputs : sequence of str
-        Folders, whose images at any depth are meant, but for those in folders of masks
-        (``ground_truth``, ``masks``) below them; files, whatever they are called; patterns such as
-        ``parts/**/*.jpg``; or ``-`` for paths from standard input, one a line.
+        Folders, whose images at any depth are meant, but for masks and pictures among earlier
+        results; files, whatever they are called; patterns such as ``parts/**/*.jpg``, which mean
+        those of a folder's images that they match; or ``-`` for paths from standard input, one a
+        line. What is there by its name is no pattern. Names are the same in all Unicode forms.
     results : str or Path, optional
         The folder of results, whose pictures are left out of folders and patterns.
     stdin : binary stream, optional
         Where ``-`` reads, as lines come.
+
+    Returns
+    -------
+    Inputs
+        An iterator; its ``notes()`` tell what was left out, and ``unreadable`` which folders can't
+        be listed.
 
     Raises
     ------
@@ -47,156 +132,94 @@ def list_inputs(
     --------
     >>> import tempfile
     >>> root = Path(tempfile.mkdtemp())
-    >>> for name in ("b/2.png", "b/notes.txt", "1.png"):
+    >>> for name in ("b/2.png", "b/notes.gif", "1.png"):
     ...     (root / name).parent.mkdir(exist_ok=True)
     ...     (root / name).touch()
-    >>> [path.name for path in list_inputs([str(root), str(root / "*.png")])]
-    ['1.png', '2.png']
+    >>> found = list_inputs([str(root), str(root / "*.png")])
+    >>> [path.name for path in found], found.notes()
+    (['1.png', '2.png'], ["left out 1 file ... 1 .gif such as ...notes.gif"])
     """
-    given = list(inputs)
-    # Before the first is yielded, so that a slip is told before any work is done.
-    for entry in given:
-        if entry != STANDARD_INPUT and next(_meant(entry, results), None) is None:
-            raise DataError(_nothing(entry))
-    if STANDARD_INPUT in given and stdin is None:
+    if STANDARD_INPUT in inputs and stdin is None:
         raise ParameterError("there is no standard input to read paths from")
-    return _once(given, results, stdin)
+    return Inputs(list(inputs), results, stdin)
 
 
-def watch_inputs(
-    inputs: Sequence[str],
-    seconds: float,
-    *,
-    results: str | Path | None = None,
-    sleep: Callable[[float], None] | None = None,
-) -> Iterator[list[Path]]:
-    """Yield again and again the image files that are new, for as long as it is asked.
+def place_of(entry: str) -> str:
+    """Return where an argument of a command line leads, from wherever the command is called.
 
-    A file is new when its size and time of change are others than when it was yielded, and
-    unchanged since the look before: one that is being written is waited for.
+    Examples
+    --------
+    >>> place_of("-"), place_of("/camera/../parts/")
+    ('-', '/parts')
+    """
+    return entry if entry == STANDARD_INPUT else os.path.abspath(entry)  # noqa: PTH100
+
+
+def files_of(entry: str, results: str | Path | None = None) -> tuple[list[Path], dict[str, str]]:
+    """Return the image files that a folder or a pattern means now, and what can't be looked into.
 
     Parameters
     ----------
-    inputs : sequence of str
-        Folders or patterns; nothing need be there yet, but a folder must.
-    seconds : float
-        Time between two looks.
+    entry : str
+        A folder, which need not be there, or a pattern.
     results : str or Path, optional
         The folder of results, whose pictures are left out.
-    sleep : callable, optional
-        Waits so many seconds.
 
-    Yields
-    ------
-    list of Path
-        May be empty.
+    Returns
+    -------
+    files : list of Path
+        In their order.
+    unreadable : dict of str to str
+        Folders, and why they can't be read.
 
     Raises
     ------
-    ParameterError
-        If ``seconds`` isn't above 0, or an input can't be watched.
+    OSError
+        If the folder itself can't be read.
     """
-    if not seconds > 0:
-        raise ParameterError(f"watch must be a number of seconds above 0, not {seconds}")
-    for entry in inputs:
-        if not (Path(entry).is_dir() or glob.has_magic(entry)):
-            raise ParameterError(f"{entry} can't be watched: give a folder or a pattern")
-    return _looks(inputs, seconds, results, sleep or pause)
+    folder = existing(entry)
+    if not is_pattern(entry) or folder.is_dir():
+        next(folder.iterdir(), None)
+        listing = walk(folder, results=results)
+        found, _ = photographs(listing)
+    else:
+        found, _, listing = _matching(entry, results)
+    return found, {str(path): reason for path, reason in listing.unreadable}
 
 
-def pause(seconds: float) -> None:
-    """Wait so many seconds."""
-    time.sleep(seconds)
+def _matching(
+    entry: str, results: str | Path | None
+) -> tuple[list[Path], dict[Path, str], Listing]:
+    """The images, and the masks, of a folder that match a pattern."""
+    base, parts = split_pattern(entry)
+    pattern = Pattern(parts)
+    if not base.is_dir():
+        return [], {}, Listing(base)
+    start = len(base.parts)
+    listing = walk(base, results=results, enters=pattern.enters)
+    found, masks = photographs(listing)
+    return (
+        [path for path in found if pattern.matches(path.parts[start:])],
+        {path: why for path, why in masks.items() if pattern.matches(path.parts[start:])},
+        listing,
+    )
 
 
-def _looks(
-    inputs: Sequence[str],
-    seconds: float,
-    results: str | Path | None,
-    sleep: Callable[[float], None],
-) -> Iterator[list[Path]]:
-    before: dict[str, tuple[int, int]] = {}
-    yielded: dict[str, tuple[int, int]] = {}
-    while True:
-        now: dict[str, tuple[int, int]] = {}
-        new = []
-        for path in (path for entry in inputs for path in _meant(entry, results)):
-            name = str(path)
-            try:
-                stat = path.stat()
-            except OSError:  # gone since it was listed
-                continue
-            now[name] = mark = (stat.st_size, stat.st_mtime_ns)
-            if yielded.get(name) != mark and before.get(name) == mark:
-                yielded[name] = mark
-                new.append(path)
-        yielded = {name: mark for name, mark in yielded.items() if name in now}
-        before = now
-        yield new
-        sleep(seconds)
+def _nothing(entry: str, path: Path, listing: Listing, masks: dict[Path, str]) -> str:
+    if masks:
+        return f"{entry} holds nothing but masks, such as {next(iter(masks))}"
+    more = "".join(f"; {note}" for note in listing.notes())
+    if not path.is_dir():
+        return f"no image matches {entry}{more}"
+    kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+    return f"{entry} holds no image ({kinds}){more}"
 
 
-def _once(inputs: list[str], results: str | Path | None, stdin: BinaryIO | None) -> Iterator[Path]:
-    seen = set()
-    for entry in inputs:
-        for path in _lines(stdin) if entry == STANDARD_INPUT else _meant(entry, results):
-            key = str(_absolute(path))
-            if key not in seen:
-                seen.add(key)
-                yield path
-
-
-def _lines(stdin: BinaryIO | None) -> Iterator[Path]:
-    for line in stdin or ():
-        name = os.fsdecode(line.rstrip(b"\r\n"))
-        if name:
-            path = Path(name)
-            try:
-                is_folder = path.is_dir()
-            except OSError:  # a name that is too long, which its reader tells
-                is_folder = False
-            yield from list_photographs(path) if is_folder else [path]
-
-
-def _meant(entry: str, results: str | Path | None) -> Iterator[Path]:
-    """The files that one argument means."""
-    path = Path(entry)
-    if path.is_dir():
-        yield from _outside(list_photographs(path), results)
-    elif path.exists() or path.is_symlink():
-        yield path
-    elif glob.has_magic(entry):
-        for name in sorted(glob.glob(entry, recursive=True)):  # noqa: PTH207 - absolute ones, too
-            match = Path(name)
-            if match.is_dir():
-                yield from _outside(list_photographs(match), results)
-            elif match.suffix.lower() in IMAGE_SUFFIXES:
-                yield from _outside([match], results)
-
-
-def _outside(paths: Iterable[Path], results: str | Path | None) -> Iterator[Path]:
-    """Leave out the pictures that lie in a folder of results."""
-    own = None if results is None else _absolute(results)
-    for path in paths:
-        place = _absolute(path)
-        below = own is not None and place.is_relative_to(own)
-        if not below or place.relative_to(own or "").parts[0] not in OWN_PICTURES:
-            yield path
-
-
-def _absolute(path: str | Path) -> Path:
-    # Not resolved: links are what their owner calls them.
-    return Path(os.path.abspath(path))  # noqa: PTH100
-
-
-def _nothing(entry: str) -> str:
-    if Path(entry).is_dir():
-        if list_images(entry, recursive=True):
-            return (
-                f"{entry} holds nothing but masks, in a folder called {' or '.join(MASK_FOLDERS)}"
-            )
-        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        return f"{entry} holds no image ({kinds})"
-    if glob.has_magic(entry):
-        return f"no image matches {entry}"
-    return f"there is no file or folder {entry}"
+def _no_path(entry: str) -> str:
+    path = Path(cleaned(entry))
+    try:
+        beside = os.listdir(path.parent)  # noqa: PTH208
+    except OSError:
+        beside = []
+    told = difference(path.name, beside)
+    return f"there is no file or folder {entry}{': ' * bool(told)}{told}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import numpy as np
 
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.calibration import fewest_images
-from anomalist.data import ImageSet, open_dataset
+from anomalist.data import ImageSet, gather_remarks, open_dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
-from anomalist.inspection.parts import find_category, plural, unseen
+from anomalist.inspection.parts import plural, understand, unseen
 from anomalist.metrics import Metrics, evaluate
 from anomalist.predictions import Predictions
 
@@ -134,6 +135,10 @@ def evaluate_model(
     data: str | Path,
     *,
     category: str | None = None,
+    good: Iterable[str | Path] = (),
+    bad: Iterable[str | Path] = (),
+    masks: Iterable[str | Path] = (),
+    exclude: Iterable[str | Path] = (),
     alpha: float | None = None,
     progress: Progress | None = None,
 ) -> Measured:
@@ -150,6 +155,8 @@ def evaluate_model(
         A folder in a layout that `~anomalist.data.open_dataset` knows.
     category : str, optional
         Which, where there are several.
+    good, bad, masks, exclude : iterable of str or Path
+        What `~anomalist.data.open_dataset` takes.
     alpha : float, optional
         False-alarm rate of the thresholds; by default that for which the detector was fitted.
     progress : callable, optional
@@ -162,12 +169,12 @@ def evaluate_model(
     """
     if alpha is not None:
         fewest_images(alpha)  # refuses one that makes no sense before any work is done
-    dataset = open_dataset(data)
-    found = find_category(dataset, category)
-    images, notes = found.test, list[str]()
+    dataset = open_dataset(data, good=good, bad=bad, masks=masks, exclude=exclude)
+    found = understand(dataset, category)
+    images, notes = found.test, list(found.notes)
     known = detector.summary_.get("known_images")
     if known is not None:
-        if dataset.name == "folder":
+        if not found.is_split:
             images = ImageSet([*found.train, *found.test], found.test.name)
         new = unseen(images, known)
         if len(new) < len(images):
@@ -177,4 +184,5 @@ def evaluate_model(
     if len(images) == 0:
         raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
+    notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
     return measure(predictions, detector, alpha, tuple(notes))

@@ -17,22 +17,12 @@ from anomalist.data import (
     ImageSet,
     Sample,
     Transform,
-    list_images,
+    Understanding,
     load_masks,
     open_dataset,
 )
-from anomalist.data.folder import GOOD_FOLDERS, MASK_FOLDERS
-from anomalist.data.layout import existing_folder, sub_folders
-from anomalist.data.mvtec_ad import is_category
 from anomalist.errors import DataError, ParameterError
 
-# Names of folders whose images can't be taken for good ones because nobody said otherwise.
-_NOT_GOOD = (
-    *MASK_FOLDERS,
-    *("anomalies", "anomalous", "anomaly", "bad", "broken", "damaged", "defect", "defective"),
-    *("defects", "fail", "faulty", "ng", "nok", "reject", "rejects", "scrap"),
-    *("test", "train", "val", "validation"),
-)
 _SHORT_HASH = 16
 _SMALL = Transform(8)
 _TOLD = 3
@@ -56,6 +46,8 @@ class Parts:
         How many images to learn from have which height and width.
     notes : tuple of str
         What was assumed, and what looks odd.
+    understanding : Understanding
+        What the images of the folder are taken for, masks and what is left out included.
     """
 
     name: str
@@ -65,18 +57,7 @@ class Parts:
     excluded: tuple[Path, ...]
     sizes: dict[tuple[int, int], int]
     notes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what is there as JSON values."""
-        return {
-            "name": self.name,
-            "root": str(self.root),
-            "train": len(self.train),
-            "test": dict(Counter(self.test.defects)) if len(self.test) else {},
-            "excluded": len(self.excluded),
-            "sizes": [[width, height, n] for (height, width), n in self.sizes.items()],
-            "notes": list(self.notes),
-        }
+    understanding: Understanding
 
     def describe(self) -> str:
         """Return what is there, as a sentence."""
@@ -97,9 +78,29 @@ class Parts:
             text += f"; left out: {len(self.excluded)}"
         return text
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is there as JSON values."""
+        return {
+            **self.understanding.as_dict(),
+            "train": len(self.train),
+            "test": dict(Counter(self.test.defects)),
+            "excluded": [str(path) for path in self.excluded],
+            "sizes": [
+                {"height": height, "width": width, "images": count}
+                for (height, width), count in self.sizes.items()
+            ],
+            "notes": list(self.notes),
+        }
+
 
 def open_parts(
-    root: str | Path, category: str | None = None, exclude: Iterable[str | Path] = ()
+    root: str | Path,
+    category: str | None = None,
+    exclude: Iterable[str | Path] = (),
+    *,
+    good: Iterable[str | Path] = (),
+    bad: Iterable[str | Path] = (),
+    masks: Iterable[str | Path] = (),
 ) -> Parts:
     """Find the images to learn from in a folder, and those that can test what was learnt.
 
@@ -114,8 +115,11 @@ def open_parts(
     category : str, optional
         Which, where the folder holds several.
     exclude : iterable of str or Path
-        Images to leave out: paths, or paths below the folder. An entry ``@FILE`` names a text file
-        with one a line; empty lines and those that begin with ``#`` don't count.
+        Images to leave out: paths, or paths below the folder, of images or folders, or patterns.
+        An entry ``@FILE`` names a text file with one a line; empty lines and those that begin with
+        ``#`` don't count.
+    good, bad, masks : iterable of str or Path
+        Folders of good images, of ones that aren't, and of masks, whatever their names say.
 
     Raises
     ------
@@ -137,9 +141,11 @@ def open_parts(
     >>> open_parts(root, exclude=["bent/d.png"]).describe()
     'bolts: 2 good images to learn from, 60 x 40 pixels; held out to test on: 1 good; left out: 1'
     """
-    root = existing_folder(root)
-    found, notes = _category(root, category)
-    train, test, excluded = _without(found, root, _listed(exclude))
+    dataset = open_dataset(
+        root, good=good, bad=bad, masks=masks, exclude=exclude, unnamed_good=True
+    )
+    found = understand(dataset, category)
+    train, test, notes = found.train, found.test, list(found.notes)
     if len(train) == 0:
         raise DataError(f"{root} has no good image left to learn from: all were left out")
     sizes = _checked(train, test)
@@ -149,7 +155,7 @@ def open_parts(
             " alike"
         )
     notes += _repeated(train, test)
-    return Parts(found.name, root, train, test, excluded, sizes, tuple(notes))
+    return Parts(found.name, dataset.root, train, test, found.excluded, sizes, tuple(notes), found)
 
 
 def check_outside(out: Path, root: Path) -> None:
@@ -201,73 +207,23 @@ def find_category(dataset: Dataset, category: str | None) -> Category:
     DataError
         If there is none of that name.
     """
-    if category is None:
-        if len(dataset.categories) > 1:
-            raise ParameterError(
-                f"{dataset.root} holds {len(dataset.categories)} categories: choose one with"
-                f" --category ({', '.join(dataset.categories)})"
-            )
-        category = dataset.categories[0]
-    return dataset.category(category)
+    return dataset.category(_named(dataset, category))
 
 
-def _category(root: Path, category: str | None) -> tuple[Category, list[str]]:
-    folders = [f for f in sub_folders(root) if list_images(f, recursive=True)]
-    names = {f.name.lower() for f in folders}
-    known_layout = (
-        (root / "split_csv").is_dir()
-        or any(is_category(folder) for folder in (root, *folders))
-        or names & {*GOOD_FOLDERS, *_NOT_GOOD}
-    )
-    if known_layout or not folders or list_images(root):
-        return find_category(open_dataset(root), category), []
-    name = root.resolve().name
-    if category not in (None, name):
-        raise ParameterError(f"{root} holds no categories, so there is no --category {category}")
-    paths = list_images(root, recursive=True)
-    train = ImageSet((Sample(path, False, "good") for path in paths), f"{name}/train")
-    note = (
-        f"no folder in {root} is called good: all images in"
-        f" {', '.join(f.name for f in folders[:_TOLD])}{', ...' * (len(folders) > _TOLD)}"
-        " are taken for good ones"
-    )
-    return Category(name, train, ImageSet([], f"{name}/test")), [note]
+def understand(dataset: Dataset, category: str | None) -> Understanding:
+    """Return what the images of a category are taken for; as `find_category`."""
+    return dataset.understand(_named(dataset, category))
 
 
-def _listed(exclude: Iterable[str | Path]) -> list[str]:
-    """What is to be left out, with lists read."""
-    wanted = []
-    for entry in map(str, exclude):
-        if not entry.startswith("@"):
-            wanted.append(entry)
-            continue
-        try:
-            lines = Path(entry[1:]).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it isn't a text file in UTF-8"
-            raise DataError(f"the list {entry[1:]} can't be read: {reason}") from error
-        wanted += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return wanted
-
-
-def _without(
-    found: Category, root: Path, exclude: list[str]
-) -> tuple[ImageSet, ImageSet, tuple[Path, ...]]:
-    there = {_absolute(s.path): s.path for images in (found.train, found.test) for s in images}
-    out = set()
-    for entry in exclude:
-        match = [p for p in (_absolute(entry), _absolute(root / entry)) if p in there]
-        if not match:
-            raise DataError(
-                f"{entry} is to be left out, but {root} has no such image: give its path, or its"
-                " path below that folder"
-            )
-        out.add(match[0])
-    train, test = (
-        images[np.array([_absolute(path) not in out for path in images.paths], np.bool_)]
-        for images in (found.train, found.test)
-    )
-    return train, test, tuple(there[path] for path in sorted(out))
+def _named(dataset: Dataset, category: str | None) -> str:
+    if category is not None:
+        return category
+    if len(dataset.categories) > 1:
+        raise ParameterError(
+            f"{dataset.root} holds {len(dataset.categories)} categories: choose one with"
+            f" --category ({', '.join(dataset.categories)})"
+        )
+    return dataset.categories[0]
 
 
 def _absolute(path: str | Path) -> str:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import hashlib
 import heapq
-import io
 import itertools
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from anomalist.data import ImageSet, Sample
+from anomalist.data.images import read_bytes
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
-from anomalist.files import atomic_path, write_text
-from anomalist.inspection.findings import COLUMNS, Finding, Rule
-from anomalist.inspection.inputs import HEATMAPS, SHEET
+from anomalist.files import atomic_path
+from anomalist.inspection.findings import Finding, Rule
+from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
+from anomalist.inspection.results import Results, Tally, Used
+from anomalist.inspection.watching import Watch
 from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet, write_heatmaps
 
@@ -30,69 +30,53 @@ Heatmaps = Literal["none", "anomalous", "all"]
 
 _BATCHES = 4
 _ON_SHEET = 48
-_UNFINISHED = "predictions.unfinished"
+# Of files that are read ahead of being scored, all together.
+_READ_AHEAD = 256 * 2**20
+_READERS = 4
+_MODEL_DIGITS = 16
 
 
-@dataclass
-class Tally:
-    """How many photographs were called what.
+class Conditions(Protocol):
+    """What watches over the conditions of a threshold's promise."""
 
-    Parameters
-    ----------
-    normal, anomalous, undecided, failed : int
-        Counts; undecided are those without a threshold to decide by.
-    before : int
-        How many of them an earlier call had done, which was stopped.
-    """
+    def add(self, predictions: Predictions | None, failed: Mapping[Path, str], /) -> None:
+        """Take in what was scored, and what couldn't be and why."""
+        ...
 
-    normal: int = 0
-    anomalous: int = 0
-    undecided: int = 0
-    failed: int = 0
-    before: int = 0
-
-    def add(self, line: dict[str, Any]) -> None:
-        """Count a line of ``predictions.jsonl``."""
-        if "error" in line:
-            self.failed += 1
-        else:
-            name = line["decision"] or "undecided"
-            setattr(self, name, getattr(self, name) + 1)
+    def notes(self) -> list[str]:
+        """Return what a reader must know, a line each."""
+        ...
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts by name, ``total`` included."""
-        return {"total": self.total, **vars(self)}
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.normal + self.anomalous + self.undecided + self.failed
+        """Return what was looked at, as JSON values."""
+        ...
 
 
-def predict_in_chunks(
-    detector: Detector, paths: Iterable[Path]
-) -> Iterator[tuple[list[Path], Predictions | None, dict[Path, str]]]:
-    """Score images a few batches at a time, whatever is wrong with some of them.
+def _in_chunks(
+    detector: Detector, photographs: Iterable[Sample | Finding]
+) -> Iterator[tuple[list[Sample | Finding], Predictions | None, dict[Path, str]]]:
+    """Score photographs a few batches at a time, whatever is wrong with some of them.
 
-    Parameters
-    ----------
-    detector : Detector
-        Fitted.
-    paths : iterable of Path
-        Files, taken as they come.
-
-    Yields
-    ------
-    chunk : list of Path
-        The files, in their order.
-    predictions : Predictions or None
-        Of those that could be scored, in the same order; None if that is none.
-    failed : dict of Path to str
-        The others, and why.
+    Yields some of them, in their order; the predictions of those that could be scored; and the
+    others with the reason. Among the others are those that are given as what is found on them.
     """
-    rest = iter(paths)
-    while chunk := list(itertools.islice(rest, detector.batch_size * _BATCHES)):
-        yield chunk, *_scored(detector, ImageSet(map(Sample, chunk)))
+    rest = iter(photographs)
+    while chunk := _taken(rest, detector.batch_size * _BATCHES):
+        known = {Path(one.path): one.error or "" for one in chunk if isinstance(one, Finding)}
+        samples = ImageSet(one for one in chunk if isinstance(one, Sample))
+        predictions, failed = _scored(detector, samples) if len(samples) else (None, {})
+        yield chunk, predictions, known | failed
+
+
+def _taken(photographs: Iterator[Sample | Finding], most: int) -> list[Sample | Finding]:
+    """Take some, fewer where they are large."""
+    taken, held = list[Sample | Finding](), 0
+    for one in photographs:
+        taken.append(one)
+        held += one.nbytes() if isinstance(one, Sample) else 0
+        if len(taken) == most or held > _READ_AHEAD:
+            break
+    return taken
 
 
 def _scored(detector: Detector, chunk: ImageSet) -> tuple[Predictions | None, dict[Path, str]]:
@@ -128,138 +112,41 @@ def _predict(detector: Detector, images: ImageSet) -> Predictions:
     return detector.predict(images, store=FeatureStore())
 
 
-@dataclass
-class Output:
-    """A folder of results to which findings are added one by one, each whole or not at all.
-
-    ``predictions.csv`` and ``predictions.jsonl`` grow as findings come. As long as
-    ``predictions.unfinished`` lies beside them, more are to come; the same call, made again, goes
-    on from there.
-
-    Parameters
-    ----------
-    folder : Path
-        Made where missing.
-    identity : dict
-        What the results depend on, as JSON values. Unfinished results of another are replaced.
-
-    Attributes
-    ----------
-    tally : Tally
-        Of all findings, those of an earlier call included.
-    done : dict of str to float or None
-        Scores of the photographs that an earlier call had done.
-    taken : set of str
-        Names of heatmaps, casefolded and without suffix.
-    """
-
-    folder: Path
-    identity: dict[str, Any]
-    tally: Tally = field(default_factory=Tally)
-    done: dict[str, float | None] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.csv, self.jsonl = (self.folder / f"predictions.{kind}" for kind in ("csv", "jsonl"))
-        self._marker = self.folder / _UNFINISHED
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not self._resume():
-            self._marker.unlink(missing_ok=True)
-            (self.folder / SHEET).unlink(missing_ok=True)
-            write_text(self.jsonl, "")
-            write_text(self.csv, ",".join(COLUMNS) + "\n")
-            write_text(self._marker, json.dumps(self.identity, indent=1) + "\n")
-
-    def _resume(self) -> bool:
-        """Take over what an earlier call has written, torn lines apart."""
-        try:
-            if json.loads(self._marker.read_text(encoding="utf-8")) != self.identity:
-                return False
-            lines = self.jsonl.read_bytes().split(b"\n")[:-1]
-        except (OSError, ValueError):
-            return False
-        rows = [",".join(COLUMNS) + "\n"]
-        for line in lines:
-            entry = json.loads(line)
-            self._count(entry)
-            self.done[entry["path"]] = entry.get("score")
-            known = {name: entry.get(name) for name in COLUMNS}
-            rows.append(_csv_line(Finding(**known).row()))
-        self.tally.before = len(lines)
-        with self.jsonl.open("r+b") as file:
-            file.truncate(sum(len(line) + 1 for line in lines))
-        with atomic_path(self.csv) as path:
-            path.write_bytes(_bytes("".join(rows)))
-        return True
-
-    def _count(self, entry: dict[str, Any]) -> None:
-        self.tally.add(entry)
-        if (heatmap := entry.get("heatmap")) is not None:
-            name = Path(heatmap).relative_to(HEATMAPS).with_suffix("").as_posix()
-            self.taken.add(name.casefold())
-
-    def add(self, finding: Finding) -> None:
-        """Write a finding."""
-        entry = finding.as_dict()
-        # Names that aren't text in UTF-8 stay what they are, as an escape that JSON knows.
-        text = json.dumps(entry, ensure_ascii=False) + "\n"
-        _append(self.jsonl, text.encode("utf-8", "backslashreplace"))
-        _append(self.csv, _bytes(_csv_line(finding.row())))
-        self._count(entry)
-
-    def finish(self) -> None:
-        """Say that no more will come."""
-        self._marker.unlink(missing_ok=True)
-
-
-def _csv_line(row: list[str]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(row)
-    return stream.getvalue()
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _append(path: Path, data: bytes) -> None:
-    """Add a line, or leave the file as it was."""
-    with path.open("ab", buffering=0) as file:
-        before = file.seek(0, os.SEEK_END)
-        try:
-            written = 0
-            while written < len(data):
-                written += file.write(data[written:])
-        except OSError as error:
-            file.truncate(before)
-            raise OSError(error.errno, error.strerror, str(path)) from error
-
-
 def predict_files(
     detector: Detector,
-    looks: Iterable[Iterable[Path]],
+    looks: Iterable[Iterable[Path | Sample]] | Watch,
     out: str | Path,
     rule: Rule,
     *,
     heatmaps: Heatmaps = "all",
     arrays: bool = False,
     identity: dict[str, Any] | None = None,
+    used: Used = "continue",
+    conditions: Conditions | None = None,
     finding: Callable[[Finding], None] | None = None,
+    kept: Callable[[Path, str], None] | None = None,
+    tally: Tally | None = None,
 ) -> Tally:
-    """Score photographs and write what is found, in memory that doesn't grow with their number.
+    """Score photographs and write what is found, in memory that doesn't grow with their size.
+
+    A row belongs to the content of a photograph and to a model. A photograph that has its row is
+    not scored again, by whichever call it was written; one that failed, or whose file holds another
+    content than before, is. Rows of contents that are no longer there stay.
 
     Parameters
     ----------
     detector : Detector
         Fitted.
-    looks : iterable of iterables of Path
-        Photographs, in the order of the results, taken as they come; all in one, or look by look
-        as :func:`watch_inputs` gives them.
+    looks : iterable of iterables of Path or Sample, or Watch
+        Photographs, in the order of the results, taken as they come; all in one, and each has its
+        row. Or what is new look by look, as :func:`watch_inputs` gives it: then a file that was
+        renamed has the row that it had, one that is gone or changes as it is read is passed over
+        until it comes again, and one that can't be read is tried again at each look.
     out : str or Path
         The folder of results: ``predictions.csv``, ``predictions.jsonl``, ``heatmaps/`` and
         ``contact_sheet.png`` of the highest scores. Both tables have a row a photograph. One that
         can't be scored has ``error`` in ``predictions.jsonl`` and nothing but its path in
-        ``predictions.csv``.
+        ``predictions.csv``, and that row goes once it can be scored.
     rule : Rule
         Which are anomalous.
     heatmaps : {"all", "anomalous", "none"}
@@ -267,10 +154,19 @@ def predict_files(
     arrays : bool
         Whether to write the raw map beside each picture, as ``.npy``.
     identity : dict, optional
-        What the results depend on beside the rule and the options, as JSON values. With the same,
-        a call goes on where an earlier one was stopped.
+        What the results depend on beside the rule and the options, as JSON values; see
+        :func:`identity_of`. With the same, a call goes on where an earlier one was stopped.
+    used : {"continue", "append", "overwrite"}
+        What is done with results that are there: those of the same call are gone on with, and all
+        else is refused; any are added to; they are removed first, and nothing else is.
+    conditions : optional
+        Watches over the conditions of the threshold's promise.
     finding : callable, optional
-        Called with each finding as it is written.
+        Called with each finding.
+    kept : callable, optional
+        Called with each photograph that has its row already, and with what its row calls it.
+    tally : Tally, optional
+        Counts the rows as they come, for one who stops the call; a new one by default.
 
     Returns
     -------
@@ -278,127 +174,229 @@ def predict_files(
 
     Raises
     ------
+    ResultsError
+        If another process has the folder, or it holds results of another call.
     OSError
         If a result can't be written; what was written before is kept.
     """
-    out = Path(out)
-    settings = {"rule": vars(rule), "heatmaps": heatmaps, "arrays": arrays}
-    output = Output(out, json.loads(json.dumps({**settings, "of": identity or {}})))
-    scale = None if rule.low is None or rule.high is None else (rule.low, rule.high)
-    top: list[tuple[float, int, str, Predictions | None]] = [
-        (score, -i, path, None)
-        for i, (path, score) in enumerate(output.done.items())
-        if score is not None
-    ]
-    top = heapq.nlargest(_ON_SHEET, top)
-    heapq.heapify(top)
-    before = set(output.done)
-    stopped: KeyboardInterrupt | None = None
-    try:
-        for paths in looks:
-            to_do = (path for path in paths if not _took(str(path), before))
-            for chunk, predictions, failed in predict_in_chunks(detector, to_do):
-                if scale is None and predictions is not None:
-                    low = float(np.median(predictions.maps))
-                    scale = low, low + (float(predictions.maps.max()) - low) / 2
-                scored = iter(range(len(chunk)))
-                for path in chunk:
-                    if predictions is None or scale is None or path in failed:
-                        _tell(Finding(path=str(path), error=failed[path]), output, finding)
-                        continue
-                    i = next(scored)
-                    one = predictions[i]
-                    found = _written(detector, one, output, rule, scale, heatmaps, arrays)
-                    _tell(found, output, finding)
-                    if found.score is not None:
-                        # A copy, as a view would keep the maps of its whole chunk.
-                        entry = found.score, -output.tally.total, found.path, predictions[[i]]
-                        (heapq.heappush if len(top) < _ON_SHEET else heapq.heappushpop)(top, entry)
-    except KeyboardInterrupt as error:
-        stopped = error
-    if scale is not None and top:
-        _write_sheet(detector, sorted(top, reverse=True), rule, scale, out / SHEET)
-    if stopped is not None:
-        raise stopped
-    output.finish()
-    return output.tally
+    out, identity = Path(out), identity or {}
+    model = str(identity["model"])[:_MODEL_DIGITS] if "model" in identity else None
+    call = {**identity, "rule": vars(rule), "heatmaps": heatmaps, "arrays": arrays}
+    results = Results(out, call, model=model, threshold=rule.threshold, used=used, tally=tally)
+    with results, ThreadPoolExecutor(_READERS, thread_name_prefix="anomalist-reader") as pool:
+        writer = _Writer(detector, rule, results, heatmaps, arrays, finding)
+        watch = looks if isinstance(looks, Watch) else None
+        reading = _Reading(results, pool, watch, kept)
+        stopped: KeyboardInterrupt | None = None
+        try:
+            for photographs in looks:
+                to_do = reading.to_do(photographs)
+                for chunk, predictions, failed in _in_chunks(detector, to_do):
+                    writer.write(chunk, predictions, failed)
+                    if conditions is not None:
+                        conditions.add(predictions, failed)
+        except KeyboardInterrupt as error:
+            stopped = error
+        if conditions is not None:
+            results.tally.notes += conditions.notes()
+            results.tally.conditions = conditions.as_dict()
+        writer.write_sheet()
+        if stopped is not None:
+            results.settle()
+            raise stopped
+        results.finish()
+    return results.tally
 
 
-def _took(entry: str, entries: set[str]) -> bool:
-    """Take an entry out of a set; say whether it was there."""
-    there = entry in entries
-    entries.discard(entry)
-    return there
+class _Writer:
+    """Writes what is found, and remembers the highest scores for the sheet."""
 
+    def __init__(
+        self,
+        detector: Detector,
+        rule: Rule,
+        results: Results,
+        heatmaps: Heatmaps,
+        arrays: bool,
+        finding: Callable[[Finding], None] | None,
+    ) -> None:
+        self._detector, self._rule, self._results = detector, rule, results
+        self._heatmaps, self._arrays, self._finding = heatmaps, arrays, finding
+        self._scale = None if rule.low is None or rule.high is None else (rule.low, rule.high)
+        # Score, minus the place in the order, path, hash, and the map where it was made here.
+        top: list[tuple[float, int, str, str, Predictions | None]] = [
+            (score, -i, path, sha256, None)
+            for i, (score, path, sha256) in enumerate(results.scores)
+        ]
+        self._top = heapq.nlargest(_ON_SHEET, top)
+        heapq.heapify(self._top)
+        self._order = len(top)
+        self._is_new = False
 
-def _tell(found: Finding, output: Output, finding: Callable[[Finding], None] | None) -> None:
-    output.add(found)
-    if finding is not None:
-        finding(found)
+    def write(
+        self,
+        chunk: list[Sample | Finding],
+        predictions: Predictions | None,
+        failed: Mapping[Path, str],
+    ) -> None:
+        """Write what is found on some photographs."""
+        if self._scale is None and predictions is not None:
+            low = float(np.median(predictions.maps))
+            self._scale = low, low + (float(predictions.maps.max()) - low) / 2
+        scored = iter(range(len(chunk)))
+        for one in chunk:
+            if isinstance(one, Finding):
+                self._results.fail(one)
+                self._tell(one)
+                continue
+            known: dict[str, Any] = {"sha256": one.sha256(), "model": self._results.model}
+            if predictions is None or self._scale is None or one.path in failed:
+                found = Finding(path=str(one.path), error=failed[one.path], **known)
+                self._results.fail(found)
+                self._tell(found)
+                continue
+            prediction = predictions[next(scored)]
+            found = dataclasses.replace(
+                self._found(prediction, self._scale), notes=one.remarks(), **known
+            )
+            self._results.add(found)
+            self._tell(found)
+            self._remember(prediction, known["sha256"])
 
+    def write_sheet(self) -> None:
+        """Draw the highest scores; those of an earlier call are scored again for their maps."""
+        if not self._is_new and (self._results.folder / SHEET).exists():
+            return
+        there = []
+        for _, _, path, sha256, one in sorted(self._top, reverse=True, key=lambda entry: entry[:2]):
+            sample = Sample(Path(path)) if one is None else one.images[0]
+            try:
+                if sample.sha256() != sha256:  # another one by now
+                    continue
+                there.append(one or _predict(self._detector, ImageSet([sample])))
+            except DataError:  # gone since
+                continue
+        if self._scale is None or not there:
+            return
+        sheet = contact_sheet(
+            Predictions.join(there),
+            self._detector.transform,
+            low=self._scale[0],
+            high=self._scale[1],
+            threshold=self._rule.pixel_threshold,
+            image_threshold=self._rule.threshold,
+        )
+        with atomic_path(self._results.folder / SHEET) as temporary:
+            sheet.save(temporary)
 
-def _written(
-    detector: Detector,
-    prediction: Predictions,
-    output: Output,
-    rule: Rule,
-    scale: tuple[float, float],
-    heatmaps: Heatmaps,
-    arrays: bool,
-) -> Finding:
-    """The finding of one image, its heatmap written."""
-    path = str(prediction.paths[0])
-    decision = rule.decide(float(prediction.scores[0]))
-    try:
+    def _found(self, prediction: Predictions, scale: tuple[float, float]) -> Finding:
+        """The finding of one image, its heatmap written."""
+        decision = self._rule.decide(float(prediction.scores[0]))
         picture = None
-        if heatmaps == "all" or (heatmaps == "anomalous" and decision == "anomalous"):
+        if self._heatmaps == "all" or (self._heatmaps == "anomalous" and decision == "anomalous"):
             (file,) = write_heatmaps(
                 prediction,
-                output.folder / HEATMAPS,
-                transform=detector.transform,
+                self._results.folder / HEATMAPS,
+                transform=self._detector.transform,
                 low=scale[0],
                 high=scale[1],
-                threshold=rule.pixel_threshold,
-                arrays=arrays,
-                taken=output.taken,
+                threshold=self._rule.pixel_threshold,
+                arrays=self._arrays,
+                taken=self._results.taken,
             )
-            picture = file.relative_to(output.folder).as_posix()
-        return rule.judge(detector, prediction, picture)[0]
-    except DataError as error:  # gone since it was scored
-        return Finding(path=path, error=str(error))
+            picture = file.relative_to(self._results.folder).as_posix()
+        return self._rule.judge(self._detector, prediction, picture)[0]
+
+    def _tell(self, found: Finding) -> None:
+        if self._finding is not None:
+            self._finding(found)
+
+    def _remember(self, one: Predictions, sha256: str) -> None:
+        self._order += 1
+        place = float(one.scores[0]), -self._order
+        if len(self._top) == _ON_SHEET and place < self._top[0][:2]:
+            return
+        self._is_new = True
+        # A copy, as a view would keep the maps of its whole chunk; of the file, not its bytes.
+        one = one[[0]]
+        path = one.images[0].path
+        if path.exists():
+            one = dataclasses.replace(one, images=ImageSet([Sample(path)]))
+        entry = *place, str(path), sha256, one
+        (heapq.heappush if len(self._top) < _ON_SHEET else heapq.heappushpop)(self._top, entry)
 
 
-def _write_sheet(
-    detector: Detector,
-    top: list[tuple[float, int, str, Predictions | None]],
-    rule: Rule,
-    scale: tuple[float, float],
-    target: Path,
-) -> None:
-    """Draw the highest scores; those of an earlier call are scored again for their maps."""
-    there = []
-    for _, _, path, one in top:
-        sample = Sample(Path(path))
-        try:
-            sample.read()
-        except DataError:  # gone since
-            continue
-        there.append(one or _predict(detector, ImageSet([sample])))
-    if not there:
-        return
-    sheet = contact_sheet(
-        Predictions.join(there),
-        detector.transform,
-        low=scale[0],
-        high=scale[1],
-        threshold=rule.pixel_threshold,
-        image_threshold=rule.threshold,
-    )
-    with atomic_path(target) as temporary:
-        sheet.save(temporary)
+class _Reading:
+    """Reads photographs ahead, and says which of them are to be scored."""
+
+    def __init__(
+        self,
+        results: Results,
+        pool: ThreadPoolExecutor,
+        watch: Watch | None,
+        kept: Callable[[Path, str], None] | None,
+    ) -> None:
+        self._results, self._pool, self._watch, self._kept = results, pool, watch, kept
+        self._unread: dict[str, str] = {}
+
+    def to_do(self, photographs: Iterable[Path | Sample]) -> Iterator[Sample | Finding]:
+        """Yield those that have no row, in memory: what is hashed is what is scored."""
+        rest = iter(photographs)
+        while some := list(itertools.islice(rest, 2 * _READERS)):
+            for one, read in zip(some, self._pool.map(_read, some), strict=True):
+                if isinstance(read, Finding):
+                    if self._is_to_tell(Path(read.path), read.error or ""):
+                        yield dataclasses.replace(read, model=self._results.model)
+                elif self._is_to_do(one if isinstance(one, Path) else None, read):
+                    yield read
+
+    def _is_to_do(self, file: Path | None, sample: Sample) -> bool:
+        watch, name, sha256 = self._watch, str(sample.path), sample.sha256()
+        self._unread.pop(name, None)
+        if watch is not None and file is not None and not watch.is_as_yielded(file):
+            watch.again(file)
+            return False
+        row = self._results.find(name, sha256, moved=watch is not None)
+        if row is None:
+            self._results.claim(name, sha256)
+            return True
+        if row.error is not None:
+            return True
+        self._results.keep(name)
+        if self._kept is not None:
+            self._kept(sample.path, row.path)
+        return False
+
+    def _is_to_tell(self, path: Path, error: str) -> bool:
+        """Whether it is news that a file can't be read."""
+        if self._watch is not None:
+            self._watch.again(path)
+            if not path.exists() or self._unread.get(str(path)) == error:
+                return False
+            self._unread[str(path)] = error
+        return True
 
 
-def identity_of(model: str | Path, **more: Any) -> dict[str, Any]:
-    """Return what identifies results of a model file: its hash, and what else is given."""
+def _read(photograph: Path | Sample) -> Sample | Finding:
+    """Return a photograph with its bytes in memory, or that it can't be read."""
+    if isinstance(photograph, Sample):
+        return photograph
+    try:
+        return Sample(photograph, image=read_bytes(photograph))
+    except DataError as error:
+        return Finding(path=str(photograph), error=str(error))
+
+
+def identity_of(model: str | Path, inputs: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what identifies results of a model file: its hash, and where inputs are.
+
+    Parameters
+    ----------
+    model : str or Path
+        The file.
+    inputs : iterable of str
+        Folders, files, patterns, or ``-`` for standard input.
+    """
     with Path(model).open("rb") as file:
-        return {"model": hashlib.file_digest(file, "sha256").hexdigest(), **more}
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"model": sha256, "inputs": [place_of(entry) for entry in inputs]}

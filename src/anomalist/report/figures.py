@@ -224,7 +224,7 @@ def heatmap_sheet(
     columns = []
     for kind in kinds[:_MOST_COLUMNS]:
         chosen = _typical(predictions, kind)
-        photograph = transform(predictions.images[chosen].read())
+        photograph = transform(predictions.images[chosen].read(transform.bit_depth))
         truth = None if predictions.masks is None else predictions.masks[chosen]
         outlined = Image.fromarray(photograph)
         if truth is not None:
@@ -316,7 +316,9 @@ def contact_sheet(
     tiles = []
     for i in shown.tolist():
         sample = predictions.images[i]
-        photograph = np.asarray(Image.fromarray(transform(sample.read())).resize(size))
+        photograph = np.asarray(
+            Image.fromarray(transform(sample.read(transform.bit_depth))).resize(size)
+        )
         truth = None
         if predictions.masks is not None:
             mask = _paint(predictions.masks[i])
@@ -398,7 +400,7 @@ def write_heatmaps(
     for part in predictions:  # of one image each, or of more
         for i, sample in enumerate(part.images):
             target = Path(out) / f"{_free_name(sample, taken)}.png"
-            image = sample.read()
+            image = sample.read(transform.bit_depth)
             values, truth = part.maps[i], None if part.masks is None else part.masks[i]
             if original:
                 size = image.height, image.width

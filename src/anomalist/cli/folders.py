@@ -1,0 +1,39 @@
+"""Flags that say which folders hold what, of all commands that read one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+
+def add_folder_options(arguments: ArgumentParser) -> None:
+    """Add ``--good``, ``--bad``, ``--masks`` and ``--exclude``."""
+    for flag, what in (
+        ("good", "good images"),
+        ("bad", "images that aren't good"),
+        ("masks", "masks"),
+    ):
+        arguments.add_argument(
+            f"--{flag}",
+            type=str,
+            action="append",
+            default=[],
+            metavar="NAME",
+            help=f"folders of {what}, whatever their names say: names at any depth or paths below"
+            " the folder, separated by commas or given again",
+        )
+    arguments.add_argument(
+        "--exclude",
+        type=str,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="images to leave out, such as mislabelled ones: paths, folders or patterns; @list.txt"
+        " names a file with one a line",
+    )
+
+
+def folder_options(arguments: Namespace) -> dict[str, Any]:
+    """Return what was given, by the names that :func:`anomalist.data.open_dataset` takes."""
+    return {name: list(arguments[name]) for name in ("good", "bad", "masks", "exclude")}

@@ -1,0 +1,106 @@
+"""What a person says of folders, whatever their names say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from anomalist.data.names import cleaned, composed, difference, existing
+from anomalist.data.roles import Meaning, meaning_of
+from anomalist.data.tree import Node
+from anomalist.data.words import Role
+from anomalist.errors import DataError
+
+_LISTED = 12
+
+
+class Flags:
+    """Folders that a person has said something of.
+
+    Parameters
+    ----------
+    tree : Node
+        All folders.
+    good, bad, masks : sequence of str or Path
+        Names of folders at any depth, or their paths; of masks, files of outlines, too.
+
+    Raises
+    ------
+    DataError
+        If one names no folder, or a folder is named for two things.
+    """
+
+    def __init__(
+        self,
+        tree: Node,
+        good: Iterable[str | Path],
+        bad: Iterable[str | Path],
+        masks: Iterable[str | Path],
+    ) -> None:
+        self.said: dict[tuple[str, ...], Role] = {}
+        self.files: list[Path] = []
+        self.mask_folders: list[Path] = []
+        given = ((Role.GOOD, good), (Role.DEFECTIVE, bad), (Role.MASK, masks))
+        for role, flag in zip((r for r, _ in given), ("good", "bad", "masks"), strict=True):
+            entries = dict(given)[role]
+            for entry in _apart_at_commas(tree, entries):
+                found = list(_named(tree, str(entry)))
+                if not found and role is Role.MASK and existing(tree.path / str(entry)).is_file():
+                    self.files.append(existing(tree.path / str(entry)))
+                    continue
+                if not found:
+                    raise DataError(_no_folder(tree, flag, str(entry)))
+                self.mask_folders += [node.path for node in found if role is Role.MASK]
+                for node in found:
+                    if self.said.setdefault(node.parts, role) is not role:
+                        raise DataError(
+                            f"{node.path} can't be both {self.said[node.parts].value} and"
+                            f" {role.value}: name it in one of --good, --bad and --masks"
+                        )
+        roles = set(self.said.values())
+        self.good, self.bad, self.masks = (
+            role in roles for role in (Role.GOOD, Role.DEFECTIVE, Role.MASK)
+        )
+
+    def meaning(self, node: Node) -> Meaning:
+        """Return what was said of a folder, or what its name says."""
+        meaning = meaning_of(node.name)
+        role = self.said.get(node.parts)
+        return meaning if role is None else Meaning(role, meaning.split, whole=True)
+
+    def is_said(self, node: Node) -> bool:
+        """Say whether a person has said something of a folder."""
+        return node.parts in self.said
+
+
+def _apart_at_commas(tree: Node, entries: Iterable[str | Path]) -> Iterator[str]:
+    """Entries, and those that are lists, unless a folder is called so."""
+    for entry in map(str, [entries] if isinstance(entries, str | Path) else entries):
+        if "," in entry and next(_named(tree, entry), None) is None:
+            yield from filter(None, (part.strip() for part in entry.split(",")))
+        else:
+            yield entry
+
+
+def _named(tree: Node, entry: str) -> Iterator[Node]:
+    wanted = composed(cleaned(entry)).replace(os.sep, "/").rstrip("/")
+    wanted = wanted.removeprefix("./").casefold()
+    place = os.path.abspath(entry)  # noqa: PTH100
+    for node in tree.walk():
+        if not node.parts:
+            continue
+        below = composed("/".join(node.parts)).casefold()
+        own = os.path.abspath(node.path)  # noqa: PTH100
+        if wanted in (composed(node.name).casefold(), below) or own == place:
+            yield node
+
+
+def _no_folder(tree: Node, flag: str, entry: str) -> str:
+    names = list(dict.fromkeys(node.name for node in tree.walk() if node.parts))
+    told = difference(entry, names)
+    there = f"it has {', '.join(names[:_LISTED])}{', ...' * (len(names) > _LISTED)}"
+    return (
+        f"{tree.path} has no folder {entry!r}, which --{flag} names:"
+        f" {told or (there if names else 'it has no folder')}"
+    )
