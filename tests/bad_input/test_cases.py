@@ -30,10 +30,14 @@ def test_the_page_holds_every_case_as_it_is(area: str) -> None:
 
 def arguments_of(case: Case) -> list[str]:
     command, *more = shlex.split(case.command)
+    fast = FAST.get(command, [])
+    if command == "fit" and "patchcore" not in more[0]:  # which refuses flags of others
+        at = fast.index("--patchcore.coreset_ratio")
+        fast = [*fast[:at], *fast[at + 2 :]]
     return [
         command,
         *(more[:1] if command == "fit" else []),
-        *FAST.get(command, []),
+        *fast,
         *(more[1:] if command == "fit" else more),
     ]
 
