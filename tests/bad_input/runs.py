@@ -43,7 +43,7 @@ OUTPUTS = [
     fit(
         "an output below a file",
         "--out taken/new.anomalist",
-        "anomalist: error: taken/new_least_normal.png: Not a directory",
+        "anomalist: error: taken/new.anomalist: Not a directory",
         1,
         both(parts, content("taken", "kept")),
     ),

@@ -47,7 +47,6 @@ NOT_RUN = {
 # What a page takes for given, beside data/mvtec_ad.
 GIVEN = {
     "README.md": ("my_parts", "new_photos"),
-    "docs/scripts.md": ("part.anomalist", "parts"),
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),
     "docs/model_file.md": ("bottle.anomalist",),

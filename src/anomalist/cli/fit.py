@@ -109,10 +109,10 @@ def _describe(arguments: Namespace, output: Output) -> None:
 
     dataset = open_dataset(arguments.data, unnamed_good=True, **folder_options(arguments))
     names = dataset.categories if arguments.category is None else [arguments.category]
-    for name in names:
-        understanding = dataset.understand(name)
+    parts = [dataset.understand(name) for name in names]
+    for understanding in parts:
         output.result(understanding.describe())
-        output.fields.setdefault("categories", []).append(understanding.as_dict())
+    output.fields["dry_run"] = [understanding.as_dict() for understanding in parts]
 
 
 def _plan(detector: Detector) -> str:
@@ -126,7 +126,7 @@ def _plan(detector: Detector) -> str:
 
 def _show(result: FitResult, output: Output) -> None:
     for note in result.notes:
-        output.warn(f"Note: {note}")
+        output.result(f"Note: {note}")
     if result.measured is not None:
         output.result("on the images that were held out:")
         output.result(result.measured)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # A pipe has no width; a table cut to 80 columns would lose digits.
 _WIDE = 240
+_MOST_WARNINGS = 1000
 
 
 class Output:
@@ -38,7 +39,7 @@ class Output:
     fields : dict of str to object
         What the JSON object is to hold.
     warnings : list of str
-        What was warned of.
+        What was warned of, with ``--json``: the first thousand.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
@@ -82,8 +83,9 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Tell what must be known, however little is asked for."""
-        self.warnings.append(text)
         if self.json:
+            if len(self.warnings) < _MOST_WARNINGS:  # watching never ends
+                self.warnings.append(text)
             return
         if self.quiet:
             print(printable(text), file=sys.stderr)

@@ -216,7 +216,7 @@ def _show(done: Tally, out: Path, output: Output) -> None:
     before = f" ({done.before} of them before)" if done.before else ""
     output.result(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
     for note in done.notes:
-        output.warn(f"Note: {note}")
+        output.result(f"Note: {note}")
     written = [name for name in ("contact_sheet.png", "heatmaps") if (out / name).exists()]
     output.result(
         f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
