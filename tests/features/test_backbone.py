@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from anomalist.errors import ParameterError
 from anomalist.features import Backbone, find_weights, timm_name, unite_backbones
 from anomalist.features.folding import fold_batch_norms
 from anomalist.features.network import Network
+
+
+@pytest.fixture(autouse=True)
+def _own_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that other tests still hold aren't borrowed."""
+    monkeypatch.setattr("anomalist.features.backbone._networks", weakref.WeakSet())
 
 
 @pytest.fixture(scope="module")
