@@ -41,16 +41,20 @@ class Flags:
         self.said: dict[tuple[str, ...], Role] = {}
         self.files: list[Path] = []
         self.mask_folders: list[Path] = []
-        given = ((Role.GOOD, good), (Role.DEFECTIVE, bad), (Role.MASK, masks))
-        for role, flag in zip((r for r, _ in given), ("good", "bad", "masks"), strict=True):
-            entries = dict(given)[role]
+        for role, flag, entries in (
+            (Role.GOOD, "good", good),
+            (Role.DEFECTIVE, "bad", bad),
+            (Role.MASK, "masks", masks),
+        ):
             for entry in _apart_at_commas(tree, entries):
-                found = list(_named(tree, str(entry)))
-                if not found and role is Role.MASK and existing(tree.path / str(entry)).is_file():
-                    self.files.append(existing(tree.path / str(entry)))
-                    continue
+                found = list(_named(tree, entry))
+                if not found and role is Role.MASK:
+                    file = existing(tree.path / entry)
+                    if file.is_file():
+                        self.files.append(file)
+                        continue
                 if not found:
-                    raise DataError(_no_folder(tree, flag, str(entry)))
+                    raise DataError(_no_folder(tree, flag, entry))
                 self.mask_folders += [node.path for node in found if role is Role.MASK]
                 for node in found:
                     if self.said.setdefault(node.parts, role) is not role:
@@ -59,9 +63,7 @@ class Flags:
                             f" {role.value}: name it in one of --good, --bad and --masks"
                         )
         roles = set(self.said.values())
-        self.good, self.bad, self.masks = (
-            role in roles for role in (Role.GOOD, Role.DEFECTIVE, Role.MASK)
-        )
+        self.good, self.bad = Role.GOOD in roles, Role.DEFECTIVE in roles
 
     def meaning(self, node: Node) -> Meaning:
         """Return what was said of a folder, or what its name says."""

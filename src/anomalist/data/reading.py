@@ -73,7 +73,7 @@ class Reading:
         self.seed = seed
         self.listing = walk(self.root)
         self._tree = tree_of(self.listing)
-        self._flags = Flags(self._tree, good, bad, masks)
+        self.flagged = Flags(self._tree, good, bad, masks)
         self.excluded = excluded(self.listing, exclude)
         unread = [(p, why) for p, why in self.listing.unreadable if not self.excluded.covers(p)]
         if unread:
@@ -121,16 +121,11 @@ class Reading:
 
     def meaning(self, node: Node) -> Meaning:
         """Return what the name of a folder says, or a flag that names it."""
-        meaning = self._flags.meaning(node)
+        meaning = self.flagged.meaning(node)
         if meaning.split is None or meaning.whole or not self._trains(node):
             return meaning
         # Of a category that is called so: a test tube.
         return Meaning(meaning.what, None, meaning.whole)
-
-    @property
-    def flagged(self) -> Flags:
-        """The flags."""
-        return self._flags
 
     def _splits(self, node: Node) -> bool:
         return any(self.meaning(folder).split is not None for folder in node.folders.values())
@@ -148,7 +143,7 @@ class Reading:
             (top,) = top.folders.values()
             if self._trains(top):
                 return {top.name: top}
-        if self._trains(top) or self._splits(top) or self._labels(top) or self._flags.good:
+        if self._trains(top) or self._splits(top) or self._labels(top) or self.flagged.good:
             return {name: self._tree}
         split = {n: node for n, node in top.folders.items() if self._trains(node)}
         sorted_ = {

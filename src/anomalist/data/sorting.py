@@ -499,7 +499,7 @@ class Sorter:
                 self._left(item, "they lie among those to train on, but aren't good")
             else:
                 test.append(item)
-        if not train and self.node.path:
+        if not train:
             raise self._no_good()
         return (
             [self._sample(item, matched) for item in sorted(train, key=self._order)],

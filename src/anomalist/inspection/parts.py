@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from anomalist.data import (
-    Category,
     Dataset,
     ImageSet,
     Sample,
@@ -197,21 +196,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}"
 
 
-def find_category(dataset: Dataset, category: str | None) -> Category:
-    """Return the category of a data set, which must be named where there are several.
+def understand(dataset: Dataset, category: str | None) -> Understanding:
+    """Return what the images of a category are taken for, which must be named if it is of several.
 
     Raises
     ------
     ParameterError
         If it isn't.
     DataError
-        If there is none of that name.
+        If there is none of that name, or it isn't clear which of its images are good.
     """
-    return dataset.category(_named(dataset, category))
-
-
-def understand(dataset: Dataset, category: str | None) -> Understanding:
-    """Return what the images of a category are taken for; as `find_category`."""
     return dataset.understand(_named(dataset, category))
 
 
