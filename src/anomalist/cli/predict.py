@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from anomalist.inspection.results import Used
 
 _SOME_FAILED = 3
-STANDARD_INPUT = "-"
 
 
 def parser() -> ArgumentParser:
@@ -186,6 +185,7 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, In
     """Return the photographs that are meant, how many (0 if that isn't known), and whence."""
     from anomalist.data import Sample
     from anomalist.inspection import image_or_lines, list_inputs
+    from anomalist.inspection.inputs import STANDARD_INPUT
 
     out, inputs = Path(arguments.out), list(arguments.inputs)
     # A program can be started with its standard input closed.
@@ -206,6 +206,8 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, In
 
 
 def _show(done: Tally, out: Path, output: Output) -> None:
+    from anomalist.data.walking import HEATMAPS, SHEET
+
     counts = {
         "anomalous": done.anomalous,
         "normal": done.normal,
@@ -217,7 +219,7 @@ def _show(done: Tally, out: Path, output: Output) -> None:
     output.result(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
     for note in done.notes:
         output.result(f"Note: {note}")
-    written = [name for name in ("contact_sheet.png", "heatmaps") if (out / name).exists()]
+    written = [name for name in (SHEET, HEATMAPS) if (out / name).exists()]
     output.result(
         f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
     )

@@ -15,8 +15,9 @@ from anomalist.data.images import IMAGE_SUFFIXES
 #: Lies in a folder that ``anomalist predict`` writes results to.
 RESULTS_MARKER = ".anomalist-results"
 #: What ``predict`` writes pictures to, in a folder of results.
-RESULT_PICTURES = ("heatmaps", "contact_sheet.png")
-_LEAST_NORMAL = "_least_normal.png"
+HEATMAPS, SHEET = RESULT_PICTURES = ("heatmaps", "contact_sheet.png")
+#: How the picture ends that ``fit`` writes beside a model.
+LEAST_NORMAL = "_least_normal.png"
 
 # Folders and files that systems and storage put among those of people, without case.
 _SYSTEM = frozenset(
@@ -297,8 +298,8 @@ class _Walk:
         pictures = {
             name
             for name in names
-            if name.endswith(_LEAST_NORMAL)
-            and f"{name.removesuffix(_LEAST_NORMAL)}.anomalist" in names
+            if name.endswith(LEAST_NORMAL)
+            and f"{name.removesuffix(LEAST_NORMAL)}.anomalist" in names
         }
         own = self.own is not None and os.path.abspath(folder) == self.own  # noqa: PTH100
         if own or _is_results(names):

@@ -20,6 +20,7 @@ import anomalist
 from anomalist.calibration import DEFAULT_ALPHA, fewest_images, find_outliers, threshold
 from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
 from anomalist.data.scenes import find_scenes
+from anomalist.data.walking import LEAST_NORMAL
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
@@ -332,7 +333,7 @@ def _check_memory(detector: Detector, images: int) -> None:
 
 
 def _sheet_of(out: Path) -> Path:
-    return out.with_name(f"{out.stem}_least_normal.png")
+    return out.with_name(f"{out.stem}{LEAST_NORMAL}")
 
 
 def _training_of(out: Path) -> Path:

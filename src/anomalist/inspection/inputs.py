@@ -22,8 +22,6 @@ from anomalist.data.photographs import photographs
 from anomalist.errors import DataError, ParameterError
 
 STANDARD_INPUT = "-"
-HEATMAPS = "heatmaps"
-SHEET = "contact_sheet.png"
 
 
 class Inputs(Iterator[Path]):

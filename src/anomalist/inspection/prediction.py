@@ -15,13 +15,14 @@ import numpy as np
 
 from anomalist.data import ImageSet, Remarks, Sample
 from anomalist.data.images import read_bytes
+from anomalist.data.walking import HEATMAPS, SHEET
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
 from anomalist.files import atomic_path
 from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Finding, Rule
-from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
+from anomalist.inspection.inputs import place_of
 from anomalist.inspection.results import Results, Tally, Used
 from anomalist.inspection.watching import Watch
 from anomalist.predictions import Predictions

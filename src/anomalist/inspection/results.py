@@ -14,16 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from anomalist.data.walking import HEATMAPS, RESULTS_MARKER, SHEET
 from anomalist.errors import ResultsError
 from anomalist.files import atomic_path, held_alone, sha256_of, write_text
 from anomalist.inspection.findings import COLUMNS, Finding
-from anomalist.inspection.inputs import HEATMAPS, SHEET, place_of
+from anomalist.inspection.inputs import place_of
 
 #: What is done with a folder that holds results already: those of the same call are gone on with,
 #: and all else is refused; any are added to; they are removed first.
 Used = Literal["continue", "append", "overwrite"]
-#: The file that tells a folder of results, and of which calls they are.
-MARKER = ".anomalist-results"
 
 _MADE_BY = "anomalist predict"
 _LOCK = ".anomalist-lock"
@@ -340,7 +339,7 @@ class Results:
         self._unfinished.unlink(missing_ok=True)
 
     def _open(self) -> None:
-        marker = self.folder / MARKER
+        marker = self.folder / RESULTS_MARKER
         there = [path for path in (self._csv, self._jsonl, self.folder / SHEET) if path.exists()]
         calls = _calls(marker)
         if self._used == "overwrite":
@@ -351,8 +350,8 @@ class Results:
         self._remove_rest()
         if there and calls is None:
             raise ResultsError(
-                f"{there[0]} is there, but no {MARKER} beside it that tells of which call: choose"
-                " another folder, or replace what is there with --overwrite"
+                f"{there[0]} is there, but no {RESULTS_MARKER} beside it that tells of which call:"
+                " choose another folder, or replace what is there with --overwrite"
             )
         if calls is None or not there:
             calls = []
@@ -465,7 +464,7 @@ class Results:
 def has_results_of(folder: str | Path, inputs: Iterable[str]) -> bool:
     """Whether a folder holds results of these inputs, as far as its marker tells."""
     places = [place_of(entry) for entry in inputs]
-    return any(call.get("inputs") == places for call in _calls(Path(folder) / MARKER) or ())
+    return any(call.get("inputs") == places for call in _calls(Path(folder) / RESULTS_MARKER) or ())
 
 
 def _calls(marker: Path) -> list[dict[str, Any]] | None:
