@@ -80,6 +80,17 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def absolute(path: str | Path) -> str:
+    """Return the absolute path of a file, with links as their owner calls them.
+
+    Examples
+    --------
+    >>> absolute("/camera/../parts/")
+    '/parts'
+    """
+    return os.path.abspath(path)  # noqa: PTH100
+
+
 def check_writable(target: str | Path) -> None:
     """Raise now what writing a file would raise after the work that it takes; nothing is left.
 

@@ -206,6 +206,7 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, In
 
 
 def _show(done: Tally, out: Path, output: Output) -> None:
+    from anomalist.data.names import plural
     from anomalist.data.walking import HEATMAPS, SHEET
 
     counts = {
@@ -216,7 +217,7 @@ def _show(done: Tally, out: Path, output: Output) -> None:
     }
     shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     before = f" ({done.before} of them before)" if done.before else ""
-    output.result(f"{done.total} image{'s' * (done.total != 1)}{before}: {shown or 'none'}")
+    output.result(f"{plural(done.total, 'image')}{before}: {shown or 'none'}")
     for note in done.notes:
         output.result(f"Note: {note}")
     written = [name for name in (SHEET, HEATMAPS) if (out / name).exists()]

@@ -21,6 +21,7 @@ from rich.progress import (
 
 from anomalist.benchmark import RunRecord, Task
 from anomalist.cli.output import Output
+from anomalist.data.names import plural
 from anomalist.errors import ParameterError
 
 _BETWEEN_LINES = 30.0
@@ -104,7 +105,7 @@ class BenchmarkProgress:
         self._runs, self._reused = runs - reused, reused
         self._start = time.monotonic()
         kept = f", {reused} of them done before" if reused else ""
-        self._output.note(f"{runs} run{'s' * (runs != 1)}{kept}")
+        self._output.note(f"{plural(runs, 'run')}{kept}")
         self._total = self._bar.add_task("runs", total=self._runs, left="")
         self._images = self._bar.add_task("", total=None, left="")
 

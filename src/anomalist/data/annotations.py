@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.data.masks import read_mask_file
-from anomalist.data.polygons import Points, Shape, draw
+from anomalist.data.polygons import Points, Shape, box, draw
 from anomalist.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _GOOD = frozenset(
     {"good", "ok", "okay", "normal", "pass", "background", "_background_", "bg"}
     | {"__ignore__", "ignore", "no_defect", "defect_free", "none"}
 )
+CALLED_GOOD = "has shapes that are called good, which were left out"
 _CLOSED = {"polygon", "rotation", "quadrilateral", "oriented_rectangle"}
 #: What other tools write, by a key that only they have.
 _OTHERS = {
@@ -167,7 +168,7 @@ def _labelme(values: Mapping[str, Any]) -> Annotation:
     shapes, bitmaps = [], []
     for entry in values["shapes"]:
         if is_good(str(entry.get("label", ""))):
-            remarks["has shapes that are called good, which were left out"] = None
+            remarks[CALLED_GOOD] = None
             continue
         kind = entry.get("shape_type") or "polygon"
         points = entry["points"]
@@ -182,8 +183,7 @@ def _labelme(values: Mapping[str, Any]) -> Annotation:
         elif kind == "rectangle":
             found = points_of(points, 2)
             (left, top), (right, bottom) = found.min(axis=0), found.max(axis=0)
-            corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-            shapes.append(Shape("polygon", np.array(corners)))
+            shapes.append(box(left, top, right, bottom))
         elif kind == "circle":
             shapes.append(Shape("circle", points_of(points, 2)))
         elif kind in ("line", "linestrip"):

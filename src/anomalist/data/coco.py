@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anomalist.data.annotations import Annotation, is_good, points_of, size_of
+from anomalist.data.annotations import CALLED_GOOD, Annotation, is_good, points_of, size_of
 from anomalist.data.images import MAX_PIXELS
-from anomalist.data.polygons import Points, Shape
+from anomalist.data.names import common_end, composed, first_of
+from anomalist.data.polygons import Points, Shape, box
 
 
 class Coco:
@@ -55,7 +55,7 @@ class Coco:
         bitmaps: list[npt.NDArray[np.bool_]] = []
         for drawn in self._of_image.get(entry["id"], ()):
             if is_good(self._categories.get(drawn.get("category_id"), "")):
-                remarks["has shapes that are called good, which were left out"] = None
+                remarks[CALLED_GOOD] = None
                 continue
             outline = drawn.get("segmentation")
             if isinstance(outline, Mapping):
@@ -65,9 +65,7 @@ class Coco:
                 shapes += [Shape("polygon", _pairs(ring)) for ring in rings]
             else:
                 left, top, width, height = points_of([drawn["bbox"]], 1, 4)[0].tolist()
-                right, bottom = left + width, top + height
-                corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-                shapes.append(Shape("polygon", np.array(corners)))
+                shapes.append(box(left, top, left + width, top + height))
                 remarks["has boxes without an outline, which mark more than the defect"] = None
         return Annotation(shapes, bitmaps, size_of(entry, "height", "width"), tuple(remarks))
 
@@ -76,9 +74,9 @@ class Coco:
         found = self._images.get(parts[-1], [])
         if not found:
             listed = [entry["file_name"] for entries in self._images.values() for entry in entries]
-            such = f", but {', '.join(listed[:3])}{', ...' * (len(listed) > 3)}" if listed else ""
+            such = f", but {first_of(listed, 3)}" if listed else ""
             raise ValueError(f"it lists no image {parts[-1]}{such}")
-        alike = [_alike(_parts(entry["file_name"]), parts) for entry in found]
+        alike = [common_end(_parts(entry["file_name"]), parts) for entry in found]
         best = [entry for entry, n in zip(found, alike, strict=True) if n == max(alike)]
         if len(best) > 1:
             raise ValueError(f"it lists several images {parts[-1]} that could be {image}")
@@ -154,11 +152,5 @@ def _parts(name: object) -> tuple[str, ...]:
     """A name that compares as a person reads it."""
     if not isinstance(name, str) or not name:
         raise ValueError("it lists an image without a file_name")
-    path = PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+    path = PurePosixPath(composed(name.replace("\\", "/")))
     return path.parts or (name,)
-
-
-def _alike(listed: tuple[str, ...], path: tuple[str, ...]) -> int:
-    """How many parts agree, from the last on."""
-    pairs = zip(reversed(listed), reversed(path), strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(listed), len(path)))

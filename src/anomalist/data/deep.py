@@ -200,10 +200,8 @@ def _coloured(colours: npt.NDArray[np.uint8], header: Header) -> Image.Image:
     """Samples of 8 bits as RGB."""
     if header.colours == "grey":
         return Image.fromarray(np.ascontiguousarray(colours[..., 0])).convert("RGB")
-    if header.colours == "cmyk":
+    if header.colours in ("cmyk", "lab"):
         height, width = colours.shape[:2]
-        return Image.frombytes("CMYK", (width, height), colours.tobytes()).convert("RGB")
-    if header.colours == "lab":
-        height, width = colours.shape[:2]
-        return Image.frombytes("LAB", (width, height), colours.tobytes()).convert("RGB")
+        mode = header.colours.upper()
+        return Image.frombytes(mode, (width, height), colours.tobytes()).convert("RGB")
     return Image.fromarray(np.ascontiguousarray(colours))

@@ -11,6 +11,7 @@ from anomalist.data.names import Pattern, cleaned, difference, existing, is_patt
 from anomalist.data.tree import is_below
 from anomalist.data.walking import Listing
 from anomalist.errors import DataError
+from anomalist.files import absolute
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Excluded:
 
     def covers(self, path: Path) -> bool:
         """Say whether a folder is left out whole."""
-        place = os.path.abspath(path)  # noqa: PTH100
+        place = absolute(path)
         return any(place == f or place.startswith(f + os.sep) for f in self.folders)
 
 
@@ -46,18 +47,18 @@ def excluded(listing: Listing, entries: Iterable[str | Path]) -> Excluded:
         return Excluded()
     root = listing.root
     start = len(root.parts)
-    files = {os.path.abspath(path): path for path in listing.files}  # noqa: PTH100
+    files = {absolute(path): path for path in listing.files}
     found: set[Path] = set()
     folders: list[str] = []
     for entry in wanted:
         match: list[Path] = []
         for candidate in (existing(entry), existing(root / cleaned(entry))):
-            place = os.path.abspath(candidate)  # noqa: PTH100
+            place = absolute(candidate)
             if place in files:
                 match = [files[place]]
-            elif candidate.is_dir() and os.path.abspath(root) != place:  # noqa: PTH100
+            elif candidate.is_dir() and absolute(root) != place:
                 match = [p for q, p in files.items() if q.startswith(place + os.sep)]
-                folders += [place] if is_below(Path(place), Path(os.path.abspath(root))) else []  # noqa: PTH100
+                folders += [place] if is_below(Path(place), Path(absolute(root))) else []
                 if place in folders:
                     break
             if match:
@@ -65,7 +66,7 @@ def excluded(listing: Listing, entries: Iterable[str | Path]) -> Excluded:
         else:
             if is_pattern(entry):
                 below = Pattern(Path(cleaned(entry)).parts)
-                whole = Pattern(Path(os.path.abspath(cleaned(entry))).parts)  # noqa: PTH100
+                whole = Pattern(Path(absolute(cleaned(entry))).parts)
                 match = [
                     p
                     for q, p in files.items()

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from anomalist.data.names import cleaned, composed, difference, existing
+from anomalist.data.names import cleaned, composed, difference, existing, first_of
 from anomalist.data.roles import Meaning, meaning_of
 from anomalist.data.tree import Node
 from anomalist.data.words import Role
 from anomalist.errors import DataError
+from anomalist.files import absolute
 
 _LISTED = 12
 
@@ -88,12 +89,12 @@ def _apart_at_commas(tree: Node, entries: Iterable[str | Path]) -> Iterator[str]
 def _named(tree: Node, entry: str) -> Iterator[Node]:
     wanted = composed(cleaned(entry)).replace(os.sep, "/").rstrip("/")
     wanted = wanted.removeprefix("./").casefold()
-    place = os.path.abspath(entry)  # noqa: PTH100
+    place = absolute(entry)
     for node in tree.walk():
         if not node.parts:
             continue
         below = composed("/".join(node.parts)).casefold()
-        own = os.path.abspath(node.path)  # noqa: PTH100
+        own = absolute(node.path)
         if wanted in (composed(node.name).casefold(), below) or own == place:
             yield node
 
@@ -101,7 +102,7 @@ def _named(tree: Node, entry: str) -> Iterator[Node]:
 def _no_folder(tree: Node, flag: str, entry: str) -> str:
     names = list(dict.fromkeys(node.name for node in tree.walk() if node.parts))
     told = difference(entry, names)
-    there = f"it has {', '.join(names[:_LISTED])}{', ...' * (len(names) > _LISTED)}"
+    there = f"it has {first_of(names, _LISTED)}"
     return (
         f"{tree.path} has no folder {entry!r}, which --{flag} names:"
         f" {told or (there if names else 'it has no folder')}"

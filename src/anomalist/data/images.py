@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -272,7 +273,7 @@ def read_bytes(path: str | Path) -> bytes:
     b'not decoded yet'
     """
     with told_errors(path, MAX_PIXELS), open_file(path) as file:
-        if Path(path).stat().st_size > _LARGE_FILE:
+        if os.fstat(file.fileno()).st_size > _LARGE_FILE:
             image_size(path)  # tells of what is no image before memory is taken for it
         return file.read()
 

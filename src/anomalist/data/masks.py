@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from anomalist.data.deep import laid_on_black
 from anomalist.data.header import Header
-from anomalist.data.picture import MAX_PIXELS, opened
+from anomalist.data.picture import MAX_PIXELS, open_source, opened
 from anomalist.errors import DataError
 
 _LOSSY = frozenset({"JPEG", "MPO"})
@@ -190,18 +190,19 @@ def _numbered(colours: Values) -> Values:
 
 def _ink(image: Image.Image) -> _Ink:
     if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
+        painted = image.convert("RGBA")
+        rgba = np.asarray(painted)
         opacity = rgba[..., 3]
         if not opacity.any():
             if (rgba == rgba[:1, :1]).all():  # nothing was painted
                 return _Ink(opacity, opacity, ())
-            told = ("has an opacity of 0 everywhere, which was ignored",)
-            return _of_colours(rgba[..., :3], told)
+            seen, told = laid_on_black(painted)
+            return _of_colours(np.asarray(seen), told)
         if (opacity == 0).mean() > 0.5:
             colour = _packed(rgba[..., :3])
             return _painted(opacity, colour, black=colour == 0)
-        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        ink = _of_colours(np.asarray(Image.alpha_composite(ground, image.convert("RGBA")))[..., :3])
+        seen, _ = laid_on_black(painted)
+        ink = _of_colours(np.asarray(seen))
     else:
         ink = _of_colours(np.asarray(image.convert("RGB")))
     if image.mode == "P" and ink.colour.min() == ink.colour.max():
@@ -406,7 +407,7 @@ class _Zones:
 
 def _is_lossy_webp(source: str | Path | bytes) -> bool:
     """Whether the picture in a WebP file is of the kind that compression changes (RFC 9649)."""
-    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+    with open_source(source) as file:
         file.seek(12)
         while len(head := file.read(8)) == 8:
             if head[:4] in (b"VP8 ", b"VP8L"):

@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from anomalist.errors import DataError
@@ -31,6 +31,45 @@ def composed(name: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", name)
+
+
+def common_end(one: Sequence[str], two: Sequence[str]) -> int:
+    """Return how many names at their ends two paths have in common.
+
+    Examples
+    --------
+    >>> common_end(("day 1", "bad", "1.png"), ("bad", "1.png"))
+    2
+    """
+    pairs = zip(reversed(one), reversed(two), strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(two)))
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return some names as a person lists them, and whether there are more.
+
+    Examples
+    --------
+    >>> first_of(["a", "b", "c"], 2), first_of(["a", "b"], 2)
+    ('a, b, ...', 'a, b')
+    """
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "image"), plural(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def images(count: int) -> str:
+    """Return a number of images."""
+    return plural(count, "image")
 
 
 def cleaned(line: str) -> str:

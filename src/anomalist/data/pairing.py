@@ -12,7 +12,7 @@ from pathlib import Path
 
 from anomalist.data.images import read_image
 from anomalist.data.names import composed
-from anomalist.data.roles import is_neutral, meaning_of
+from anomalist.data.roles import is_neutral, meaning_of, split_of
 from anomalist.data.words import Role
 from anomalist.errors import DataError
 
@@ -258,8 +258,7 @@ def match(
 @functools.lru_cache(maxsize=65536)
 def _split_of(parts: tuple[str, ...]) -> Role | None:
     """For what folders say that images are: the mask of a test image is of none to train on."""
-    splits = {meaning_of(part).split for part in parts}
-    return next((s for s in (Role.TEST, Role.VALIDATION, Role.TRAIN) if s in splits), None)
+    return split_of([meaning_of(part).split for part in parts])
 
 
 def _photo_key(key: Key, parts: Sequence[str]) -> Key:

@@ -10,8 +10,8 @@ from anomalist.data.walking import Listing
 from anomalist.data.words import Role
 
 
-def photographs(listing: Listing) -> tuple[list[Path], dict[Path, str]]:
-    """Return the images of a listing without masks, and the masks with the reason.
+def photographs(listing: Listing) -> tuple[list[Path], list[Path]]:
+    """Return the images of a listing without masks, and the masks.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def photographs(listing: Listing) -> tuple[list[Path], dict[Path, str]]:
     """
     start = len(listing.root.parts)
     folders: dict[str, bool] = {}
-    masks: dict[Path, str] = {}
+    masks: list[Path] = []
     rest = []
     for path in listing.files:
         folder = str(path)[: -len(path.name)]
@@ -36,9 +36,8 @@ def photographs(listing: Listing) -> tuple[list[Path], dict[Path, str]]:
             parts = path.parts[start:-1]
             is_mask = folders[folder] = any(meaning_of(p).what is Role.MASK for p in parts)
         if is_mask:
-            masks[path] = path.parent.name
+            masks.append(path)
         else:
             rest.append(path)
     beside = masks_beside(rest)
-    masks |= {mask: photo.name for mask, photo in beside.items()}
-    return [path for path in rest if path not in beside], masks
+    return [path for path in rest if path not in beside], [*masks, *beside]

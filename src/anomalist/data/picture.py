@@ -32,6 +32,8 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"}
     | {".tif", ".tiff", ".webp"}
 )
+#: The same, for people.
+KINDS = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
 MAX_PIXELS = 100_000_000
 # Only these: some of Pillow's other readers start programs.
 _FORMATS = ("AVIF", "BMP", "JPEG", "PNG", "PPM", "WEBP")
@@ -77,9 +79,6 @@ class Picture:
     def upright(self) -> Image.Image:
         """Return the image as Pillow decodes it, turned as its orientation asks."""
         assert self._image is not None
-        if self._tiff is not None:  # which Pillow turns itself
-            self._image.load()
-            return self._image
         return upright_of(self._image)
 
     def damage(self) -> tuple[str, ...]:
@@ -128,7 +127,7 @@ def opened(
     """Open an image file; whatever is wrong with it, here or inside the block, is a DataError."""
     if name is None:
         name = "the image" if isinstance(source, bytes) else source
-    with told_errors(name, max_pixels), _open_source(source) as file:
+    with told_errors(name, max_pixels), open_source(source) as file:
         head = file.read(HEAD)
         if not head:
             raise DataError(f"{name} is empty: replace or remove it")
@@ -282,7 +281,8 @@ def turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     return values
 
 
-def _open_source(source: str | Path | bytes) -> IO[bytes]:
+def open_source(source: str | Path | bytes) -> IO[bytes]:
+    """Open a file, or its bytes, to read it; a DataError if it is no file."""
     return io.BytesIO(source) if isinstance(source, bytes) else open_file(source)
 
 
@@ -312,9 +312,8 @@ def told_errors(name: str | Path, max_pixels: int) -> Iterator[None]:
             "into pieces"
         ) from None
     except UnidentifiedImageError:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise DataError(
-            f"{name} isn't an image that can be read ({kinds}): replace or remove it"
+            f"{name} isn't an image that can be read ({KINDS}): replace or remove it"
         ) from None
     except Exception as error:  # Decoders meet damaged bytes with errors of almost any class.
         reason = getattr(error, "strerror", None) or error or type(error).__name__

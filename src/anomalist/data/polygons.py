@@ -35,6 +35,12 @@ class Shape:
         return Shape(self.kind, self.points * (across, down))
 
 
+def box(left: float, top: float, right: float, bottom: float) -> Shape:
+    """Return an upright rectangle."""
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return Shape("polygon", np.array(corners))
+
+
 def draw(shape: Shape, canvas: npt.NDArray[np.bool_]) -> Literal["", "thin", "outside"]:
     """Mark a shape in a mask.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from anomalist.data.words import (
@@ -95,7 +95,7 @@ def meaning_of(name: str) -> Meaning:
             whole = negated = False
         i += length
     roles = {role for role, weak in found if whole or not weak}
-    return Meaning(_what(roles), _split(roles), whole and bool(tokens))
+    return Meaning(_what(roles), split_of(roles), whole and bool(tokens))
 
 
 @functools.lru_cache(maxsize=65536)
@@ -244,7 +244,8 @@ def _what(roles: set[Role]) -> Role | None:
     return next((role for role in (Role.UNSURE, Role.GOOD) if role in roles), None)
 
 
-def _split(roles: set[Role]) -> Role | None:
+def split_of(roles: Collection[Role | None]) -> Role | None:
+    """Return the split that counts where names say several: tests are never learnt from."""
     order = (Role.TEST, Role.VALIDATION, Role.TRAIN)
     return next((role for role in order if role in roles), None)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anomalist.data.imageset import ImageSet, Sample
-from anomalist.data.names import composed
+from anomalist.data.names import common_end, composed, first_of, images
 from anomalist.data.pairing import Matched, key_of, masks_beside, match, read_annotations
 from anomalist.data.roles import Meaning, is_kind, is_neutral, is_place, meaning_of
-from anomalist.data.tree import Node, images, is_below
+from anomalist.data.tree import Node, is_below
 from anomalist.data.understanding import Understanding
 from anomalist.data.words import Role
 from anomalist.errors import DataError
@@ -291,8 +291,9 @@ class Sorter:
     def _called(self, names: tuple[str, ...]) -> list[_Item]:
         """The images that a list of outlines means: of one name, those nearest to its folders."""
         items = self._by_name.get(names[-1] if names else "", [])
-        best = max((_alike(item.parts, names) for item in items), default=0)
-        items = [item for item in items if _alike(item.parts, names) == best]
+        alike = [common_end(tuple(map(composed, item.parts)), names) for item in items]
+        best = max(alike, default=0)
+        items = [item for item, common in zip(items, alike, strict=True) if common == best]
         return [item for item in items if item.what is not Role.GOOD] or items
 
     def _counts(self, mask: Path) -> bool:
@@ -435,7 +436,7 @@ class Sorter:
         if folders and (not self.reading.unnamed_good or set(folders) == {"0", "1"}):
             raise self._no_good()
         if folders:
-            shown = f"{', '.join(folders[:_TOLD])}{', ...' * (len(folders) > _TOLD)}"
+            shown = first_of(folders, _TOLD)
             self._take(
                 self.open,
                 f"no folder in {self.node.path} is called good: all images in {shown} are taken for"
@@ -554,8 +555,7 @@ class Sorter:
             counts[place] += 1
             what = {Role.GOOD: "good", Role.DEFECTIVE: "not good"}.get(item.what)  # type: ignore[arg-type]
             said[place] = f", {what}" if what else ""
-        shown = [f"{p} ({images(n)}{said[p]})" for p, n in list(counts.items())[:_LISTED]]
-        return ", ".join(shown) + ", ..." * (len(counts) > _LISTED)
+        return first_of([f"{p} ({images(n)}{said[p]})" for p, n in counts.items()], _LISTED)
 
     def _doubt(self) -> DataError:
         return DataError(
@@ -605,14 +605,6 @@ class Sorter:
             f" they show: move good ones into {good or self.node.path / 'good'}, and others into"
             " the folder of their kind of defect, or leave them out with --exclude"
         )
-
-
-def _alike(parts: tuple[str, ...], names: tuple[str, ...]) -> int:
-    """How many names at their ends two paths have in common."""
-    pairs = zip(map(composed, reversed(parts)), reversed(names), strict=False)
-    return next(
-        (i for i, (one, two) in enumerate(pairs) if one != two), min(map(len, (parts, names)))
-    )
 
 
 def _marked(image: Path, masks: Sequence[Path]) -> int:

@@ -273,14 +273,19 @@ class MemorySource:
 
     def decode(self, content: Content, bit_depth: int) -> Image.Image:
         """Return what :meth:`fetch` gave as RGB."""
+        return self._develop(content, bit_depth).image
+
+    def _develop(self, content: Content, bit_depth: int) -> Developed:
         found = content.develop(bit_depth)
         self._kept = dataclasses.replace(self._kept, **_of_read(found, bit_depth))
-        return found.image
+        return found
 
     def remarks(self, bit_depth: int | None) -> tuple[str, ...]:
         """Return what reading it told."""
         told = self.known_remarks(bit_depth)
-        return self._content().develop(bit_depth or DEPTHS[-1]).remarks if told is None else told
+        if told is not None:
+            return told
+        return self._develop(self._content(), bit_depth or DEPTHS[-1]).remarks
 
     def known_remarks(self, bit_depth: int | None) -> tuple[str, ...] | None:
         """Return what was told, if it was read."""

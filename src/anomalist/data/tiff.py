@@ -194,10 +194,6 @@ def _page(page: TiffPage, place: tuple[int, ...]) -> Page:
     kind = page.tags.valueof(339) or 1
     kinds = set(kind) if isinstance(kind, tuple) else {kind}
     numbers = _NUMBERS.get(int(min(kinds)), "unsigned")
-    white = white_of(bits, numbers)
-    if photometric not in (1, 2) and white is None:
-        # Ink and the like come from programs; white that is zero has its black at the far end.
-        white = 2**15 - 1 if (numbers, bits) == ("signed", 16) else 2**16 - 1
     compression = int(page.compression)
     header = Header(
         "TIFF",
@@ -210,9 +206,12 @@ def _page(page: TiffPage, place: tuple[int, ...]) -> Page:
         unused=max(more - (opacity != "none"), 0),
         white_is_zero=photometric == 0,
         planes=int(page.planarconfig) == 2 and samples > 1,
-        white=white,
+        white=white_of(bits, numbers),
         remarks=remarks,
     )
+    if photometric not in (1, 2) and header.white is None:
+        # Ink and the like come from programs; white that is zero has its black at the far end.
+        header = replace(header, white=header.full)
     by_pillow = (
         len(place) == 1
         and 262 in tags

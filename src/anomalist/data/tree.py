@@ -72,14 +72,3 @@ def is_below(path: Path, folder: Path) -> bool:
     # Quicker than Path's own, for tens of thousands.
     name, start = str(path), str(folder).rstrip(os.sep)
     return name == start or name.startswith(start + os.sep) or (start == "." and name[0] != os.sep)
-
-
-def images(count: int) -> str:
-    """Return a number of images.
-
-    Examples
-    --------
-    >>> images(1), images(2)
-    ('1 image', '2 images')
-    """
-    return f"{count} image{'s' * (count != 1)}"

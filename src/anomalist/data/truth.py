@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from anomalist.data.annotations import read_annotation
 from anomalist.data.masks import Mask, read_mask_file
+from anomalist.data.names import first_of
 from anomalist.data.picture import turned
 from anomalist.errors import DataError
 
@@ -134,9 +135,7 @@ def _line(remark: str, names: list[str], masks: int) -> str:
         return f"the mask {names[0]} {remark}"
     if len(names) == masks:
         return f"each of the {masks} masks {remark}"
-    more = len(names) > _NAMED
-    shown = ", ".join(names[:_NAMED])
-    return f"of {len(names)} masks ({shown}{', ...' * more}) each {remark}"
+    return f"of {len(names)} masks ({first_of(names, _NAMED)}) each {remark}"
 
 
 def _called(sample: Sample) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomalist.data.images import IMAGE_SUFFIXES
+from anomalist.data.names import first_of
+from anomalist.files import absolute
 
 #: Lies in a folder that ``anomalist predict`` writes results to.
 RESULTS_MARKER = ".anomalist-results"
@@ -121,9 +123,7 @@ class Listing:
             pictures = sum(count for _, count in self.results)
             yield (
                 f"{_plural(pictures, 'picture', 'pictures')} of earlier results left out, in"
-                f" {', '.join(str(path) for path, _ in self.results[:_TOLD])}"
-                + ", ..."
-                * (len(self.results) > _TOLD)
+                f" {first_of([str(path) for path, _ in self.results], _TOLD)}"
             )
 
     def _other_files(self) -> Iterator[str]:
@@ -203,7 +203,7 @@ class _Walk:
         self.root = root
         self.enters = enters
         self.recursive = recursive
-        self.own = None if results is None else os.path.abspath(results)  # noqa: PTH100
+        self.own = None if results is None else absolute(results)
         self.files: list[Path] = []
         self.folders: list[Path] = []
         self.annotations: list[Path] = []
@@ -301,7 +301,7 @@ class _Walk:
             if name.endswith(LEAST_NORMAL)
             and f"{name.removesuffix(LEAST_NORMAL)}.anomalist" in names
         }
-        own = self.own is not None and os.path.abspath(folder) == self.own  # noqa: PTH100
+        own = self.own is not None and absolute(folder) == self.own
         if own or _is_results(names):
             pictures |= names.intersection(RESULT_PICTURES)
         return False, pictures
@@ -374,7 +374,7 @@ def _is_results(names: Collection[str]) -> bool:
 
 def _results_above(root: Path, own: str | None) -> Path | None:
     """The folder of results among whose pictures a folder lies."""
-    place = Path(os.path.abspath(root))  # noqa: PTH100
+    place = Path(absolute(root))
     for folder in place.parents:
         if place.relative_to(folder).parts[0] in RESULT_PICTURES:
             with suppress(OSError):

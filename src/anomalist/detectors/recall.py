@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.data import ImageSet
+from anomalist.data.names import plural
 from anomalist.errors import DataError
 
 Digests = npt.NDArray[np.uint8]
@@ -33,7 +34,7 @@ def places_of(fitted: Digests, images: ImageSet) -> npt.NDArray[np.intp]:
     """
     there = _places(images)
     known = [digest.tobytes() for digest in fitted]
-    fitted_to = f"the {len(known)} image{'s' * (len(known) != 1)} that it was fitted to"
+    fitted_to = f"the {plural(len(known), 'image')} that it was fitted to"
     new = [place for digest in there.keys() - set(known) for place in there[digest]]
     if new:
         raise DataError(

@@ -14,10 +14,10 @@ from scipy.stats import betabinom  # type: ignore[import-untyped]
 
 from anomalist.calibration import alarm_ranks
 from anomalist.data import Sample, Transform
+from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.inspection.findings import Rule
-from anomalist.inspection.parts import plural
 from anomalist.predictions import Predictions
 
 #: How often one of the conditions may be told to fail of photographs that are like those learnt

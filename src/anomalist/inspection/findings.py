@@ -13,9 +13,9 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 from anomalist.calibration import false_alarm_interval, fewest_images
 from anomalist.data import Sample, Transform
+from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import ParameterError
-from anomalist.inspection.parts import plural
 from anomalist.metrics.regions import EIGHT_NEIGHBORS
 from anomalist.predictions import Predictions
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from anomalist.data import IMAGE_SUFFIXES, Listing, walk
+from anomalist.data import Listing, walk
 from anomalist.data.names import (
     Pattern,
     cleaned,
@@ -16,10 +16,13 @@ from anomalist.data.names import (
     existing,
     is_pattern,
     names_of,
+    plural,
     split_pattern,
 )
 from anomalist.data.photographs import photographs
+from anomalist.data.picture import KINDS
 from anomalist.errors import DataError, ParameterError
+from anomalist.files import absolute
 
 STANDARD_INPUT = "-"
 
@@ -32,7 +35,7 @@ class Inputs(Iterator[Path]):
     ) -> None:
         self._results = results
         self._listings: list[Listing] = []
-        self._masks: dict[Path, str] = {}
+        self._masks: dict[Path, None] = {}  # in their order, each once
         # Looked for before the first is yielded, so that a slip is told before any work is done.
         self._found = [
             None if entry == STANDARD_INPUT else self._meant(entry, told=True) for entry in inputs
@@ -56,15 +59,14 @@ class Inputs(Iterator[Path]):
         notes = [note for listing in self._listings for note in listing.notes()]
         if self._masks:
             mask = next(iter(self._masks))
-            count = len(self._masks)
-            notes.append(f"left out {count} mask{'s' * (count != 1)}, such as {mask}")
+            notes.append(f"left out {plural(len(self._masks), 'mask')}, such as {mask}")
         return list(dict.fromkeys(notes))
 
     def _once(self) -> Iterator[Path]:
         seen = set()
         for found in self._found:
             for path in self._lines() if found is None else found:
-                key = os.path.abspath(path)  # noqa: PTH100 - links are what their owner calls them
+                key = absolute(path)
                 if key not in seen:
                     seen.add(key)
                     yield path
@@ -93,7 +95,7 @@ class Inputs(Iterator[Path]):
         if told and not found and not listing.unreadable:
             raise DataError(_nothing(entry, path, listing, masks))
         self._listings.append(listing)
-        self._masks |= masks
+        self._masks |= dict.fromkeys(masks)
         return found
 
 
@@ -150,7 +152,7 @@ def place_of(entry: str) -> str:
     >>> place_of("-"), place_of("/camera/../parts/")
     ('-', '/parts')
     """
-    return entry if entry == STANDARD_INPUT else os.path.abspath(entry)  # noqa: PTH100
+    return entry if entry == STANDARD_INPUT else absolute(entry)
 
 
 def files_of(entry: str, results: str | Path | None = None) -> tuple[list[Path], dict[str, str]]:
@@ -185,32 +187,29 @@ def files_of(entry: str, results: str | Path | None = None) -> tuple[list[Path],
     return found, {str(path): reason for path, reason in listing.unreadable}
 
 
-def _matching(
-    entry: str, results: str | Path | None
-) -> tuple[list[Path], dict[Path, str], Listing]:
+def _matching(entry: str, results: str | Path | None) -> tuple[list[Path], list[Path], Listing]:
     """The images, and the masks, of a folder that match a pattern."""
     base, parts = split_pattern(entry)
     pattern = Pattern(parts)
     if not base.is_dir():
-        return [], {}, Listing(base)
+        return [], [], Listing(base)
     start = len(base.parts)
     listing = walk(base, results=results, enters=pattern.enters)
     found, masks = photographs(listing)
     return (
         [path for path in found if pattern.matches(path.parts[start:])],
-        {path: why for path, why in masks.items() if pattern.matches(path.parts[start:])},
+        [path for path in masks if pattern.matches(path.parts[start:])],
         listing,
     )
 
 
-def _nothing(entry: str, path: Path, listing: Listing, masks: dict[Path, str]) -> str:
+def _nothing(entry: str, path: Path, listing: Listing, masks: list[Path]) -> str:
     if masks:
-        return f"{entry} holds nothing but masks, such as {next(iter(masks))}"
+        return f"{entry} holds nothing but masks, such as {masks[0]}"
     more = "".join(f"; {note}" for note in listing.notes())
     if not path.is_dir():
         return f"no image matches {entry}{more}"
-    kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-    return f"{entry} holds no image ({kinds}){more}"
+    return f"{entry} holds no image ({KINDS}){more}"
 
 
 def _no_path(entry: str) -> str:

@@ -13,13 +13,14 @@ import numpy as np
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.calibration import fewest_images
 from anomalist.data import ImageSet, gather_mask_remarks, gather_remarks, open_dataset
+from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
 from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Rule
-from anomalist.inspection.parts import plural, understand, unseen
+from anomalist.inspection.parts import understand, unseen
 from anomalist.metrics import EvaluatedAt, Evaluation, Metrics
 from anomalist.predictions import Predictions
 from anomalist.report import where_pixels

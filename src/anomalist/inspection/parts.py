@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from anomalist.data import (
     load_masks,
     open_dataset,
 )
+from anomalist.data.names import plural
 from anomalist.errors import DataError, ParameterError
+from anomalist.files import absolute
 
 _SHORT_HASH = 16
 _SMALL = Transform(8)
@@ -165,7 +166,7 @@ def check_outside(out: Path, root: Path) -> None:
     ParameterError
         If ``out`` lies in it.
     """
-    if Path(_absolute(out)).is_relative_to(_absolute(root)):
+    if Path(absolute(out)).is_relative_to(absolute(root)):
         raise ParameterError(
             f"{out} lies in the folder of images {root}, where pictures that are written would be"
             " taken for parts: choose another place"
@@ -183,17 +184,6 @@ def unseen(images: ImageSet, known: Iterable[str]) -> ImageSet:
     hashes = set(known)
     new = [image.sha256()[:_SHORT_HASH] not in hashes for image in images]
     return images[np.array(new, np.bool_)]
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> plural(1, "image"), plural(2, "image")
-    ('1 image', '2 images')
-    """
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def understand(dataset: Dataset, category: str | None) -> Understanding:
@@ -218,11 +208,6 @@ def _named(dataset: Dataset, category: str | None) -> str:
             f" --category ({', '.join(dataset.categories)})"
         )
     return dataset.categories[0]
-
-
-def _absolute(path: str | Path) -> str:
-    # Not resolved: links are what their owner calls them.
-    return os.path.abspath(path)  # noqa: PTH100
 
 
 def _checked(train: ImageSet, test: ImageSet) -> dict[tuple[int, int], int]:

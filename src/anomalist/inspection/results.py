@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from anomalist.data.walking import HEATMAPS, RESULTS_MARKER, SHEET
 from anomalist.errors import ResultsError
-from anomalist.files import atomic_path, held_alone, sha256_of, write_text
+from anomalist.files import absolute, atomic_path, held_alone, sha256_of, write_text
 from anomalist.inspection.findings import COLUMNS, Finding
 from anomalist.inspection.inputs import place_of
 
@@ -486,7 +486,7 @@ def _has(path: str, sha256: str) -> bool:
 
 
 def _key(path: str) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - links stay what they are called
+    return absolute(path)
 
 
 def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import glob
-import os
-import os.path
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from anomalist.errors import ParameterError
+from anomalist.files import absolute
 from anomalist.inspection.inputs import files_of
 from anomalist.inspection.results import has_results_of
 
@@ -140,7 +139,7 @@ class Watch(Iterator[list[Path]]):
         before = self._mounts.get(entry)
         if before is not None and not before.is_mount():
             return True
-        folder = Path(os.path.abspath(entry))  # noqa: PTH100 - links stay what they are called
+        folder = Path(absolute(entry))
         places = (folder, *folder.parents)
         self._mounts[entry] = next((p for p in places if p.is_mount()), places[-1])
         return False

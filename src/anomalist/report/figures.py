@@ -18,7 +18,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 from anomalist.data import IMAGE_SUFFIXES, Sample, Transform
 from anomalist.errors import DataError, ParameterError
-from anomalist.files import atomic_path
+from anomalist.files import absolute, atomic_path
 from anomalist.predictions import Predictions
 
 Pixels = npt.NDArray[np.uint8]
@@ -493,7 +493,7 @@ def _free_name(sample: Sample, taken: set[str]) -> str:
     in_memory = sample.image is not None
     # Not resolved: what a link is called is what its owner calls it. A mere name has no folder.
     path = Path(os.sep) / sample.path if in_memory else sample.path
-    image = Path(os.path.abspath(path))  # noqa: PTH100
+    image = Path(absolute(path))
     plain = image.stem
     if in_memory and image.suffix.lower() not in IMAGE_SUFFIXES:
         plain = image.name
