@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from anomalist.calibration import Calibration, fewest_images
 from anomalist.metrics import (
@@ -30,11 +31,14 @@ class Decisions:
         95 % bootstrap intervals of the F1s over images.
     notes : tuple of str
         Why a value is None.
+    found : int64 array of shape (N,), or None
+        Defective pixels of each image that are above the threshold; None where there are none.
     """
 
     values: dict[str, float | None]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    found: npt.NDArray[np.int64] | None = None
 
 
 def calibrated_metrics(
@@ -65,7 +69,7 @@ def calibrated_metrics(
             f" training images or more, there are {n}"
         )
         return Decisions(values, notes=(note,))
-    intervals = {}
+    intervals, hits = {}, None
     scores, labels, pixels = evaluation.predictions.scores, evaluation.labels, evaluation.pixels
     # An alarm is a score above the threshold; the metrics count those that reach theirs.
     above = np.nextafter(np.float64(calibration.threshold(alpha)), np.inf)
@@ -82,4 +86,4 @@ def calibrated_metrics(
         intervals["pixel_F1_calibrated"] = ends
     if labels is not None and not labels.all():
         values["image_false_alarm_rate"] = false_alarm_rate(scores, labels, above)
-    return Decisions(values, intervals)
+    return Decisions(values, intervals, found=hits)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import anomalist
 from anomalist.benchmark.decisions import calibrated_metrics
@@ -15,11 +16,10 @@ from anomalist.benchmark.models import Fitted
 from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
-from anomalist.calibration import Calibration
+from anomalist.calibration import Calibration, finite_or_none
 from anomalist.data import Category, gather_mask_remarks, gather_remarks
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
-from anomalist.metrics.pixels import count_images
 from anomalist.metrics.pro import pro_points
 from anomalist.metrics.ranking import FPR_LIMIT
 from anomalist.predictions import Predictions
@@ -86,7 +86,7 @@ def record_of(done: Done) -> RunRecord:
         configuration=task.configuration,
         calibration=calibration_summary(detector.calibration_, alpha),
         curves=curves(evaluation),
-        images=image_rows(evaluation, category, detector.calibration_, alpha),
+        images=image_rows(evaluation, category, detector.calibration_, decisions.found),
         epochs=fitted.epochs,
         command=task.command,
         finished=now(),
@@ -98,12 +98,11 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
     if calibration is None:
         return {"alpha": alpha}
     low, high = calibration.pixel_range(alpha)
-    image, pixel = calibration.threshold(alpha), calibration.pixel_threshold(alpha)
     return {
         "alpha": alpha,
         "method": calibration.method,
-        "image_threshold": image if np.isfinite(image) else None,
-        "pixel_threshold": pixel if np.isfinite(pixel) else None,
+        "image_threshold": finite_or_none(calibration.threshold(alpha)),
+        "pixel_threshold": finite_or_none(calibration.pixel_threshold(alpha)),
         "pixel_low": low,
         "pixel_high": high,
         "scores": [float(score) for score in calibration.scores],
@@ -129,16 +128,17 @@ def curves(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:
 
 
 def image_rows(
-    evaluation: Evaluation, category: Category, calibration: Calibration | None, alpha: float
+    evaluation: Evaluation,
+    category: Category,
+    calibration: Calibration | None,
+    found: npt.NDArray[np.int64] | None,
 ) -> list[dict[str, Any]]:
-    """Return what the report needs of every test image, with paths that mean the same anywhere."""
+    """Return what the report needs of every test image, with paths that mean the same anywhere.
+
+    ``found`` are the defective pixels of each that are above the threshold.
+    """
     predictions, pixels = evaluation.predictions, evaluation.pixels
-    threshold = np.inf if calibration is None else calibration.pixel_threshold(alpha)
     p_values = None if calibration is None else calibration.p_values(predictions.scores)
-    reached = None
-    if pixels is not None and np.isfinite(threshold):
-        above = np.nextafter(np.float64(threshold), np.inf)
-        reached = count_images(pixels, [above]).tp[:, 0]
     rows = []
     for i, (path, sample) in enumerate(zip(predictions.paths, category.test, strict=True)):
         path = Path(path)
@@ -155,7 +155,7 @@ def image_rows(
                 "defect_area": float(marked / pixels.n_pixels[i])
                 if pixels is not None and marked
                 else None,
-                "recall": float(reached[i] / marked) if reached is not None and marked else None,
+                "recall": float(found[i] / marked) if found is not None and marked else None,
             }
         )
     return rows

@@ -348,6 +348,17 @@ def checked_normal(scores: npt.ArrayLike) -> Array:
     return normal
 
 
+def finite_or_none(threshold: float) -> float | None:
+    """Return a threshold, or None where there is none, for want of good images.
+
+    Examples
+    --------
+    >>> finite_or_none(1.5), finite_or_none(float("inf"))
+    (1.5, None)
+    """
+    return threshold if math.isfinite(threshold) else None
+
+
 def _finite(values: npt.ArrayLike, name: str) -> Array:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":

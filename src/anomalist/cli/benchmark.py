@@ -10,6 +10,7 @@ from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
+    add_evaluate_at,
     add_store_options,
     build_detectors,
     command_parser,
@@ -49,13 +50,7 @@ def parser() -> ArgumentParser:
         action="store_true",
         help="report beside the result what the best epoch on the test set would have given",
     )
-    arguments.add_argument(
-        "--evaluate_at",
-        type=constant("anomalist.metrics", "EvaluatedAt"),
-        default="original",
-        help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
-        " resolution of the detector's input, as most published tables do",
-    )
+    add_evaluate_at(arguments)
     arguments.add_argument(
         "--keep_models",
         action="store_true",

@@ -7,9 +7,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import command_parser
+from anomalist.cli.options import add_device, add_evaluate_at, command_parser
 from anomalist.cli.output import Output
-from anomalist.cli.signatures import constant
 
 
 def parser() -> ArgumentParser:
@@ -27,19 +26,11 @@ def parser() -> ArgumentParser:
         default=None,
         help="false-alarm rate of the threshold (default: that of the fit)",
     )
-    arguments.add_argument(
-        "--evaluate_at",
-        type=constant("anomalist.metrics", "EvaluatedAt"),
-        default="original",
-        help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
-        " resolution of the detector's input, as most published tables do",
-    )
+    add_evaluate_at(arguments)
     arguments.add_argument(
         "--out", type=str, default=None, help="folder for metrics.json and metrics.csv"
     )
-    arguments.add_argument(
-        "--device", type=str, default=None, help="auto, cpu, cuda or mps (default: as in the fit)"
-    )
+    add_device(arguments)
     return arguments
 
 

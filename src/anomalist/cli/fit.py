@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +65,7 @@ def run(arguments: Namespace, output: Output) -> None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, duration
     from anomalist.inspection import fit_parts, open_parts
+    from anomalist.inspection.fitting import unfinished_training
 
     if "=" in arguments.detector:
         raise ParameterError(
@@ -95,8 +95,7 @@ def run(arguments: Namespace, output: Output) -> None:
                 estimate=estimate,
             )
         except KeyboardInterrupt as stop:
-            out = Path(arguments.out)
-            if any(out.parent.glob(f".{glob.escape(out.name)}.training*")):
+            if unfinished_training(Path(arguments.out)):
                 stop.add_note(GOES_ON)
             raise
     _show(result, output)

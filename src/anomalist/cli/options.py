@@ -19,6 +19,7 @@ from anomalist.cli.names import Choice, choices_of, did_you_mean, entries_of
 from anomalist.cli.settings import check_settings
 from anomalist.cli.signatures import (
     Signature,
+    constant,
     constructor_signature,
     detector_signatures,
     shared_signature,
@@ -50,6 +51,24 @@ def command_parser(description: str) -> CommandParser:
         "--quiet", action="store_true", help="print results, warnings and errors alone"
     )
     return parser
+
+
+def add_evaluate_at(arguments: ArgumentParser) -> None:
+    """Add ``--evaluate_at``."""
+    arguments.add_argument(
+        "--evaluate_at",
+        type=constant("anomalist.metrics", "EvaluatedAt"),
+        default="original",
+        help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
+        " resolution of the detector's input, as most published tables do",
+    )
+
+
+def add_device(arguments: ArgumentParser) -> None:
+    """Add ``--device`` of commands that are given a model."""
+    arguments.add_argument(
+        "--device", type=str, default=None, help="auto, cpu, cuda or mps (default: as in the fit)"
+    )
 
 
 class CommandParser(ArgumentParser):

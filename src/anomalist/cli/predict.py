@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import command_parser
+from anomalist.cli.options import add_device, command_parser
 from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
 
@@ -74,9 +74,7 @@ def parser() -> ArgumentParser:
         metavar="SECONDS",
         help="go on and look for new images every so often, until interrupted",
     )
-    arguments.add_argument(
-        "--device", type=str, default=None, help="auto, cpu, cuda or mps (default: as in the fit)"
-    )
+    add_device(arguments)
     return arguments
 
 

@@ -29,7 +29,7 @@ def print_table(records: list[RunRecord], output: Output) -> None:
     said = where_pixels((r.detector, r.evaluated_at) for r in records)
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
     output.result(f"metrics in percent{several}; {said[0].lower()}{said[1:].rstrip('.')}")
-    for note in dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes):
+    for note in _notes(records):
         output.result(note)
 
 
@@ -43,7 +43,12 @@ def print_summary(records: list[RunRecord], out: Path, output: Output) -> None:
     )
     output.fields |= {
         "results": results_frame(records).to_dict("records"),
-        "notes": list(dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes)),
+        "notes": _notes(records),
         "out": folder,
         "report": folder / "report.html",
     }
+
+
+def _notes(records: list[RunRecord]) -> list[str]:
+    """What a reader must know, each once."""
+    return list(dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes))

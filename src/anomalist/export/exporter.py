@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import anomalist
+from anomalist.calibration import finite_or_none
 from anomalist.data import ImageSet, as_image_set, make_sample_set, open_dataset
 from anomalist.detectors import Detector, Ensemble
 from anomalist.errors import ExportError, ParameterError
@@ -293,7 +294,7 @@ def _metadata(detector: Detector, alpha: float) -> dict[str, Any]:
             ("pixel_threshold", calibration.pixel_threshold(alpha)),
         ):
             # Too few good images give none, which JSON would have no number for.
-            values[name] = value if math.isfinite(value) else None
+            values[name] = finite_or_none(value)
     return values
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anomalist.calibration import Calibration, false_alarm_interval, fewest_images
+from anomalist.calibration import Calibration, fewest_images, finite_or_none
 from anomalist.detectors import Detector, load
 from anomalist.errors import ModelFileError, is_out_of_memory
+from anomalist.inspection.findings import promise_of, scenes_of
 from anomalist.models import (
     SUMMARY,
     below,
@@ -146,19 +146,16 @@ def _thresholds(calibration: Calibration, summary: dict[str, Any]) -> dict[str, 
     n = len(calibration.scores)
     alpha = summary.get("alpha")
     # What can be promised is for independent photographs.
-    scenes = summary.get("scenes", n) if summary.get("images") == n else n
+    scenes = scenes_of(summary, n)
     rows = []
     for rate in sorted({*_ALPHAS, *([float(alpha)] if alpha else [])}):
-        low, high = false_alarm_interval(scenes, rate)
-        promised = scenes >= fewest_images(rate)
-        values = calibration.threshold(rate), calibration.pixel_threshold(rate)
-        image, pixel = (value if math.isfinite(value) else None for value in values)
+        promise = promise_of(scenes, rate)
         rows.append(
             {
                 "alpha": rate,
-                "threshold": image,
-                "pixel_threshold": pixel,
-                "false_alarms_expected": [low, high] if promised else None,
+                "threshold": finite_or_none(calibration.threshold(rate)),
+                "pixel_threshold": finite_or_none(calibration.pixel_threshold(rate)),
+                "false_alarms_expected": None if promise is None else list(promise),
                 "images_needed": fewest_images(rate),
             }
         )

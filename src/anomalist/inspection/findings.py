@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from anomalist.calibration import false_alarm_interval, fewest_images
+from anomalist.calibration import false_alarm_interval, fewest_images, finite_or_none
 from anomalist.data import Sample, Transform
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
@@ -172,14 +173,11 @@ class Rule:
         low = high = pixel = None
         if calibration is not None:
             low, high = calibration.pixel_range(alpha)
-            pixel = _finite(calibration.pixel_threshold(alpha))
+            pixel = finite_or_none(calibration.pixel_threshold(alpha))
         given = threshold is not None
         if calibration is not None and threshold is None:
-            threshold = _finite(calibration.threshold(alpha))
+            threshold = finite_or_none(calibration.threshold(alpha))
         images = 0 if calibration is None else len(calibration.scores)
-        summary = detector.summary_
-        # Other images may have calibrated it since.
-        scenes = summary.get("scenes", images) if summary.get("images") == images else images
         return cls(
             alpha=alpha,
             threshold=threshold,
@@ -188,7 +186,7 @@ class Rule:
             high=high,
             given=given,
             images=images,
-            scenes=scenes,
+            scenes=scenes_of(detector.summary_, images),
         )
 
     @property
@@ -220,9 +218,9 @@ class Rule:
     @property
     def promise(self) -> tuple[float, float] | None:
         """The range of the false-alarm rate to expect; None where there is no promise."""
-        if self.given or self.threshold is None or self.scenes < fewest_images(self.alpha):
+        if self.given or self.threshold is None:
             return None
-        return false_alarm_interval(self.scenes, self.alpha)
+        return promise_of(self.scenes, self.alpha)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule and what it promises as JSON values."""
@@ -289,6 +287,17 @@ class Rule:
         return find_regions(transform.on_original(values, sample.size()), self.pixel_threshold)
 
 
+def scenes_of(summary: Mapping[str, Any], images: int) -> int:
+    """Return how many independent scenes calibrating images show, as far as the fit tells."""
+    # Other images may have calibrated it since.
+    return int(summary.get("scenes", images)) if summary.get("images") == images else images
+
+
+def promise_of(scenes: int, alpha: float) -> tuple[float, float] | None:
+    """Return the range of the false-alarm rate to expect; None of too few independent scenes."""
+    return false_alarm_interval(scenes, alpha) if scenes >= fewest_images(alpha) else None
+
+
 def find_regions(values: npt.NDArray[np.floating[Any]], threshold: float) -> tuple[Region, ...]:
     """Find the 8-connected regions of a map above a threshold, the highest peak first.
 
@@ -316,7 +325,3 @@ def find_regions(values: npt.NDArray[np.floating[Any]], threshold: float) -> tup
         peak = float(values[window][inside].max())
         regions.append(Region(box, int(inside.sum()), peak))
     return tuple(sorted(regions, key=lambda region: -region.peak))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import glob
 import io
-import math
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +16,13 @@ import numpy as np
 from PIL import Image
 
 import anomalist
-from anomalist.calibration import DEFAULT_ALPHA, fewest_images, find_outliers, threshold
+from anomalist.calibration import (
+    DEFAULT_ALPHA,
+    fewest_images,
+    find_outliers,
+    finite_or_none,
+    threshold,
+)
 from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
 from anomalist.data.scenes import find_scenes
 from anomalist.data.walking import LEAST_NORMAL
@@ -139,7 +144,7 @@ class Odd:
             paths=tuple(Path(held_out.paths[i]) for i in places.tolist()),
             scores=tuple(float(held_out.scores[i]) for i in places.tolist()),
             threshold=rule.threshold,
-            without=without if math.isfinite(without) else None,
+            without=finite_or_none(without),
             needed=fewest_images(rule.alpha),
             others=len(rest),
         )
@@ -259,7 +264,7 @@ def fit_parts(
     detector.summary_ = _summary(parts, alpha, detector.transform)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
     detector.save(out)
-    for leftover in out.parent.glob(f"{glob.escape(kept.name)}*"):
+    for leftover in unfinished_training(out):
         leftover.unlink()
     rule = Rule.of(detector, alpha=alpha)
     sheet, least_normal = None, list[tuple[Path, float]]()
@@ -334,6 +339,11 @@ def _check_memory(detector: Detector, images: int) -> None:
 
 def _sheet_of(out: Path) -> Path:
     return out.with_name(f"{out.stem}{LEAST_NORMAL}")
+
+
+def unfinished_training(out: Path) -> list[Path]:
+    """Return the files that a training for a model has left, which was stopped."""
+    return list(out.parent.glob(f"{glob.escape(_training_of(out).name)}*"))
 
 
 def _training_of(out: Path) -> Path:

@@ -22,8 +22,9 @@ from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import understand, unseen
 from anomalist.metrics import EvaluatedAt, Evaluation, Metrics
+from anomalist.metrics.evaluation import metric_rows
 from anomalist.predictions import Predictions
-from anomalist.report import where_pixels
+from anomalist.report import metrics_csv, where_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,18 +81,12 @@ class Measured:
         out = Path(out)
         text = json.dumps(self.as_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         write_text(out / "metrics.json", text)
-        lines = [f"{k},{'' if v is None else repr(v)}" for k, v in self.values().items()]
-        write_text(out / "metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
+        write_text(out / "metrics.csv", metrics_csv(self.values()))
         return [out / "metrics.json", out / "metrics.csv"]
 
     def __str__(self) -> str:
         lines = [f"{'metric':<22}   value  95 % interval"]
-        for name, value in (self.metrics.as_dict() | self.calibrated).items():
-            line = f"{name:<22}  {'-' if value is None else format(value, '.4f'):>6}"
-            if name in self.intervals:
-                low, high = self.intervals[name]
-                line += f"  {low:.4f} to {high:.4f}"
-            lines.append(line)
+        lines += metric_rows(self.metrics.as_dict() | self.calibrated, self.intervals, width=22)
         if self.metrics.pixel_AUROC is not None:
             lines.append(where_pixels([("", self.metrics.evaluated_at)]))
         if self.alarms:
@@ -129,13 +124,13 @@ def measure(
     evaluation = Evaluation(predictions, evaluate_at)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     alarms: dict[str, tuple[int, int]] = {}
-    calibration = detector.calibration_
-    if calibration is not None and np.isfinite(calibration.threshold(alpha)):
-        above = predictions.scores > calibration.threshold(alpha)
+    rule = Rule.of(detector, alpha=alpha)
+    if rule.threshold is not None:
+        above = predictions.scores > rule.threshold
         kinds = np.array(predictions.defects or [""] * len(predictions))
         for kind in sorted(set(kinds.tolist()), key=lambda k: (k != "good", k)):
             alarms[kind] = int(above[kinds == kind].sum()), int((kinds == kind).sum())
-    conditions = Conditions.of(detector, Rule.of(detector, alpha=alpha))
+    conditions = Conditions.of(detector, rule)
     conditions.add(predictions)
     metrics = evaluation.metrics(intervals=True)
     return Measured(

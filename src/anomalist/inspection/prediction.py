@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from anomalist.data.walking import HEATMAPS, SHEET
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
-from anomalist.files import atomic_path
+from anomalist.files import atomic_path, sha256_of
 from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Finding, Rule
 from anomalist.inspection.inputs import place_of
@@ -391,6 +390,4 @@ def identity_of(model: str | Path, inputs: Iterable[str] = ()) -> dict[str, Any]
     inputs : iterable of str
         Folders, files, patterns, or ``-`` for standard input.
     """
-    with Path(model).open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"model": sha256, "inputs": [place_of(entry) for entry in inputs]}
+    return {"model": sha256_of(model), "inputs": [place_of(entry) for entry in inputs]}

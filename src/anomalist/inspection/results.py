@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -86,16 +87,7 @@ class Tally:
         >>> Tally(normal=3, failed=1).as_dict()
         {'images': 4, 'normal': 3, 'anomalous': 0, 'undecided': 0, 'failed': 1, 'before': 0, ...}
         """
-        counts = {
-            "images": self.total,
-            "normal": self.normal,
-            "anomalous": self.anomalous,
-            "undecided": self.undecided,
-            "failed": self.failed,
-            "before": self.before,
-            "failing": self.failing,
-        }
-        return {**counts, "notes": list(self.notes), "conditions": dict(self.conditions)}
+        return {"images": self.total, **dataclasses.asdict(self)}
 
 
 @dataclass(slots=True)
@@ -284,8 +276,7 @@ class Results:
         if failure is not None:
             self._failures.drop(failure)
             self._leave_out(failure)
-        self._failing.discard(path)
-        self.tally.failing = len(self._failing)
+        self._fails(path, False)
 
     def fail(self, finding: Finding) -> None:
         """Say that a photograph failed; write it if no row says so already."""
@@ -297,8 +288,7 @@ class Results:
         )
         if not said and (row is None or row.path == finding.path):
             self.add(finding)
-        self._failing.add(finding.path)
-        self.tally.failing = len(self._failing)
+        self._fails(finding.path, True)
 
     def add(self, finding: Finding) -> None:
         """Write a finding."""
@@ -314,7 +304,10 @@ class Results:
             self._write_csv()
         self._is_behind = False
         self._count(entry)
-        self._failing.discard(finding.path)
+        self._fails(finding.path, False)
+
+    def _fails(self, path: str, fails: bool) -> None:
+        (self._failing.add if fails else self._failing.discard)(path)
         self.tally.failing = len(self._failing)
 
     def settle(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import get_args
@@ -74,13 +75,22 @@ class Metrics:
         lines = [f"{'metric':<13}   value"]
         if self.intervals:
             lines[0] += f"  {100 * self.level:g} % interval"
-        for name, value in self.as_dict().items():
-            line = f"{name:<13}  {'-' if value is None else format(value, '.4f'):>6}"
-            if name in self.intervals:
-                low, high = self.intervals[name]
-                line += f"  {low:.4f} to {high:.4f}"
-            lines.append(line)
+        lines += metric_rows(self.as_dict(), self.intervals, width=13)
         return "\n".join(lines + [f"Note: {note}" for note in self.notes])
+
+
+def metric_rows(
+    values: Mapping[str, float | None], intervals: Mapping[str, Interval], *, width: int
+) -> list[str]:
+    """Return metrics as the lines that are printed, names in a column of so many characters."""
+    lines = []
+    for name, value in values.items():
+        line = f"{name:<{width}}  {'-' if value is None else format(value, '.4f'):>6}"
+        if name in intervals:
+            low, high = intervals[name]
+            line += f"  {low:.4f} to {high:.4f}"
+        lines.append(line)
+    return lines
 
 
 def evaluate(

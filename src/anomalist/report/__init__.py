@@ -11,6 +11,7 @@ from anomalist.report.figures import (
 from anomalist.report.html import write_report
 from anomalist.report.tables import (
     category_metrics,
+    metrics_csv,
     summary,
     to_latex,
     to_markdown,
@@ -23,6 +24,7 @@ __all__ = [
     "colour_map",
     "contact_sheet",
     "heatmap_sheet",
+    "metrics_csv",
     "overlay",
     "summary",
     "synthesis_sheet",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,7 @@ def write_tables(results: pd.DataFrame, out: str | Path) -> None:
         folder = out / str(detector)
         text = json.dumps(values, indent=2, allow_nan=False) + "\n"
         write_text(folder / f"{category}_metrics.json", text)
-        # Numbers alone, as every reader of such a table expects.
-        lines = [
-            f"{k},{'' if v is None else v}" for k, v in values.items() if not isinstance(v, str)
-        ]
-        write_text(folder / f"{category}_metrics.csv", "\n".join(["metric,value", *lines]) + "\n")
+        write_text(folder / f"{category}_metrics.csv", metrics_csv(values))
     table = summary(results)
     sizes = where_pixels(zip(results["detector"], _evaluated_at(results), strict=True))
     write_text(out / "results.md", f"{to_markdown(table)}\n{sizes}\n")
@@ -86,6 +82,19 @@ def _evaluated_at(results: pd.DataFrame) -> pd.Series[str]:
     if "evaluated_at" not in results:
         return pd.Series("input", index=results.index)
     return results["evaluated_at"]
+
+
+def metrics_csv(values: Mapping[str, float | str | None]) -> str:
+    r"""Return metrics as a table of their numbers alone, as every reader of such a table expects.
+
+    Examples
+    --------
+    >>> metrics_csv({"image_AUROC": 0.5, "pixel_PRO": None, "evaluated_at": "input"})
+    'metric,value\nimage_AUROC,0.5\npixel_PRO,\n'
+    """
+    numbers = {name: value for name, value in values.items() if not isinstance(value, str)}
+    lines = [f"{name},{'' if value is None else value}" for name, value in numbers.items()]
+    return "\n".join(["metric,value", *lines]) + "\n"
 
 
 def category_metrics(runs: pd.DataFrame) -> dict[str, float | str | None]:
