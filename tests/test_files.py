@@ -120,3 +120,8 @@ def test_where_there_are_no_locks_the_name_counts(
         lock.write_text(json.dumps(gone))
         with held_alone(lock):
             pass
+
+
+def test_names_that_arent_text_are_written_as_escapes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.json", json.dumps("a\udcff.png", ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == "a\udcff.png"

@@ -146,6 +146,8 @@ def _refuse_device(target: Path) -> None:
 def write_text(target: str | Path, text: str) -> None:
     """Write ``text`` to ``target`` as UTF-8, whole or not at all.
 
+    Bytes of a name of a file that aren't text stay what they are, as an escape that JSON knows.
+
     Examples
     --------
     >>> import tempfile
@@ -155,7 +157,7 @@ def write_text(target: str | Path, text: str) -> None:
     'whole'
     """
     with atomic_path(target) as path:
-        path.write_text(text, encoding="utf-8", newline="\n")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def sha256_of(path: str | Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomalist.data import ImageSet, Sample
+from anomalist.data import ImageSet, Sample, Transform
 from anomalist.errors import DataError
 
 SAMPLES = [
@@ -164,3 +164,8 @@ def test_images_shared_in_files_and_in_memory(images: ImageSet) -> None:
     images[0].path.unlink()
     with pytest.raises(DataError, match=r"0\.png can't be read: No such file"):
         held.shared_with(images)
+
+
+def test_a_look_is_of_what_the_transform_takes_for_white() -> None:
+    sample = Sample("frame", image=np.full((8, 8), 2048, np.uint16))
+    assert sample.look(Transform(8, bit_depth=12)).brightness == pytest.approx(128, abs=1)

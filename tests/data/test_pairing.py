@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from anomalist.data.pairing import mask_stem, masks_beside, match
+from anomalist.data.pairing import looks_like_mask, mask_stem, masks_beside, match
 from anomalist.errors import DataError
 
 
@@ -92,3 +94,15 @@ def test_masks_are_known_by_their_pixels(tmp_path: Path) -> None:
         "e_label.png": "e.png",
         "g.png": "g.jpg",
     }
+
+
+def test_another_picture_of_the_same_size_and_time_is_looked_at_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.bmp"
+    Image.new("L", (8, 8)).save(path)
+    before = path.stat()
+    assert looks_like_mask(path)
+    time.sleep(0.05)  # longer than a tick of the file system's clock
+    Image.linear_gradient("L").resize((8, 8)).save(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert not looks_like_mask(path)

@@ -162,3 +162,10 @@ def test_a_folder_that_is_away_is_waited_for_where_it_was_watched_before(
     seen = watch_inputs([str(camera)], 1, results=out, sleep=lambda _: None, tell=told.append)
     assert next(seen) == []
     assert "waiting for it" in told[0]
+
+
+def test_a_folder_typed_in_another_form_of_unicode_is_watched(tmp_path: Path) -> None:
+    (tmp_path / "Tu\u0308r").mkdir()
+    (tmp_path / "Tu\u0308r" / "1.bmp").write_bytes(photograph(1))
+    looks = watch_inputs([str(tmp_path / "T\u00fcr")], 2, sleep=lambda seconds: None)
+    assert [[path.name for path in next(looks)] for _ in range(2)] == [[], ["1.bmp"]]

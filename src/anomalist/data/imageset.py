@@ -231,7 +231,9 @@ class Sample:
             If the image can't be read.
         """
         known = self._looks.get(transform)
-        return known if known is not None else self.looked_at(transform, transform(self.read()))
+        if known is not None:
+            return known
+        return self.looked_at(transform, transform(self.read(transform.bit_depth)))
 
     def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
         """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from anomalist.data.images import read_image
 from anomalist.data.names import composed
 from anomalist.data.roles import is_neutral, meaning_of, split_of
+from anomalist.data.source import file_state
 from anomalist.data.words import Role
 from anomalist.errors import DataError
 
@@ -116,15 +117,12 @@ def looks_like_mask(path: Path, *, named: bool = False) -> bool:
     named : bool
         Whether its name says so: then soft edges and numbered defects are fine.
     """
-    try:
-        state = path.stat()
-    except OSError:
-        return False
-    return _looks_like_mask(path, named, state.st_mtime_ns, state.st_size)
+    state = file_state(path)
+    return state is not None and _looks_like_mask(path, named, state)
 
 
 @functools.lru_cache(maxsize=65536)
-def _looks_like_mask(path: Path, named: bool, _time: int, _size: int) -> bool:
+def _looks_like_mask(path: Path, named: bool, _state: tuple[int, ...]) -> bool:
     try:
         image = read_image(path)
     except DataError:
@@ -296,20 +294,17 @@ def read_annotations(files: Iterable[Path]) -> Iterator[tuple[Path, set[str] | N
         JSON files, of which those of LabelMe and COCO are meant.
     """
     for path in files:
-        try:
-            state = path.stat()
-        except OSError:
-            continue
-        found = _annotated(path, state.st_mtime_ns, state.st_size)
+        state = file_state(path)
+        found = False if state is None else _annotated(path, state)
         if found is not False:
             yield path, None if found is True else set(found)
 
 
 @functools.lru_cache(maxsize=1024)
-def _annotated(path: Path, _time: int, size: int) -> frozenset[str] | bool:
-    if size > _LARGEST_JSON:
-        return False
+def _annotated(path: Path, _state: tuple[int, ...]) -> frozenset[str] | bool:
     try:
+        if path.stat().st_size > _LARGEST_JSON:
+            return False
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False

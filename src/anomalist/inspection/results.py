@@ -357,8 +357,7 @@ class Results:
                 path.unlink(missing_ok=True)
         text = json.dumps({"made_by": _MADE_BY, "calls": calls}, indent=1, ensure_ascii=False)
         if not marker.exists() or calls != _calls(marker):
-            with atomic_path(marker) as path:
-                path.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
+            write_text(marker, text + "\n")
         write_text(self._unfinished, "")
         self._resume()
 

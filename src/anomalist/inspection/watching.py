@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from anomalist.data.names import existing, is_pattern
 from anomalist.errors import ParameterError
 from anomalist.files import absolute
 from anomalist.inspection.inputs import files_of
@@ -209,8 +209,8 @@ def watch_inputs(
     # Where it was watched before, it is away as it can be while it is watched.
     known = results is not None and has_results_of(results, inputs)
     for entry in inputs:
-        folder = Path(entry)
-        if not (folder.is_dir() or glob.has_magic(entry) or (known and not folder.exists())):
+        folder = existing(entry)
+        if not (folder.is_dir() or is_pattern(entry) or (known and not folder.exists())):
             raise ParameterError(f"{entry} can't be watched: give a folder or a pattern")
     return Watch(inputs, seconds, results=results, sleep=sleep, tell=tell)
 
