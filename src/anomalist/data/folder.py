@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from anomalist.data.imageset import Category, Dataset
+from anomalist.data.imageset import Dataset
 from anomalist.data.layout import existing_folder
 from anomalist.data.mvtec_ad import MVTecAD
-from anomalist.data.reading import Reading
-from anomalist.data.understanding import Understanding
+from anomalist.data.reading import FolderDataset, Reading
 from anomalist.data.visa import VisA
 from anomalist.errors import DataError, ParameterError
 
 
-class Folder:
+class Folder(FolderDataset):
     """A folder of photos as a data set, mostly of one category, named as the folder.
 
     Photos right in the folder, with no sub-folder of images, are all good. Otherwise the names of
@@ -98,41 +97,14 @@ class Folder:
             )
         )
 
-    @classmethod
-    def of(cls, reading: Reading) -> Folder:
-        """Return the data set that was read."""
-        data = cls.__new__(cls)
-        data._read(reading)
-        return data
-
     def _read(self, reading: Reading) -> None:
-        self._reading = reading
-        self.root = reading.root
+        super()._read(reading)
         self.test_share, self.seed = reading.test_share, reading.seed
         if len(reading.categories) == 1:  # tells now what is wrong with it
             reading.understand(reading.categories[0])
 
     def __repr__(self) -> str:
         return f"Folder({str(self.root)!r}, test_share={self.test_share}, seed={self.seed})"
-
-    @property
-    def categories(self) -> list[str]:
-        """The name of the folder, or of those in it that are each sorted into good and others."""
-        return self._reading.categories
-
-    def category(self, name: str) -> Category:
-        """Return the category.
-
-        Raises
-        ------
-        DataError
-            If that isn't its name, or masks can't be matched.
-        """
-        return self._reading.category(name)
-
-    def understand(self, name: str) -> Understanding:
-        """Return what the images of a category are taken for, those that are left out included."""
-        return self._reading.understand(name)
 
 
 def open_dataset(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from anomalist.data.imageset import Category
-from anomalist.data.reading import Reading
-from anomalist.data.understanding import Understanding
+from anomalist.data.reading import FolderDataset, Reading
 from anomalist.errors import DataError
 
 CATEGORIES = (
@@ -29,7 +27,7 @@ CATEGORIES = (
 )
 
 
-class MVTecAD:
+class MVTecAD(FolderDataset):
     """A data set in the layout of MVTec AD.
 
     Every folder that holds ``train`` is a category::
@@ -88,40 +86,13 @@ class MVTecAD:
     ) -> None:
         self._read(Reading(root, good=good, bad=bad, masks=masks, exclude=exclude))
 
-    @classmethod
-    def of(cls, reading: Reading) -> MVTecAD:
-        """Return the data set that was read."""
-        data = cls.__new__(cls)
-        data._read(reading)
-        return data
-
     def _read(self, reading: Reading) -> None:
         if not reading.is_split:
             raise DataError(
                 f"{reading.root} has no category in the layout of MVTec AD: neither it nor a folder"
                 f" in it has train/good (expected, for one, {reading.root / 'bottle/train/good'})"
             )
-        self._reading = reading
-        self.root = reading.root
+        super()._read(reading)
 
     def __repr__(self) -> str:
         return f"MVTecAD({str(self.root)!r})"
-
-    @property
-    def categories(self) -> list[str]:
-        """The names of the categories that are there, sorted."""
-        return self._reading.categories
-
-    def category(self, name: str) -> Category:
-        """Return a category.
-
-        Raises
-        ------
-        DataError
-            If there is no category of that name, it has no good image, or masks can't be matched.
-        """
-        return self._reading.category(name)
-
-    def understand(self, name: str) -> Understanding:
-        """Return what the images of a category are taken for, those that are left out included."""
-        return self._reading.understand(name)

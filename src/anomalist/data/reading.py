@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 from anomalist.data.excluding import excluded
 from anomalist.data.flags import Flags
@@ -183,3 +184,40 @@ class Reading:
             self.meaning(folder) == Meaning(None, Role.TRAIN, whole=True)
             for folder in node.folders.values()
         )
+
+
+class FolderDataset:
+    """What data sets share that are read from names of folders."""
+
+    root: Path
+    _reading: Reading
+
+    @classmethod
+    def of(cls, reading: Reading) -> Self:
+        """Return the data set that was read."""
+        data = cls.__new__(cls)
+        data._read(reading)
+        return data
+
+    def _read(self, reading: Reading) -> None:
+        self._reading = reading
+        self.root = reading.root
+
+    @property
+    def categories(self) -> list[str]:
+        """The names of the categories, sorted: folders below the root, or the root itself."""
+        return self._reading.categories
+
+    def category(self, name: str) -> Category:
+        """Return a category.
+
+        Raises
+        ------
+        DataError
+            If there is no category of that name, it has no good image, or masks can't be matched.
+        """
+        return self._reading.category(name)
+
+    def understand(self, name: str) -> Understanding:
+        """Return what the images of a category are taken for, those that are left out included."""
+        return self._reading.understand(name)
