@@ -124,6 +124,16 @@ def test_hash_depends_on_all_that_a_result_can_depend_on(images: ImageSet, tmp_p
     assert len(set(hashes)) == len(hashes)
 
 
+def test_a_group_is_part_of_a_sample_and_of_the_hash(images: ImageSet) -> None:
+    grouped = ImageSet(
+        Sample(s.path, s.label, s.defect, s.mask, group=f"run {i}") for i, s in enumerate(images)
+    )
+    assert grouped[0] != images[0]
+    assert "group='run 0'" in repr(grouped[0])
+    assert "group=" not in repr(images[0])
+    assert grouped.content_hash() != images.content_hash()
+
+
 def test_hash_names_a_file_that_is_gone(images: ImageSet) -> None:
     images[1].mask.unlink()
     with pytest.raises(DataError, match=r"1_mask\.png can't be read: No such file"):

@@ -89,6 +89,7 @@ class Sample:
     defect: str = ""
     mask: Path | tuple[Path, ...] | npt.NDArray[np.bool_] | None = None
     image: bytes | Image.Image | npt.NDArray[Any] | None = None
+    group: str | None = None
     _source: Source = field(init=False)
     _looks: dict[Transform, Look] = field(init=False)
     # What the mask told when it was last read, as of a state of its files.
@@ -325,7 +326,7 @@ class Sample:
     def _identity(self) -> tuple[Any, ...]:
         mask = array_sha256(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
         image = None if self.image is None else self.sha256()
-        return self.path, self.label, self.defect, mask, image
+        return self.path, self.label, self.defect, mask, image, self.group
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sample):
@@ -343,6 +344,8 @@ class Sample:
             text += f", image=<{self.image.dtype} array of shape {self.image.shape}>"
         elif self.image is not None:
             text += f", image=<{self.nbytes()} bytes>"
+        if self.group is not None:
+            text += f", group={self.group!r}"
         return f"Sample({text})"
 
 
@@ -467,10 +470,10 @@ class ImageSet(Sequence[Sample]):
     def content_hash(self) -> str:
         """Return the SHA-256 of all that a result can depend on, as 64 hexadecimal digits.
 
-        It covers, in order, each image's name below the folder that all files share, its label and
-        kind of defect, its bytes, and the name and bytes of its mask. Copies of the same data in
-        other places have the same hash. An image in memory counts with its name as it is and its
-        own hash, see `Sample.sha256`; a mask in memory has no name.
+        It covers, in order, each image's name below the folder that all files share, its label,
+        kind of defect and group, its bytes, and the name and bytes of its mask. Copies of the same
+        data in other places have the same hash. An image in memory counts with its name as it is
+        and its own hash, see `Sample.sha256`; a mask in memory has no name.
 
         Raises
         ------
@@ -510,7 +513,9 @@ class ImageSet(Sequence[Sample]):
                 mask = named(sample.mask), content(sample.mask)
             elif sample.mask is not None:
                 mask = [(named(file), content(file)) for file in sample.mask]
-            entry = ((name, sample.sha256()), sample.label, sample.defect, mask)
+            entry = [(name, sample.sha256()), sample.label, sample.defect, mask]
+            if sample.group is not None:
+                entry.append(sample.group)
             digest.update(json.dumps(entry).encode() + b"\n")
         return digest.hexdigest()
 
