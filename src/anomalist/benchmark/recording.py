@@ -16,8 +16,14 @@ from anomalist.benchmark.models import Fitted
 from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
-from anomalist.calibration import Calibration, finite_or_none
+from anomalist.calibration import (
+    Calibration,
+    attainable_rate,
+    fewest_images,
+    finite_or_none,
+)
 from anomalist.data import Category, gather_mask_remarks, gather_remarks
+from anomalist.data.names import plural
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
 from anomalist.metrics.pro import pro_points
@@ -67,6 +73,7 @@ def record_of(done: Done) -> RunRecord:
         notes=(
             *metrics.notes,
             *decisions.notes,
+            *_scene_notes(detector.calibration_, alpha),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -101,12 +108,30 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
     return {
         "alpha": alpha,
         "method": calibration.method,
+        "scenes": calibration.scenes,
         "image_threshold": finite_or_none(calibration.threshold(alpha)),
         "pixel_threshold": finite_or_none(calibration.pixel_threshold(alpha)),
         "pixel_low": low,
         "pixel_high": high,
         "scores": [float(score) for score in calibration.scores],
     }
+
+
+def _scene_notes(calibration: Calibration | None, alpha: float) -> list[str]:
+    """Say what is promised where the images that calibrate aren't independent."""
+    if calibration is None or calibration.scenes == len(calibration.scores):
+        return []
+    scenes, needed = calibration.scenes, fewest_images(alpha)
+    told = (
+        f"{len(calibration.scores)} training images, about {plural(scenes, 'independent scene')}:"
+        " what thresholds promise is for those"
+    )
+    if len(calibration.scores) >= needed > scenes:
+        told += (
+            f"; a false-alarm rate of {alpha:g} takes {needed}, so the threshold is the highest"
+            f" held-out score, which promises {attainable_rate(scenes, alpha):.1%}"
+        )
+    return [told]
 
 
 def curves(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:

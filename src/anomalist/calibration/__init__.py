@@ -11,6 +11,7 @@ from anomalist.calibration.conformal import (
     finite_or_none,
     p_values,
     pixel_threshold,
+    promised_range,
     threshold,
 )
 from anomalist.calibration.crossfit import (
@@ -41,6 +42,7 @@ __all__ = [
     "number_groups",
     "p_values",
     "pixel_threshold",
+    "promised_range",
     "threshold",
     "unsure",
 ]

@@ -241,6 +241,27 @@ def false_alarm_interval(n: int, alpha: float, *, level: float = 0.95) -> tuple[
     return float(low), float(high)
 
 
+def promised_range(groups: int, alpha: float, *, level: float = 0.95) -> tuple[float, float]:
+    """Range of the false-alarm rate that one threshold for ``alpha`` will have.
+
+    It is the `false_alarm_interval` of as many images as there are independent groups, at the
+    `attainable_rate`. Where images of a group differ as much as groups do, rates lie within it all
+    the more, or below.
+
+    Raises
+    ------
+    ParameterError
+        If ``groups`` is less than 1, or ``alpha`` or ``level`` isn't between 0 and 1.
+
+    Examples
+    --------
+    >>> low, high = promised_range(4, 0.05)
+    >>> f"asked for 5 %, to expect of 4 parts: {low:.1%} to {high:.1%}"
+    'asked for 5 %, to expect of 4 parts: 0.6% to 60.2%'
+    """
+    return false_alarm_interval(groups, attainable_rate(groups, alpha), level=level)
+
+
 def cross_p_values(
     fold_scores: npt.ArrayLike,
     held_out_scores: npt.ArrayLike,

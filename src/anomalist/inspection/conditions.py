@@ -317,7 +317,7 @@ class Conditions:
         if self.alarms <= most * self.total:
             return False
         n = self.rule.scenes
-        above = alarm_ranks(n, self.rule.alpha)
+        above = alarm_ranks(n, self.rule.rate)
         if self.labelled:  # measured once, not watched
             chance = betabinom.sf(self.alarms - 1, self.total, above, n + 1 - above)
             return bool(chance <= LEVEL)
