@@ -68,6 +68,24 @@ def test_the_seven_values_are_those_of_the_functions(predictions: Predictions) -
     assert metrics.notes == ()
 
 
+def test_pro_at_other_limits_stands_beside_the_seven(predictions: Predictions) -> None:
+    metrics = evaluate(predictions, pro_limits=[0.05, 0.3, 1], intervals=True, n_bootstrap=30)
+    assert list(metrics.as_dict()) == [*NAMES, "pixel_PRO_0.05", "pixel_PRO_1"]
+    assert predictions.masks is not None
+    assert list(metrics.others.values()) == pytest.approx(
+        pro(predictions.maps, predictions.masks, [0.05, 1]).tolist(), abs=1e-12
+    )
+    for name in metrics.others:
+        low, high = metrics.intervals[name]
+        assert low <= metrics.as_dict()[name] <= high  # type: ignore[operator]
+    assert {n: v for n, v in metrics.as_dict().items() if n in NAMES} == evaluate(
+        predictions
+    ).as_dict()
+    assert "pixel_PRO_0.05  0." in str(metrics)
+    with pytest.raises(ParameterError, match="fpr_limit"):
+        evaluate(predictions, pro_limits=[0])
+
+
 def test_raw_values_beyond_0_and_1_are_ranked_as_they_are(predictions: Predictions) -> None:
     # Clamped to [0, 1] first, as some evaluations do, all of these would tie.
     shifted = replace(

@@ -103,8 +103,9 @@ def test_equal_to_mvtecs_evaluation_whatever_the_sizes_and_however_few_rows_at_a
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("anomalist.metrics.pixels.CHUNK", chunk)
         patch.setattr(summary, "POSITIVES", positives)
-        metrics = evaluate(predictions)
+        metrics = evaluate(predictions, pro_limits=[0.05])
     assert metrics.evaluated_at == "original"
+    assert metrics.others.keys() == {"pixel_PRO_0.05"}
     assert pixel_values(metrics) == pytest.approx(expected(predictions, masks), abs=1e-6)
     _, tp, fp, _ = mvtec.curve(
         mvtec.with_unseen_lowest(

@@ -48,7 +48,7 @@ def record_of(done: Done) -> RunRecord:
     """Measure what was predicted, and make the record."""
     task, category, fitted = done.task, done.category, done.fitted
     detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
-    evaluation = Evaluation(predictions, task.asked.evaluate_at)
+    evaluation = Evaluation(predictions, task.asked.evaluate_at, task.asked.pro_limits)
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     parts = getattr(detector, "members_", [detector])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
+from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES, other_metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +122,7 @@ class RunRecord:
             "data_hash": self.data_hash,
             "version": self.version,
             "evaluated_at": self.evaluated_at,
+            **{name: self.metrics[name] for name in other_metrics(self.metrics)},
         }
 
     def to_json(self) -> str:

@@ -22,9 +22,10 @@ from anomalist.metrics.evaluation import (
     Evaluation,
     Metrics,
     evaluate,
+    other_metrics,
 )
 from anomalist.metrics.pixels import EvaluatedAt
-from anomalist.metrics.pro import pro, pro_curve
+from anomalist.metrics.pro import extra_limits, pro, pro_curve
 
 __all__ = [
     "CALIBRATED_NAMES",
@@ -39,10 +40,12 @@ __all__ = [
     "bootstrap_interval",
     "delong_test",
     "evaluate",
+    "extra_limits",
     "f1_at",
     "f1_interval",
     "false_alarm_rate",
     "mean_difference",
+    "other_metrics",
     "paired_bootstrap",
     "pr_curve",
     "pro",

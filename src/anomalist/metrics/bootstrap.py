@@ -166,7 +166,7 @@ def _intervals(
         )
         # A resample of images without a normal pixel has no false positive rate.
         with np.errstate(invalid="ignore"):
-            batches.append(resampled.values())
+            batches.append(resampled.values(summary.pro_limits))
     tails = [(1 - level) / 2, (1 + level) / 2]
     ends = {}
     for name, exact in summary.values.items():
