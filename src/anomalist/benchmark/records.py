@@ -52,7 +52,7 @@ class RunRecord:
     images
         Of every test image the path relative to the data set, kind of defect, label, score,
         p-value, disagreement of an ensemble's members in its scores, the defect's share of the
-        picture, and the share of it that lies above the pixel threshold.
+        picture, the share of it that lies above the pixel threshold, and its AUPIMO.
     epochs
         Of a training that was looked at on the test set: ``epoch`` and the metrics after it.
     command

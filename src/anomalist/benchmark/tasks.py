@@ -45,8 +45,9 @@ class Asked:
     pro_limits: tuple[float, ...] = ()
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
-        """Return the configuration of a detector's runs."""
-        return configuration(detector, **dataclasses.asdict(self))
+        """Return the configuration of a detector's runs, as JSON values."""
+        asked = {**dataclasses.asdict(self), "pro_limits": list(self.pro_limits)}
+        return configuration(detector, **asked)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -24,6 +24,7 @@ from anomalist.metrics.evaluation import (
     evaluate,
     other_metrics,
 )
+from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
 from anomalist.metrics.pro import extra_limits, pro, pro_curve
 
@@ -34,6 +35,7 @@ __all__ = [
     "EvaluatedAt",
     "Evaluation",
     "Metrics",
+    "aupimo",
     "auroc",
     "average_precision",
     "best_f1",

@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
-from anomalist.metrics.bootstrap import Interval, pixel_intervals, score_intervals
+from anomalist.metrics.bootstrap import Interval, overlap_interval, pixel_intervals, score_intervals
+from anomalist.metrics.pimo import FPR_BOUNDS, PerImageOverlap
 from anomalist.metrics.pixels import EvaluatedAt, Pixels
 from anomalist.metrics.pro import extra_limits
 from anomalist.metrics.ranking import check_binary, rank
@@ -270,6 +272,32 @@ class Evaluation:
             return None
         return Summary.of(rank_pixels(self.pixels), self._pro_limits)
 
+    @cached_property
+    def per_image_overlap(self) -> PerImageOverlap | None:
+        """AUPIMO of the images with defects; None where good images don't tell it."""
+        if self.pixel_summary is None or self._no_aupimo is not None:
+            return None
+        assert self.pixels is not None
+        return PerImageOverlap(self.pixels, self._good)
+
+    @property
+    def _good(self) -> npt.NDArray[np.bool_]:
+        """The images in which false positives of AUPIMO are counted."""
+        assert self.pixels is not None
+        return self.pixels.n_positive == 0 if self.labels is None else ~self.labels
+
+    @property
+    def _no_aupimo(self) -> str | None:
+        """What keeps good images from telling AUPIMO."""
+        assert self.pixels is not None
+        good = self.pixels.n_pixels[self._good]
+        if not len(good):
+            return "it takes good test images"
+        needed = round(1 / FPR_BOUNDS[0])
+        if (n := int(good.sum())) < needed:
+            return f"it takes {needed:,} pixels of good test images, there are {n:,}"
+        return None
+
     @property
     def notes(self) -> list[str]:
         """Why metrics are missing, and what else a reader must know."""
@@ -293,6 +321,8 @@ class Evaluation:
         elif self.pixel_summary is None:
             kind = "normal" if self.pixels.n_positive.any() else "defective"
             notes.append(f"no pixel metrics: the masks hold no {kind} pixel")
+        elif (missing := self._no_aupimo) is not None:
+            notes.append(f"no pixel_AUPIMO: {missing}")
         return notes
 
     def metrics(
@@ -316,6 +346,10 @@ class Evaluation:
                 assert self.pixels is not None
                 found = pixel_intervals(summary, self.pixels, *options)
             spread |= {f"{kind}_{name}": ends for name, ends in found.items()}
+        if (overlap := self.per_image_overlap) is not None:
+            values["pixel_AUPIMO"] = overlap.mean
+            if intervals:
+                spread["pixel_AUPIMO"] = overlap_interval(overlap, *options)
         named = (*METRIC_NAMES, "image_threshold", "pixel_threshold")
         return Metrics(
             **{name: value for name, value in values.items() if name in named},
