@@ -210,6 +210,8 @@ class Evaluation:
         Where pixels are compared, as in `evaluate`.
     pro_limits : iterable of float
         Up to which PRO is measured, besides 0.3.
+    pixels : Pixels, optional
+        Map values beside the truth, compared at ``at``, of predictions that don't hold their maps.
 
     Attributes
     ----------
@@ -235,6 +237,8 @@ class Evaluation:
         predictions: Predictions,
         at: EvaluatedAt = "original",
         pro_limits: Iterable[float] = (),
+        *,
+        pixels: Pixels | None = None,
     ) -> None:
         if at not in get_args(EvaluatedAt):
             raise ParameterError(f"pixels are evaluated at original or input, not {at!r}")
@@ -243,7 +247,9 @@ class Evaluation:
         labels, masks = predictions.labels, predictions.masks
         self.labels = None if labels is None else check_binary(labels, "labels")
         self.evaluated_at: EvaluatedAt = at
-        self.pixels = Pixels.at_original(predictions) if at == "original" else None
+        self.pixels = pixels
+        if pixels is None and at == "original":
+            self.pixels = Pixels.at_original(predictions)
         if self.pixels is None and masks is not None:
             self.evaluated_at = "input"
             self.pixels = Pixels.of_arrays(predictions.maps, masks)
