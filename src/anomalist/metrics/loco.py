@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -27,7 +27,6 @@ from anomalist.metrics.summary import Summary, rank_pixels
 from anomalist.metrics.threads import threaded_map
 from anomalist.predictions import Predictions
 
-_MEAN = "mean"
 Value = TypeVar("Value", float, Array)
 
 
@@ -131,12 +130,12 @@ class LogicalStructural:
     @cached_property
     def values(self) -> dict[str, float]:
         """Metrics by name."""
-        image = {n: group.image_summary.values["AUROC"] for n, group in self._groups.items()}
-        values = {f"image_AUROC_{name}": value for name, value in _with_mean(image).items()}
+        values = _named(
+            "image_AUROC", {n: g.image_summary.values["AUROC"] for n, g in self._groups.items()}
+        )
         for limit in SPRO_LIMITS:
-            overlap = {n: s.values[f"PRO_{limit:g}"] for n, (_, s) in self._pixels.items()}
-            named = _with_mean(overlap)
-            values |= {f"pixel_sPRO_{limit:g}_{name}": value for name, value in named.items()}
+            of_groups = {n: s.values[f"PRO_{limit:g}"] for n, (_, s) in self._pixels.items()}
+            values |= _named(f"pixel_sPRO_{limit:g}", of_groups)
         return values
 
     def intervals(self, n_bootstrap: int, level: float, seed: int) -> dict[str, Interval]:
@@ -146,31 +145,25 @@ class LogicalStructural:
         for number, group in enumerate(self._groups.values(), 2):
             strata[group.images[group.labels]] = number
         draws = draw_resamples(strata, n_bootstrap, seed)
-        drawn: dict[str, Array] = {}
-
-        def put(prefix: str, of: Callable[[str], Array]) -> None:
-            named = _with_mean({name: of(name) for name in self._groups})
-            drawn.update({f"{prefix}_{name}": value for name, value in named.items()})
-
         scores = {
             n: resampled_scores(g.image_summary, g.scores, g.labels, draws[:, g.images])
             for n, g in self._groups.items()
         }
-        put("image_AUROC", lambda name: scores[name]["AUROC"])
-        if self._pixels:
-            overlaps = {
-                name: resampled_pixels(summary, pixels, draws[:, self._groups[name].images])
-                for name, (pixels, summary) in self._pixels.items()
-            }
-            for limit in SPRO_LIMITS:
-                key = f"PRO_{limit:g}"
-                put(f"pixel_s{key}", lambda name, key=key: overlaps[name][key])
+        drawn = _named("image_AUROC", {n: values["AUROC"] for n, values in scores.items()})
+        overlaps = {
+            name: resampled_pixels(summary, pixels, draws[:, self._groups[name].images])
+            for name, (pixels, summary) in self._pixels.items()
+        }
+        for limit in SPRO_LIMITS:
+            of_groups = {n: values[f"PRO_{limit:g}"] for n, values in overlaps.items()}
+            drawn |= _named(f"pixel_sPRO_{limit:g}", of_groups)
         return {name: ends(self.values[name], values, level) for name, values in drawn.items()}
 
 
-def _with_mean(of_groups: Mapping[str, Value]) -> dict[str, Value]:
-    """With the mean of the two groups, where there are both."""
-    if len(of_groups) < len(ANOMALIES):
-        return dict(of_groups)
-    one, other = of_groups.values()
-    return {**of_groups, _MEAN: (one + other) / 2}
+def _named(metric: str, of_groups: Mapping[str, Value]) -> dict[str, Value]:
+    """A metric of each group by name, and the mean of the two, where there are both."""
+    found = {f"{metric}_{name}": value for name, value in of_groups.items()}
+    if len(of_groups) == len(ANOMALIES):
+        one, other = of_groups.values()
+        found[f"{metric}_mean"] = (one + other) / 2
+    return found
