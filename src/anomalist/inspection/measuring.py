@@ -66,7 +66,7 @@ class Measured:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values: the `values`, and what else is printed."""
-        fields = {
+        fields: dict[str, Any] = {
             **self.values(),
             "evaluated_at": self.metrics.evaluated_at,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
