@@ -17,7 +17,9 @@ from anomalist.calibration.crossfit import (
     cross_conformal_p_values,
     held_out_scores,
 )
+from anomalist.calibration.drift import Drift, Shift
 from anomalist.calibration.outliers import find_outliers
+from anomalist.calibration.reference import NAMES, Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
 __all__ = [

@@ -17,7 +17,7 @@ from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
 import anomalist.detectors.registry as registry
-from anomalist.calibration import Calibration
+from anomalist.calibration import Calibration, Reference
 from anomalist.data import ImageSet, load_masks
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
@@ -233,6 +233,7 @@ class Ensemble(Detector):
         self._good: Predictions | None = good
         if len(good) > 1:
             self.calibration_ = Calibration.of(good, method=self.held_out_method)
+            self.reference_ = Reference.of(good)
 
     def _held_out(
         self,
@@ -335,6 +336,7 @@ class Ensemble(Detector):
             disagreement_maps=spread,
             images=first.images,
             transform=self.transform,
+            pooled=first.pooled,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:

@@ -1,7 +1,7 @@
 """Detectors at work: fit to a folder of parts, look at new ones, measure, tell of a model."""
 
+from anomalist.conditions import Conditions
 from anomalist.inspection.card import model_card, open_model
-from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Finding, Region, Rule, find_regions
 from anomalist.inspection.fitting import FitResult, Odd, fit_parts
 from anomalist.inspection.inputs import list_inputs

@@ -23,6 +23,7 @@ from anomalist.calibration import (
     finite_or_none,
     threshold,
 )
+from anomalist.conditions import learnt_looks
 from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
 from anomalist.data.scenes import find_scenes
 from anomalist.data.walking import LEAST_NORMAL
@@ -30,7 +31,6 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
 from anomalist.files import atomic_path, check_writable
-from anomalist.inspection.conditions import learnt_looks
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
