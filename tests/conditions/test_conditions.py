@@ -13,9 +13,9 @@ from scipy.stats import betabinom
 
 from anomalist import PatchCore
 from anomalist.calibration import alarm_ranks
+from anomalist.conditions import LEVEL, MEASURES, Conditions, evidence, learnt_looks
 from anomalist.data import ImageSet, Sample, Transform
 from anomalist.detectors import Detector
-from anomalist.conditions import LEVEL, MEASURES, Conditions, evidence, learnt_looks
 from anomalist.inspection import Rule
 from anomalist.predictions import Predictions
 

@@ -38,7 +38,9 @@ def part(
     level = (1 + rng.normal(0, 0.02)) * light
     grey = (190 - 110 * inside + rng.normal(0, 4, inside.shape)) * level
     if blur:
-        grey = (grey + np.roll(grey, 1, 0) + np.roll(grey, 1, 1) + np.roll(grey, (1, 1), (0, 1))) / 4
+        grey = (
+            grey + np.roll(grey, 1, 0) + np.roll(grey, 1, 1) + np.roll(grey, (1, 1), (0, 1))
+        ) / 4
     return np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 

@@ -1,4 +1,4 @@
-"""Whether a number of new photographs has shifted from those learnt from, however often one asks."""
+"""Whether numbers have shifted from those that were learnt, however often one asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What photographs that were learnt from look like, a few numbers each, to hold new ones against."""
+"""A few numbers of each photograph that was learnt from, to hold new ones against."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ class Reference:
     def ranges(self, names: Iterable[str]) -> dict[str, tuple[float, float]]:
         """Return the lowest and the highest of some numbers, by name."""
         columns = dict(zip(self.names, self.rows.T, strict=True))
-        return {n: (float(c.min()), float(c.max())) for n in names if (c := columns.get(n)) is not None}
+        known = {name: columns[name] for name in names if name in columns}
+        return {name: (float(c.min()), float(c.max())) for name, c in known.items()}
 
     def measure(self, predictions: Predictions, transform: Transform) -> Float64:
         """Return the same numbers of photographs; NaN where one has none, as one that is gone.

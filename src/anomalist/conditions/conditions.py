@@ -23,11 +23,6 @@ from anomalist.errors import DataError
 from anomalist.predictions import Predictions
 
 _UNLIKE = "what the threshold promises isn't for them"
-#: What helps, in a few words.
-REMEDY = (
-    "20 new good ones restore it (anomalist calibrate MODEL --data FOLDER --out FILE), or are learnt"
-    " with the others (anomalist fit ... --add FOLDER)"
-)
 _FEW_SIZES = 4
 
 
@@ -228,7 +223,7 @@ class Conditions:
         shifted: set[tuple[str, int]] = set()
         shift = None if self.shift is None else self.shift.describe(self._noun())
         if self.shift is not None and shift is not None:
-            found["shift"] = f"{shift}: {_UNLIKE}; {REMEDY}"
+            found["shift"] = f"{shift}: {_UNLIKE}"
             shifted = {(d.name, d.shift.side) for d in self.shift.differences()}
         if self._other_sizes:
             found["size"] = self._size_sentence()
