@@ -4,6 +4,7 @@ from anomalist.calibration.calibration import Calibration
 from anomalist.calibration.conformal import (
     DEFAULT_ALPHA,
     alarm_ranks,
+    attainable_rate,
     cross_p_values,
     false_alarm_interval,
     fewest_images,
@@ -18,6 +19,7 @@ from anomalist.calibration.crossfit import (
     held_out_scores,
 )
 from anomalist.calibration.drift import Drift, Shift
+from anomalist.calibration.grouping import all_differ, number_groups
 from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.reference import NAMES, Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
@@ -30,7 +32,9 @@ __all__ = [
     "Reference",
     "Shift",
     "alarm_ranks",
+    "all_differ",
     "assign_folds",
+    "attainable_rate",
     "cross_conformal_p_values",
     "cross_p_values",
     "error_coverage",
@@ -41,6 +45,7 @@ __all__ = [
     "finite_or_none",
     "held_out_scores",
     "look_of",
+    "number_groups",
     "p_values",
     "pixel_threshold",
     "threshold",

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from anomalist.calibration.grouping import Int64, number_groups
 from anomalist.data import Transform
 from anomalist.data.looks import Look
 from anomalist.errors import DataError, ModelFileError
@@ -94,13 +95,10 @@ class Reference:
         """
         if good.transform is None:
             return None
-        groups = range(len(good)) if groups is None else list(groups)
-        first: dict[Hashable, int] = {}
-        for place, group in enumerate(groups):
-            first.setdefault(group, place)
+        scenes = number_groups(groups, len(good))
+        chosen = np.unique(scenes, return_index=True)[1]
         looks = [sample.look(good.transform) for sample in good.images]
-        chosen = np.array(list(first.values()))
-        near = _near(np.stack([look_of(look) for look in looks]), list(groups), chosen)
+        near = _near(np.stack([look_of(look) for look in looks]), scenes, chosen)
         if len(chosen) > _MOST:
             chosen = chosen[np.linspace(0, len(chosen) - 1, _MOST).round().astype(int)]
         columns = _columns(looks, good.scores)
@@ -217,7 +215,7 @@ def _left_out(pooled: Float64, center: Float64, spread: Float64) -> Float64:
     return _apart(pooled, others, np.maximum(variance, 0.0))
 
 
-def _near(looks: npt.NDArray[np.float32], groups: list[Hashable], chosen: Any) -> float:
+def _near(looks: npt.NDArray[np.float32], scenes: Int64, chosen: npt.NDArray[np.intp]) -> float:
     """Below which distance photographs are copies: of what is known to be, and of neighbours."""
     if len(chosen) < 2:
         return 0.0
@@ -227,11 +225,11 @@ def _near(looks: npt.NDArray[np.float32], groups: list[Hashable], chosen: Any) -
     np.fill_diagonal(table, np.inf)
     apart = float(np.quantile(np.sqrt(np.maximum(table.min(axis=1), 0.0)), _OF_NEIGHBOURS))
     within = []
-    previous: dict[Hashable, int] = {}
-    for place, group in enumerate(groups):
-        if group in previous:
-            within.append(float(np.linalg.norm(looks[place] - looks[previous[group]])))
-        previous[group] = place
+    previous: dict[int, int] = {}
+    for place, scene in enumerate(scenes.tolist()):
+        if scene in previous:
+            within.append(float(np.linalg.norm(looks[place] - looks[previous[scene]])))
+        previous[scene] = place
     copies = float(np.quantile(within, _OF_COPIES)) if within else 0.0
     return max(_CLOSE * apart, min(copies, apart))
 

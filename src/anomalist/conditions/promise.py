@@ -58,7 +58,7 @@ class Promise:
         calibration = detector.calibration_
         if calibration is None:
             return cls(alpha, None, 0)
-        return cls(alpha, finite_or_none(calibration.threshold(alpha)), len(calibration.scores))
+        return cls(alpha, finite_or_none(calibration.threshold(alpha)), calibration.scenes)
 
     @property
     def promise(self) -> tuple[float, float] | None:

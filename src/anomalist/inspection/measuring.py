@@ -21,7 +21,7 @@ from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import understand, unseen
-from anomalist.metrics import EvaluatedAt, Evaluation, Metrics
+from anomalist.metrics import EvaluatedAt, Evaluation, Metrics, extra_limits
 from anomalist.metrics.evaluation import metric_rows
 from anomalist.predictions import Predictions
 from anomalist.report import metrics_csv, where_pixels
@@ -85,8 +85,10 @@ class Measured:
         return [out / "metrics.json", out / "metrics.csv"]
 
     def __str__(self) -> str:
-        lines = [f"{'metric':<22}   value  95 % interval"]
-        lines += metric_rows(self.metrics.as_dict() | self.calibrated, self.intervals, width=22)
+        metrics = self.metrics.as_dict() | self.calibrated
+        width = max(map(len, metrics))
+        lines = [f"{'metric':<{width}}   value  95 % interval"]
+        lines += metric_rows(metrics, self.intervals, width=width)
         if self.metrics.pixel_AUROC is not None:
             lines.append(where_pixels([("", self.metrics.evaluated_at)]))
         if self.alarms:
@@ -103,6 +105,7 @@ def measure(
     alpha: float | None = None,
     notes: tuple[str, ...] = (),
     evaluate_at: EvaluatedAt = "original",
+    pro_limits: Iterable[float] = (),
 ) -> Measured:
     """Measure predictions of a detector on labelled images.
 
@@ -118,10 +121,12 @@ def measure(
         What else a reader must know.
     evaluate_at : {"original", "input"}
         Where pixels are compared, see `~anomalist.metrics.evaluate`.
+    pro_limits : iterable of float
+        Up to which PRO is measured, besides 0.3.
     """
     if alpha is None:
         alpha = detector.alpha_
-    evaluation = Evaluation(predictions, evaluate_at)
+    evaluation = Evaluation(predictions, evaluate_at, pro_limits)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     alarms: dict[str, tuple[int, int]] = {}
     rule = Rule.of(detector, alpha=alpha)
@@ -162,6 +167,7 @@ def evaluate_model(
     exclude: Iterable[str | Path] = (),
     alpha: float | None = None,
     evaluate_at: EvaluatedAt = "original",
+    pro_limits: Iterable[float] = (),
     progress: Progress | None = None,
 ) -> Measured:
     """Measure a model on a folder of good and defective images.
@@ -184,6 +190,8 @@ def evaluate_model(
     evaluate_at : {"original", "input"}
         Where pixels are compared: at the size of each mask, or at the resolution of the detector's
         input; see `~anomalist.metrics.evaluate`.
+    pro_limits : iterable of float
+        False positive rates up to which PRO is measured too, besides 0.3.
     progress : callable, optional
         Called with the number of images done and the total.
 
@@ -194,6 +202,7 @@ def evaluate_model(
     """
     if alpha is not None:
         fewest_images(alpha)  # refuses one that makes no sense before any work is done
+    pro_limits = extra_limits(pro_limits)
     dataset = open_dataset(data, format=format, good=good, bad=bad, masks=masks, exclude=exclude)
     found = understand(dataset, category)
     images, notes = found.test, list(found.notes)
@@ -210,4 +219,4 @@ def evaluate_model(
         raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
     notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
-    return measure(predictions, detector, alpha, tuple(notes), evaluate_at)
+    return measure(predictions, detector, alpha, tuple(notes), evaluate_at, pro_limits)

@@ -214,6 +214,12 @@ class Pixels:
                 row = stop
         return chunks
 
+    def pieces(self, image: int) -> list[Piece]:
+        """Rows of one image, as many together as `CHUNK` has room for, at least one."""
+        height, width = self.shapes[image]
+        rows = max(1, CHUNK // max(width, 1))
+        return [(image, first, min(first + rows, height)) for first in range(0, height, rows)]
+
     @property
     def longest(self) -> int:
         """Number of pixels that a chunk can have."""
@@ -323,10 +329,7 @@ class Counts:
 def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
     """Count the pixels of each image at thresholds, given in descending order."""
     ascending = np.atleast_1d(np.asarray(thresholds))[::-1]
-    pieces: list[list[Piece]] = [[] for _ in range(len(pixels))]
-    for image, (height, width) in enumerate(pixels.shapes):
-        rows = max(1, CHUNK // max(width, 1))
-        pieces[image] = [(image, r, min(r + rows, height)) for r in range(0, height, rows)]
+    pieces = [pixels.pieces(image) for image in range(len(pixels))]
 
     def count(share: Sequence[int]) -> Iterator[tuple[int, tuple[Array, Array, Array, Array]]]:
         most = max((p[2] - p[1]) * pixels.shapes[i][1] for i in share for p in pieces[i])
