@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from anomalist.calibration import NAMES, Reference
+from anomalist.calibration import Reference
+from anomalist.calibration.reference import NAMES
 from anomalist.data import ImageSet, Sample, Transform
 from anomalist.errors import ModelFileError
 from anomalist.predictions import Predictions

@@ -21,12 +21,11 @@ from anomalist.calibration.crossfit import (
 from anomalist.calibration.drift import Drift, Shift
 from anomalist.calibration.grouping import all_differ, number_groups
 from anomalist.calibration.outliers import find_outliers
-from anomalist.calibration.reference import NAMES, Reference, look_of
+from anomalist.calibration.reference import Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
 __all__ = [
     "DEFAULT_ALPHA",
-    "NAMES",
     "Calibration",
     "Drift",
     "Reference",

@@ -23,6 +23,10 @@ from anomalist.errors import DataError
 from anomalist.predictions import Predictions
 
 _UNLIKE = "what the threshold promises isn't for them"
+_REMEDY = (
+    "a threshold from 20 new good ones restores it (anomalist calibrate MODEL --data FOLDER --out"
+    " FILE)"
+)
 _FEW_SIZES = 4
 
 
@@ -223,7 +227,7 @@ class Conditions:
         shifted: set[tuple[str, int]] = set()
         shift = None if self.shift is None else self.shift.describe(self._noun())
         if self.shift is not None and shift is not None:
-            found["shift"] = f"{shift}: {_UNLIKE}"
+            found["shift"] = f"{shift}: {_UNLIKE}; {_REMEDY}"
             shifted = {(d.name, d.shift.side) for d in self.shift.differences()}
         if self._other_sizes:
             found["size"] = self._size_sentence()

@@ -8,6 +8,7 @@ from anomalist.inspection.inputs import list_inputs
 from anomalist.inspection.measuring import Measured, evaluate_model, measure
 from anomalist.inspection.parts import Parts, open_parts
 from anomalist.inspection.prediction import identity_of, predict_files
+from anomalist.inspection.recalibrating import Recalibrated, recalibrate
 from anomalist.inspection.results import Tally
 from anomalist.inspection.standard_input import image_or_lines
 from anomalist.inspection.watching import Watch, watch_inputs
@@ -19,6 +20,7 @@ __all__ = [
     "Measured",
     "Odd",
     "Parts",
+    "Recalibrated",
     "Region",
     "Rule",
     "Tally",
@@ -34,5 +36,6 @@ __all__ = [
     "open_model",
     "open_parts",
     "predict_files",
+    "recalibrate",
     "watch_inputs",
 ]
