@@ -42,8 +42,8 @@ class Measured:
     alarms : dict of str to (int, int)
         By kind of defect, ``good`` included: images above the threshold, and images. Empty without
         a threshold.
-    alpha : float
-        The false-alarm rate that the thresholds are for.
+    alpha : float or None
+        The false-alarm rate that the thresholds are for; None where there are none.
     notes : tuple of str
         What a reader must know.
     conditions : dict
@@ -55,7 +55,7 @@ class Measured:
     calibrated: dict[str, float | None]
     intervals: dict[str, tuple[float, float]]
     alarms: dict[str, tuple[int, int]]
-    alpha: float
+    alpha: float | None
     notes: tuple[str, ...] = ()
     conditions: dict[str, Any] = field(default_factory=dict)
 
@@ -66,15 +66,17 @@ class Measured:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values: the `values`, and what else is printed."""
-        return {
+        fields: dict[str, Any] = {
             **self.values(),
             "evaluated_at": self.metrics.evaluated_at,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
-            "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
-            "alpha": self.alpha,
-            "conditions": self.conditions,
-            "notes": list(self.notes),
         }
+        if self.alpha is not None:
+            fields["alarms"] = {
+                k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()
+            }
+            fields |= {"alpha": self.alpha, "conditions": self.conditions}
+        return {**fields, "notes": list(self.notes)}
 
     def write(self, out: str | Path) -> list[Path]:
         """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
