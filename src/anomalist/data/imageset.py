@@ -243,6 +243,14 @@ class Sample:
             return known
         return self.looked_at(transform, transform(self.read(transform.bit_depth)))
 
+    def known_look(self, transform: Transform) -> Look | None:
+        """Return what `look` would where that is known without reading the image."""
+        return self._looks.get(transform)
+
+    def keep_look(self, transform: Transform, look: Look) -> None:
+        """Keep how the image looks, as it was learnt of another sample with its content."""
+        self._looks[transform] = look
+
     def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
         """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
         look = self._looks[transform] = Look.of(pixels)
