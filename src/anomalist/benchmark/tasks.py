@@ -33,16 +33,21 @@ class Asked:
         Whether to measure trainings on the test set after every epoch.
     evaluate_at : {"original", "input"}
         Where pixel metrics are measured, see `~anomalist.metrics.evaluate`.
+    pro_limits : tuple of float
+        False positive rates up to which PRO is measured, besides 0.3; as
+        `~anomalist.metrics.extra_limits` gives them.
     """
 
     alpha: float = DEFAULT_ALPHA
     calibrate: bool = True
     oracle: bool = False
     evaluate_at: EvaluatedAt = "original"
+    pro_limits: tuple[float, ...] = ()
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
-        """Return the configuration of a detector's runs."""
-        return configuration(detector, **dataclasses.asdict(self))
+        """Return the configuration of a detector's runs, as JSON values."""
+        asked = {**dataclasses.asdict(self), "pro_limits": list(self.pro_limits)}
+        return configuration(detector, **asked)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -97,6 +97,7 @@ def run(arguments: Namespace, output: Output) -> None:
             calibrate=arguments.calibrate,
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
+            pro_limits=arguments.pro_limits,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
             watcher=progress,

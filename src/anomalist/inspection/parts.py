@@ -156,7 +156,8 @@ def open_parts(
     found = understand(dataset, category)
     train, test, notes = found.train, found.test, list(found.notes)
     if len(train) == 0:
-        raise DataError(f"{root} has no good image left to learn from: all were left out")
+        left = "left to learn from: all were left out" if found.excluded else "to learn from"
+        raise DataError(f"{root} has no good image {left}")
     sizes = _checked(train, test)
     if len(sizes) > 1:
         notes.append(
@@ -184,7 +185,11 @@ def check_outside(out: Path, root: Path) -> None:
 
 def known_images(parts: Parts) -> list[str]:
     """Return short hashes of the images that were learnt from or left out, sorted."""
-    images = [*parts.train, *map(Sample, parts.excluded)]
+    return short_hashes([*parts.train, *map(Sample, parts.excluded)])
+
+
+def short_hashes(images: Iterable[Sample]) -> list[str]:
+    """Return the beginnings of the hashes of images, each once, sorted."""
     return sorted({image.sha256()[:_SHORT_HASH] for image in images})
 
 

@@ -22,30 +22,38 @@ from anomalist.metrics.evaluation import (
     Evaluation,
     Metrics,
     evaluate,
+    other_metrics,
 )
+from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
-from anomalist.metrics.pro import pro, pro_curve
+from anomalist.metrics.pro import extra_limits, pro, pro_curve
+from anomalist.metrics.spro import SPRO_LIMITS, spro
 
 __all__ = [
     "CALIBRATED_NAMES",
     "METRIC_NAMES",
+    "SPRO_LIMITS",
     "Comparison",
     "EvaluatedAt",
     "Evaluation",
     "Metrics",
+    "aupimo",
     "auroc",
     "average_precision",
     "best_f1",
     "bootstrap_interval",
     "delong_test",
     "evaluate",
+    "extra_limits",
     "f1_at",
     "f1_interval",
     "false_alarm_rate",
     "mean_difference",
+    "other_metrics",
     "paired_bootstrap",
     "pr_curve",
     "pro",
     "pro_curve",
     "roc_curve",
+    "spro",
 ]
