@@ -17,6 +17,7 @@ from anomalist.benchmark.tasks import Identity, Task
 from anomalist.benchmark.watching import Watcher
 from anomalist.data import Category
 from anomalist.detectors import Detector, Ensemble
+from anomalist.detectors.grouping import calibrate_grouped, group_images
 from anomalist.features import FeatureStore, Progress
 from anomalist.training import Training
 
@@ -143,11 +144,20 @@ class Fitting:
             clock = Clock(self._features)
             training = Training(checkpoint=f"{scratch}.training")
             progress = self._stage("calibrate")
-            fitted.held_out = fitted.detector.calibrate(
-                good, store=self._features, progress=progress, training=training
+            grouping = group_images(good, self._task.asked.groups, fitted.detector, self._features)
+            fitted.held_out = calibrate_grouped(
+                fitted.detector,
+                good,
+                grouping,
+                store=self._features,
+                progress=progress,
+                training=training,
             )
             fitted.calibrate_seconds = clock.seconds() + training.resumed_seconds
             self._notice(training)
+            if self._watcher is not None:
+                for note in grouping.notes:
+                    self._watcher.notice(f"{self._task.name}, {self._task.category}: {note}")
             fitted.peak_memory_mb = max(fitted.peak_memory_mb, peak_memory_mb())
         if calibrate and self._models is not None:
             self._models.keep(fitted, identity, self._task.name, suffix)

@@ -36,6 +36,9 @@ class Asked:
     pro_limits : tuple of float
         False positive rates up to which PRO is measured, besides 0.3; as
         `~anomalist.metrics.extra_limits` gives them.
+    groups : str
+        How training images that aren't independent are found, see
+        `~anomalist.detectors.grouping.group_images`.
     """
 
     alpha: float = DEFAULT_ALPHA
@@ -43,6 +46,7 @@ class Asked:
     oracle: bool = False
     evaluate_at: EvaluatedAt = "original"
     pro_limits: tuple[float, ...] = ()
+    groups: str = "auto"
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
         """Return the configuration of a detector's runs, as JSON values."""
@@ -204,7 +208,10 @@ def plan(
     ordered = sorted(detectors.items(), key=lambda pair: isinstance(pair[1], Ensemble))
     # Once a name: it takes reading the weights.
     settings = {name: asked.configuration(detector) for name, detector in ordered}
-    of_members = {name: tuple(map(config_hash, d.components())) for name, d in ordered}
+    of_members = {
+        name: tuple(config_hash(part, groups=asked.groups) for part in detector.components())
+        for name, detector in ordered
+    }
     for category, data_hash in data.items():
         fits: dict[Identity, Key] = {}
         for seed in seeds:

@@ -20,7 +20,7 @@ from anomalist.calibration.crossfit import (
     held_out_scores,
 )
 from anomalist.calibration.drift import Drift, Shift
-from anomalist.calibration.grouping import all_differ, number_groups
+from anomalist.calibration.grouping import all_differ, join_groups, number_groups
 from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.reference import Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
@@ -44,6 +44,7 @@ __all__ = [
     "find_outliers",
     "finite_or_none",
     "held_out_scores",
+    "join_groups",
     "look_of",
     "number_groups",
     "p_values",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
+from anomalist.cli.options import add_groups, add_hyperparameters, build_detectors, command_parser
 from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant, detector_signatures
 from anomalist.errors import ParameterError
@@ -51,6 +51,7 @@ def parser() -> ArgumentParser:
         default=constant("anomalist.calibration", "DEFAULT_ALPHA"),
         help="false-alarm rate that the threshold is to have",
     )
+    add_groups(arguments)
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_hyperparameters(arguments)
     return arguments
@@ -91,6 +92,7 @@ def run(arguments: Namespace, output: Output) -> None:
                 parts,
                 arguments.out,
                 alpha=arguments.alpha,
+                groups=" ".join(arguments.groups),
                 progress=progress,
                 estimate=estimate,
             )

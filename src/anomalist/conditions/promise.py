@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from anomalist.calibration import false_alarm_interval, fewest_images, finite_or_none
+from anomalist.calibration import finite_or_none, promised_range
 from anomalist.detectors import Detector
 
 
@@ -63,6 +63,4 @@ class Promise:
     @property
     def promise(self) -> tuple[float, float] | None:
         """The range of the false-alarm rate to expect; None where there is no promise."""
-        if self.threshold is None or self.scenes < fewest_images(self.alpha):
-            return None
-        return false_alarm_interval(self.scenes, self.alpha)
+        return None if self.threshold is None else promised_range(self.scenes, self.alpha)
