@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 import anomalist
 from anomalist.calibration import Calibration, pixel_threshold, threshold
 from anomalist.data import MVTecAD
-from anomalist.detectors import SPADE, Detector, PaDiM, PatchCore
+from anomalist.detectors import CFA, DFM, GLASS, SPADE, Detector, Ensemble, PaDiM, PatchCore
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.predictions import Predictions
 from tests.reference import ensemble as reference
@@ -207,3 +207,72 @@ def test_leaving_an_image_out_is_fitting_without_it(
     two = detector.fit(train[:2]).calibrate(train[:2])
     alone = dataclasses.replace(detector).fit(train[1:2]).predict(train[:1])
     np.testing.assert_allclose(two.scores[0], alone.scores[0], rtol=1e-4)
+
+
+GROUPS = ["a", "b", "b", "c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("detector", "tolerance"),
+    [
+        (SPADE(image_size=64, device="cpu", k=2), 1e-5),
+        (SPADE(image_size=64, device="cpu", k=50, batch_size=4), 1e-5),
+        (PaDiM(image_size=64, device="cpu", dimensions=3), 1e-3),
+        (PaDiM(image_size=64, device="cpu", dimensions=6), 1e-3),
+        (PaDiM(image_size=64, device="cpu"), 1e-3),
+        (DFM(image_size=64, device="cpu"), 1e-4),
+    ],
+    ids=["spade", "spade of few", "padim", "padim 6", "padim of few", "dfm"],
+)
+def test_leaving_a_group_out_is_fitting_without_it(
+    detector: Detector, tolerance: float, dots: Path
+) -> None:
+    train = MVTecAD(dots).category("dot").train
+    order = [3, 0, 5, 1, 4, 2]
+    got = detector.fit(train).calibrate(train[order], groups=[GROUPS[i] for i in order])
+    assert detector.calibration_ is not None
+    assert detector.calibration_.groups.tolist() == [0, 1, 2, 2, 1, 2]
+    assert detector.calibration_.scenes == 3
+    assert detector.calibration_.method.endswith("; images of one scene together")
+    for group in "abc":
+        places = [j for j, i in enumerate(order) if GROUPS[i] == group]
+        others = train[[i for i in range(6) if GROUPS[i] != group]]
+        alone = dataclasses.replace(detector).fit(others).predict(got.images[places])
+        np.testing.assert_allclose(got.scores[places], alone.scores, rtol=tolerance)
+        np.testing.assert_allclose(got.maps[places], alone.maps, rtol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        PatchCore(image_size=64, device="cpu"),
+        PatchCore(image_size=64, device="cpu", coreset_size=1),
+        SPADE(image_size=64, device="cpu"),
+        PaDiM(image_size=64, device="cpu"),
+        DFM(image_size=64, device="cpu"),
+        CFA(image_size=64, device="cpu", epochs=1),
+        GLASS(image_size=64, device="cpu", meta_epochs=1),
+        Ensemble(members=("patchcore", "padim"), image_size=64, device="cpu"),
+    ],
+    ids=lambda detector: f"{detector.label}",
+)
+def test_near_copies_do_not_vouch_for_each_other(detector: Detector) -> None:
+    rng = np.random.default_rng(0)
+    pixels = [rng.normal(110, 6, (64, 64, 3)) for _ in range(3)]
+    shots = [(p + rng.normal(0, 0.6, p.shape)).clip(0, 255).astype(np.uint8) for p in pixels * 3]
+    groups = [0, 1, 2] * 3
+    detector.fit(shots)
+    alike = detector.calibrate(shots)
+    named = detector.calibrate(shots, groups=[f"part {group}" for group in range(9)])
+    assert np.array_equal(alike.scores, named.scores)
+    assert np.array_equal(alike.maps, named.maps)
+    apart = detector.calibrate(shots, groups=groups)
+    if not detector.trained and detector.name != "ensemble":
+        assert apart.scores.mean() > alike.scores.mean()
+    assert detector.calibration_ is not None
+    assert detector.calibration_.scenes == 3
+    assert detector.calibration_.p_values(1e9) == 1 / 4
+    for wrong, told in (([0] * 9, "at least 2 groups"), ([0, 1], "one an image, 9 in all, not 2")):
+        with pytest.raises(DataError, match=told):
+            detector.calibrate(shots, groups=wrong)
+    assert detector.calibration_.scenes == 3

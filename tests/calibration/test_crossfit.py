@@ -148,3 +148,58 @@ def test_a_single_fold_is_refused(category: Category) -> None:
 def test_an_image_that_is_anomalous_is_refused(category: Category) -> None:
     with pytest.raises(DataError, match="labelled anomalous"):
         held_out_scores(make(), category.test)
+
+
+SCENES = np.array([0, 1, 1, 2, 0, 2])
+
+
+def test_a_group_is_of_one_fold_and_folds_stay_even() -> None:
+    for seed in range(5):
+        groups = np.random.default_rng(seed).integers(0, 12, 60)
+        dealt = assign_folds(60, 5, seed=seed, groups=groups)
+        assert all(len(set(dealt[groups == group])) == 1 for group in set(groups.tolist()))
+        sizes = np.bincount(dealt)
+        assert len(sizes) == 5
+        assert sizes.max() - sizes.min() <= np.bincount(groups).max()
+
+
+@pytest.mark.parametrize("n", [2, 7, 40])
+@pytest.mark.parametrize("folds", [2, 5, 100])
+def test_groups_of_one_image_each_change_no_fold(n: int, folds: int) -> None:
+    expected = np.random.default_rng(3).permutation(np.arange(n) % min(folds, n))
+    names = [f"part {i}" for i in range(n)]
+    assert assign_folds(n, folds, seed=3).tolist() == expected.tolist()
+    assert assign_folds(n, folds, seed=3, groups=names).tolist() == expected.tolist()
+
+
+def test_images_of_a_group_are_scored_by_what_saw_none_of_them(category: Category) -> None:
+    held_out = held_out_scores(make(), category.train, folds=3, groups=SCENES)
+    for scene in range(3):
+        mine = np.flatnonzero(scene == SCENES)
+        fitted = make().fit(category.train[scene != SCENES])
+        expected = fitted.predict(category.train[mine])
+        np.testing.assert_allclose(held_out.scores[mine], expected.scores, rtol=1e-4)
+    by_fold = [
+        make().fit(category.train[scene != SCENES]).predict(category.test).scores
+        for scene in range(3)
+    ]
+    # Folds are numbered as they are dealt, which is no matter here.
+    expected_p = cross_p_values(by_fold, held_out.scores, SCENES, groups=SCENES)
+    got = cross_conformal_p_values(make(), category.train, category.test, folds=9, groups=SCENES)
+    assert got.tolist() == expected_p.tolist()
+    assert got.min() == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        ([0, 0, 0, 0, 0, 0], "at least 2 groups, .*: all 6 images are of one"),
+        ([0, 1], "groups must be one an image, 6 in all, not 2"),
+        ([[0], [1], [2], [3], [4], [5]], "groups must be names or numbers"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(
+    category: Category, groups: list[object], told: str
+) -> None:
+    with pytest.raises(DataError, match=told):
+        held_out_scores(make(), category.train, groups=groups)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from torch import Tensor
 from anomalist.data import Category, ImageSet, MVTecAD, load_batches
 from anomalist.detectors import FeatureBatches, padim
 from anomalist.detectors.padim import PaDiM
+from anomalist.detectors.padim_left_out import leave_each_of_few_out, leave_groups_out
 from anomalist.errors import ParameterError
 from anomalist.features import Backbone
 from tests.reference import padim as reference
@@ -188,3 +189,26 @@ def test_bottle_is_told_apart(mvtec_ad: Path) -> None:
     assert predictions.labels is not None
     good, bad = predictions.scores[~predictions.labels], predictions.scores[predictions.labels]
     assert (bad[:, None] > good[None]).mean() > 0.97
+
+
+@pytest.mark.parametrize("n", [3, 9, 40])
+@pytest.mark.parametrize("dimensions", [1, 8, 30])
+@pytest.mark.parametrize("regularization", [1e-6, 0.01, 10.0])
+def test_leaving_groups_out_has_a_closed_form(
+    n: int, dimensions: int, regularization: float
+) -> None:
+    rng = np.random.default_rng(n)
+    groups = rng.integers(0, max(n // 3, 2), n)
+    groups[:2] = 0, 1
+    parts = rng.normal(0, 3, (5, n, dimensions)) + 20
+    rows = (parts[:, groups] + rng.normal(0, 0.01, parts.shape)).astype(np.float32)  # near copies
+    exact = rows.astype(np.float64)
+    expected = reference.left_out(exact, groups, regularization)
+    got = leave_groups_out(rows, groups, regularization)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+    each = reference.left_out(exact, np.arange(n), regularization)
+    got = leave_groups_out(rows, np.arange(n), regularization)
+    np.testing.assert_allclose(got, each, rtol=1e-4)
+    if n - 2 < dimensions and regularization > 1e-3:
+        got = leave_each_of_few_out(rows, regularization)
+        np.testing.assert_allclose(got, each, rtol=1e-4)

@@ -34,3 +34,13 @@ def distances(train: Array, test: Array, regularization: float) -> Array:
             for i, vector in enumerate(test[:, y, x]):
                 result[i, y, x] = mahalanobis(vector, seen.mean(axis=0), inverse)
     return result
+
+
+def left_out(rows: Array, groups: Array, regularization: float) -> Array:
+    """Distances of (locations, N, D), each to the Gaussian of all images of other groups."""
+    result = np.empty(rows.shape[:2])
+    for i, group in enumerate(groups):
+        others = rows[:, groups != group].transpose(1, 0, 2)[:, :, None]
+        here = rows[:, i : i + 1].transpose(1, 0, 2)[:, :, None]
+        result[:, i] = distances(others, here, regularization)[0, :, 0]
+    return result

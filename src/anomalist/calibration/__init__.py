@@ -4,6 +4,7 @@ from anomalist.calibration.calibration import Calibration
 from anomalist.calibration.conformal import (
     DEFAULT_ALPHA,
     alarm_ranks,
+    attainable_rate,
     cross_p_values,
     false_alarm_interval,
     fewest_images,
@@ -17,6 +18,7 @@ from anomalist.calibration.crossfit import (
     cross_conformal_p_values,
     held_out_scores,
 )
+from anomalist.calibration.grouping import all_differ, number_groups
 from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
@@ -24,7 +26,9 @@ __all__ = [
     "DEFAULT_ALPHA",
     "Calibration",
     "alarm_ranks",
+    "all_differ",
     "assign_folds",
+    "attainable_rate",
     "cross_conformal_p_values",
     "cross_p_values",
     "error_coverage",
@@ -34,6 +38,7 @@ __all__ = [
     "find_outliers",
     "finite_or_none",
     "held_out_scores",
+    "number_groups",
     "p_values",
     "pixel_threshold",
     "threshold",

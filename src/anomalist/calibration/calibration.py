@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import sys
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration import conformal
+from anomalist.calibration.grouping import Int64, all_differ, number_groups
 from anomalist.errors import DataError, ModelFileError
 from anomalist.predictions import Predictions
 
@@ -47,6 +49,10 @@ class Calibration:
         How far, in the mean, the highest map values lie above where the tail begins.
     method : str
         How it was seen to that the detector hadn't seen them.
+    groups : int64 array of shape (n,)
+        Which images aren't independent, such as shots of one part: equal for those of one scene,
+        numbered from 0 in the order in which scenes first appear. Thresholds and p-values are for
+        an image of a new scene.
 
     Examples
     --------
@@ -64,15 +70,32 @@ class Calibration:
     pixel_deviation: float
     pixel_excess: float
     method: str
+    groups: Int64
+
+    @property
+    def scenes(self) -> int:
+        """The number of independent scenes, which is that of images where each is one."""
+        return int(self.groups.max()) + 1
 
     @classmethod
-    def of(cls, good: Predictions, *, method: str) -> Self:
+    def of(
+        cls, good: Predictions, *, method: str, groups: Iterable[Hashable] | None = None
+    ) -> Self:
         """Make the calibration from predictions of good images that the detector hadn't seen.
+
+        Parameters
+        ----------
+        good : Predictions
+            Of n good images.
+        method : str
+            How it was seen to that the detector hadn't seen them.
+        groups : iterable of hashable, optional
+            One an image, equal for those that aren't independent.
 
         Raises
         ------
         DataError
-            If there is none, or one is labelled anomalous.
+            If there is none, one is labelled anomalous, or groups are too few or many.
         """
         if len(good) == 0:
             raise DataError("calibration needs at least one good image")
@@ -92,25 +115,28 @@ class Calibration:
             pixel_deviation=float(ascending.std(dtype=np.float64)),
             pixel_excess=float((tail - tail[0]).mean(dtype=np.float64)),
             method=method,
+            groups=number_groups(groups, len(good)),
         )
 
     def p_values(self, scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the conformal p-values of image scores, see `conformal.p_values`."""
-        return conformal.p_values(scores, self.scores)
+        return conformal.p_values(scores, self.scores, groups=self.groups)
 
     def threshold(self, alpha: float = 0.05) -> float:
         """Return the score that a good image exceeds with a chance of at most ``alpha``.
 
-        Infinity where there are too few images, see `conformal.threshold`.
+        Infinity where there are too few images, see `conformal.threshold`, and the highest score
+        where there are too few scenes.
         """
-        return conformal.threshold(self.scores, alpha)
+        return conformal.threshold(self.scores, alpha, groups=self.groups)
 
     def pixel_threshold(self, alpha: float = 0.05) -> float:
         """Return the map value that any pixel of a good image exceeds with a chance of ``alpha``.
 
-        Infinity where there are too few images, see `conformal.pixel_threshold`.
+        Infinity where there are too few images, see `conformal.pixel_threshold`, and the highest
+        value where there are too few scenes.
         """
-        return conformal.threshold(self.maxima, alpha)
+        return conformal.threshold(self.maxima, alpha, groups=self.groups)
 
     def pixel_range(self, alpha: float = 0.05) -> tuple[float, float]:
         """Return the map values that a picture shows as nothing and as the threshold.
@@ -161,11 +187,12 @@ class Calibration:
 
     def state(self) -> dict[str, Any]:
         """Return what a file must keep, by name: arrays, numbers and text."""
-        return {name: getattr(self, name) for name in (*_ARRAYS, *_NUMBERS, "method")}
+        state = {name: getattr(self, name) for name in (*_ARRAYS, *_NUMBERS, "method")}
+        return state if all_differ(self.groups) else {**state, "groups": self.groups}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """Make it again from what `state` returned.
+        """Make it again from what `state` returned; without groups, every image is a scene.
 
         Raises
         ------
@@ -176,7 +203,7 @@ class Calibration:
             if name not in state:
                 raise ModelFileError(f"the calibration is damaged: it has no {name}")
         for name in state:
-            if name not in (*_ARRAYS, *_NUMBERS, "method"):
+            if name not in (*_ARRAYS, *_NUMBERS, "method", "groups"):
                 raise ModelFileError(
                     f"the calibration is damaged: {reprlib.repr(name)} doesn't belong there"
                 )
@@ -201,7 +228,15 @@ class Calibration:
                 raise ModelFileError(f"the calibration is damaged: {name} makes no sense")
         if (np.diff(arrays["pixel_values"]) < 0).any():
             raise ModelFileError("the calibration is damaged: pixel_values don't ascend")
-        return cls(**arrays, **numbers, method=method)
+        groups = state.get("groups", np.arange(n))
+        if (
+            not isinstance(groups, np.ndarray)
+            or groups.dtype != np.int64
+            or groups.shape != (n,)
+            or not np.array_equal(groups, number_groups(groups, n))
+        ):
+            raise ModelFileError("the calibration is damaged: groups makes no sense")
+        return cls(**arrays, **numbers, method=method, groups=groups)
 
 
 def _surprise(x: Array, values: Array, shares: Array, begin: int, excess: float) -> Array:

@@ -16,17 +16,25 @@ function                    scores of the calibrating images                 fal
 
 All are rates over the draw of the calibrating images and of the new one. `false_alarm_interval`
 says what one given set of calibrating images may have in store.
+
+Where images come in groups, such as shots of one part or frames of one run, groups are what is
+exchangeable, and the new image is of a new group. Each image then counts as the share that it is of
+its group, among groups instead of images (Lee, Barber and Willett, "Distribution-free inference
+with hierarchical data", arXiv 2306.06342), and all of the above holds as it stands. Where
+every image is a group of its own, nothing changes.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv  # type: ignore[import-untyped]
 
+from anomalist.calibration.grouping import number_groups
 from anomalist.errors import DataError, ParameterError
 
 Array = npt.NDArray[Any]
@@ -39,12 +47,18 @@ DEFAULT_ALPHA = 0.05
 """The false-alarm rate that is asked for where nobody says otherwise."""
 
 
-def p_values(scores: npt.ArrayLike, normal_scores: npt.ArrayLike) -> Float64:
+def p_values(
+    scores: npt.ArrayLike,
+    normal_scores: npt.ArrayLike,
+    *,
+    groups: Iterable[Hashable] | None = None,
+) -> Float64:
     """Conformal p-values: the share of normal images, itself included, that score as high or more.
 
     If the detector saw none of the calibrating images, a normal image gets a p-value of at most
     alpha with a chance of at most alpha, whatever the detector, the distribution of scores and the
-    number of images. Ties count against the alarm, which keeps that true.
+    number of images. Ties count against the alarm, which keeps that true. With groups that holds of
+    an image of a new group, however alike those of a group are.
 
     Parameters
     ----------
@@ -52,40 +66,48 @@ def p_values(scores: npt.ArrayLike, normal_scores: npt.ArrayLike) -> Float64:
         Scores of new images, finite.
     normal_scores : array of shape (n,)
         Scores of calibrating images, all of them normal.
+    groups : iterable of hashable, optional
+        One a calibrating image, equal for those that aren't independent.
 
     Returns
     -------
     float64 array of the shape of ``scores``
-        ``(1 + #{normal >= score}) / (n + 1)``, from 1 / (n + 1) to 1.
+        ``(1 + #{normal >= score}) / (n + 1)``, from 1 / (n + 1) to 1. Of G groups, the sum over
+        groups of the share of each that scores as high or more takes the number's place, and G
+        that of n.
 
     Raises
     ------
     DataError
-        If a score isn't a finite number, or there is no normal score.
+        If a score isn't a finite number, there is no normal score, or groups are too few or many.
 
     References
     ----------
     Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005), proposition 2.4;
     Bates et al., "Testing for outliers with conformal p-values", Annals of Statistics 51 (2023),
-    equation 2.
+    equation 2; of groups: Lee, Barber and Willett, "Distribution-free inference with hierarchical
+    data", arXiv 2306.06342 (2023).
 
     Examples
     --------
     >>> p_values([0.5, 2.0, 9.0], normal_scores=[1.0, 2.0, 3.0, 4.0]).tolist()
     [1.0, 0.8, 0.2]
+    >>> p_values(3.0, normal_scores=[1.0, 2.0, 3.0, 4.0], groups=["a", "a", "b", "b"]).item()
+    0.6666666666666666
     """
-    ascending = np.sort(checked_normal(normal_scores))
-    n = len(ascending)
-    at_least = n - np.searchsorted(ascending, _finite(scores, "scores"))
-    p: Float64 = (1 + at_least) / (n + 1)
+    ascending, at_least, count = _tails(checked_normal(normal_scores), groups)
+    p: Float64 = (1 + at_least[np.searchsorted(ascending, _finite(scores, "scores"))]) / (count + 1)
     return p
 
 
-def threshold(normal_scores: npt.ArrayLike, alpha: float = 0.05) -> float:
+def threshold(
+    normal_scores: npt.ArrayLike, alpha: float = 0.05, *, groups: Iterable[Hashable] | None = None
+) -> float:
     """Threshold that a normal image exceeds with a chance of at most ``alpha``.
 
     A score is above it exactly when its `p_values` are at most alpha, so the same guarantee holds.
-    Scores equal to it are normal.
+    Scores equal to it are normal. Where images are enough for alpha, but not their groups, it is
+    the highest normal score, and the chance is at most the `attainable_rate`.
 
     Parameters
     ----------
@@ -93,6 +115,8 @@ def threshold(normal_scores: npt.ArrayLike, alpha: float = 0.05) -> float:
         Scores of calibrating images, all of them normal.
     alpha : float
         False-alarm rate to allow, between 0 and 1.
+    groups : iterable of hashable, optional
+        One a calibrating image, equal for those that aren't independent.
 
     Returns
     -------
@@ -103,7 +127,7 @@ def threshold(normal_scores: npt.ArrayLike, alpha: float = 0.05) -> float:
     Raises
     ------
     DataError
-        If a score isn't a finite number, or there is no normal score.
+        If a score isn't a finite number, there is no normal score, or groups are too few or many.
     ParameterError
         If ``alpha`` isn't between 0 and 1.
 
@@ -113,10 +137,41 @@ def threshold(normal_scores: npt.ArrayLike, alpha: float = 0.05) -> float:
     3.0
     >>> threshold([1.0, 2.0, 3.0, 4.0], alpha=0.1)
     inf
+    >>> threshold([1.0, 2.0, 3.0, 4.0], alpha=0.3, groups=["a", "a", "b", "b"])
+    4.0
     """
     normal = checked_normal(normal_scores)
-    rank = alarm_ranks(len(normal), alpha)
-    return float(np.partition(normal, -rank)[-rank]) if rank else math.inf
+    if len(normal) < fewest_images(alpha):
+        return math.inf
+    ascending, at_least, count = _tails(normal, groups)
+    above = (1 + at_least[np.searchsorted(ascending, ascending, side="right")]) / (count + 1)
+    lowest = int(np.searchsorted(-above, -attainable_rate(count, alpha)))
+    return float(ascending[lowest])
+
+
+def _tails(normal: Array, groups: Iterable[Hashable] | None) -> tuple[Array, Float64, int]:
+    """Normal scores, ascending, how many groups lie at or beyond each, and the number of groups.
+
+    A group counts by the share of its images. Beyond the highest score there is none.
+    """
+    numbers = number_groups(groups, len(normal))
+    sizes = np.bincount(numbers)
+    order = np.argsort(normal, kind="stable")
+    shares = (1 / sizes)[numbers[order]]
+    # Rounded, so that a tenth ten times is one.
+    at_least = np.round(np.append(np.cumsum(shares[::-1])[::-1], 0.0), 9)
+    return normal[order], at_least, len(sizes)
+
+
+def attainable_rate(groups: int, alpha: float) -> float:
+    """Return the lowest false-alarm rate, ``alpha`` or above, that so many groups can promise.
+
+    Examples
+    --------
+    >>> attainable_rate(40, 0.05), attainable_rate(4, 0.05)
+    (0.05, 0.2)
+    """
+    return alpha if groups >= fewest_images(alpha) else 1 / (groups + 1)
 
 
 def fewest_images(alpha: float) -> int:
@@ -187,7 +242,11 @@ def false_alarm_interval(n: int, alpha: float, *, level: float = 0.95) -> tuple[
 
 
 def cross_p_values(
-    fold_scores: npt.ArrayLike, held_out_scores: npt.ArrayLike, folds: npt.ArrayLike
+    fold_scores: npt.ArrayLike,
+    held_out_scores: npt.ArrayLike,
+    folds: npt.ArrayLike,
+    *,
+    groups: Iterable[Hashable] | None = None,
 ) -> Float64:
     """Cross-conformal p-values: every image calibrates, none with a detector that saw it.
 
@@ -205,17 +264,20 @@ def cross_p_values(
         Score of each calibrating image by the detector that didn't see it.
     folds : integer array of shape (n,)
         Which of the K detectors that was.
+    groups : iterable of hashable, optional
+        One a calibrating image, equal for those that aren't independent, which are of one fold.
 
     Returns
     -------
     float64 array of shape (M,)
-        ``(1 + #{i : held_out[i] >= fold_scores[folds[i]]}) / (n + 1)``.
+        ``(1 + #{i : held_out[i] >= fold_scores[folds[i]]}) / (n + 1)``; of G groups, each image
+        counts as its share of its group, and G takes the place of n.
 
     Raises
     ------
     DataError
-        If a score isn't a finite number, there is no calibrating image, or shapes or folds
-        disagree.
+        If a score isn't a finite number, there is no calibrating image, shapes, folds or groups
+        disagree, or a group is of several folds.
 
     References
     ----------
@@ -244,11 +306,16 @@ def cross_p_values(
             f"folds must be from 0 to {len(by_fold) - 1}, as there are scores of {len(by_fold)} "
             f"detectors, but they go from {folds.min()} to {folds.max()}"
         )
-    at_least = np.zeros(by_fold.shape[1], np.int64)
+    numbers = number_groups(groups, len(held_out))
+    count = int(numbers.max()) + 1
+    if len(np.unique(np.stack([numbers, folds]), axis=1).T) > count:
+        raise DataError("images of one group must be of one fold")
+    total = np.zeros(by_fold.shape[1])
     for fold, scores in enumerate(by_fold):
-        ascending = np.sort(held_out[folds == fold])
-        at_least += len(ascending) - np.searchsorted(ascending, scores)
-    p: Float64 = (1 + at_least) / (len(held_out) + 1)
+        mine = folds == fold
+        ascending, at_least, _ = _tails(held_out[mine], numbers[mine])
+        total += at_least[np.searchsorted(ascending, scores)]
+    p: Float64 = (1 + total) / (count + 1)
     return p
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration.conformal import cross_p_values
+from anomalist.calibration.grouping import number_groups
 from anomalist.data import ImageSet, Transform, bit_depth_of
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
@@ -35,6 +36,7 @@ class Fittable(Protocol):
         self,
         images: ImageSet,
         *,
+        groups: Iterable[Hashable] | None = None,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Any = None,
@@ -56,17 +58,24 @@ class Fittable(Protocol):
 D = TypeVar("D", bound=Fittable)
 
 
-def assign_folds(n: int, folds: int = 5, *, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Deal ``n`` images out to folds at random, as evenly as can be.
+def assign_folds(
+    n: int, folds: int = 5, *, seed: int = 0, groups: Iterable[Hashable] | None = None
+) -> npt.NDArray[np.int64]:
+    """Deal ``n`` images out to folds at random, as evenly as can be, a group to one fold.
+
+    The largest groups are dealt first, each to the fold that has the fewest images.
 
     Parameters
     ----------
     n : int
         Number of images.
     folds : int
-        Number of folds; where there are fewer images, each is a fold of its own.
+        Number of folds; where there are fewer groups, each is a fold of its own.
     seed : int
         Seed of the deal.
+    groups : iterable of hashable, optional
+        One an image, equal for images that aren't independent, such as shots of one part; without
+        it, every image is a group of its own.
 
     Returns
     -------
@@ -76,7 +85,7 @@ def assign_folds(n: int, folds: int = 5, *, seed: int = 0) -> npt.NDArray[np.int
     Raises
     ------
     DataError
-        If there are fewer than 2 images.
+        If there are fewer than 2 images or groups, or groups aren't one an image.
     ParameterError
         If ``folds`` is less than 2.
 
@@ -84,6 +93,8 @@ def assign_folds(n: int, folds: int = 5, *, seed: int = 0) -> npt.NDArray[np.int
     --------
     >>> np.bincount(assign_folds(8, 3)).tolist()
     [3, 3, 2]
+    >>> assign_folds(5, 2, groups=["a", "a", "a", "b", "c"]).tolist()
+    [0, 0, 0, 1, 1]
     """
     if n < 2:
         raise DataError(
@@ -91,7 +102,20 @@ def assign_folds(n: int, folds: int = 5, *, seed: int = 0) -> npt.NDArray[np.int
         )
     if folds < 2:
         raise ParameterError(f"folds must be 2 or more, not {folds}")
-    return np.random.default_rng(seed).permutation(np.arange(n) % min(folds, n))
+    numbers = number_groups(groups, n)
+    sizes = np.bincount(numbers)
+    if len(sizes) < 2:
+        raise DataError(
+            f"cross-fitting needs at least 2 groups, one to fit and one to score: all {n} images"
+            " are of one"
+        )
+    rank = np.random.default_rng(seed).permutation(len(sizes))
+    held = np.zeros(min(folds, len(sizes)), np.int64)
+    dealt = np.empty(len(sizes), np.int64)
+    for group in np.lexsort((rank, -sizes)).tolist():
+        dealt[group] = held.argmin()
+        held[dealt[group]] += sizes[group]
+    return dealt[numbers]
 
 
 def held_out_scores(
@@ -100,6 +124,7 @@ def held_out_scores(
     *,
     folds: int = 5,
     seed: int = 0,
+    groups: Iterable[Hashable] | None = None,
     store: FeatureStore | None = None,
     progress: Progress | None = None,
     training: Callable[[int], Any] | None = None,
@@ -114,7 +139,7 @@ def held_out_scores(
     `cross_conformal_p_values` has a guarantee.
 
     Images must be a random draw of what comes later. Near copies of each other, such as shots of
-    one part, make held-out scores too low when they fall into different folds; images chosen to
+    one part, make held-out scores too low unless ``groups`` keep them together; images chosen to
     differ, such as a part turned by even steps, make them too high.
 
     Parameters
@@ -124,9 +149,11 @@ def held_out_scores(
     images : ImageSet
         N good images.
     folds : int
-        Number of folds, and so of fits; N, or more, leaves one image out at a time.
+        Number of folds, and so of fits; N, or more, leaves one image, or group, out at a time.
     seed : int
         Seed of the deal into folds.
+    groups : iterable of hashable, optional
+        One an image: images of one group are scored by a copy that saw none of them.
     store : FeatureStore, optional
         Keeps feature maps; without one, one in memory serves this call, so that each image passes
         the backbone once.
@@ -143,7 +170,7 @@ def held_out_scores(
     Raises
     ------
     DataError
-        If there are fewer than 2 images, one is labelled anomalous or can't be read.
+        If there are fewer than 2 images or groups, one is labelled anomalous or can't be read.
     ParameterError
         If ``folds`` is less than 2.
 
@@ -170,9 +197,11 @@ def held_out_scores(
     >>> alarms = predictions.scores > alarm_above
     """
     store = FeatureStore() if store is None else store
+    numbers = number_groups(groups, len(images))
+    dealt = assign_folds(len(images), folds, seed=seed, groups=numbers)
     places, made = [], []
-    total = len(images) * min(folds, len(images))
-    for held_out, fitted in _fits(detector, images, folds, seed, store, training, progress):
+    total = len(images) * (int(dealt.max()) + 1)
+    for held_out, fitted in _fits(detector, images, numbers, dealt, store, training, progress):
         places.append(held_out)
         watch = _shifted(progress, len(images) * len(places) - len(held_out), total)
         made.append(fitted.predict(images[held_out], store=store, progress=watch))
@@ -186,6 +215,7 @@ def cross_conformal_p_values(
     *,
     folds: int = 5,
     seed: int = 0,
+    groups: Iterable[Hashable] | None = None,
     store: FeatureStore | None = None,
     progress: Progress | None = None,
 ) -> npt.NDArray[np.float64]:
@@ -202,7 +232,7 @@ def cross_conformal_p_values(
         N good images.
     new_images : ImageSet
         M images to judge.
-    folds, seed, store
+    folds, seed, groups, store
         As for `held_out_scores`.
     progress : callable, optional
         Called with the number of scores made and N + folds * M.
@@ -214,8 +244,8 @@ def cross_conformal_p_values(
     Raises
     ------
     DataError
-        If there are fewer than 2 good images or no new one, a good one is labelled anomalous, or
-        one can't be read.
+        If there are fewer than 2 good images or groups or no new one, a good one is labelled
+        anomalous, or one can't be read.
     ParameterError
         If ``folds`` is less than 2.
 
@@ -234,12 +264,13 @@ def cross_conformal_p_values(
     (True, True)
     """
     store = FeatureStore() if store is None else store
-    dealt = assign_folds(len(images), folds, seed=seed)
+    numbers = number_groups(groups, len(images))
+    dealt = assign_folds(len(images), folds, seed=seed, groups=numbers)
     by_others: npt.NDArray[np.float32] = np.empty(len(images), np.float32)
     fold_scores = []
     total = len(images) + (int(dealt.max()) + 1) * len(new_images)
     scored = 0
-    for held_out, fitted in _fits(detector, images, folds, seed, store):
+    for held_out, fitted in _fits(detector, images, numbers, dealt, store):
         watch = _shifted(progress, scored, total)
         held = fitted.predict(images[held_out], store=store, progress=watch)
         by_others[held_out] = held.scores
@@ -247,32 +278,33 @@ def cross_conformal_p_values(
         watch = _shifted(progress, scored, total)
         fold_scores.append(fitted.predict(new_images, store=store, progress=watch).scores)
         scored += len(new_images)
-    return cross_p_values(fold_scores, by_others, dealt)
+    return cross_p_values(fold_scores, by_others, dealt, groups=numbers)
 
 
 def _fits(
     detector: D,
     images: ImageSet,
-    folds: int,
-    seed: int,
+    groups: npt.NDArray[np.int64],
+    dealt: npt.NDArray[np.int64],
     store: FeatureStore,
     training: Callable[[int], Any] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[npt.NDArray[np.intp], D]]:
     """Fold by fold: which images it holds, and a copy of the detector fitted to all others."""
-    dealt = assign_folds(len(images), folds, seed=seed)
     count = int(dealt.max()) + 1
     # What is white is settled once: a copy that hadn't seen the brightest image would see all
     # others brighter.
     depth = detector.bit_depth or bit_depth_of(images)
     for fold in range(count):
         copy = dataclasses.replace(detector, bit_depth=depth)
-        others = images[np.flatnonzero(dealt != fold)]
+        places = np.flatnonzero(dealt != fold)
         kept = None if training is None else training(fold)
         watch = None
         if progress is not None:
-            watch = _share(progress, len(others), len(images) * fold, len(images) * count)
-        fitted = copy.fit(others, store=store, progress=watch, training=kept)
+            watch = _share(progress, len(places), len(images) * fold, len(images) * count)
+        fitted = copy.fit(
+            images[places], groups=groups[places], store=store, progress=watch, training=kept
+        )
         yield np.flatnonzero(dealt == fold), fitted
 
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 
 import shtab
 
-from anomalist.cli.signatures import detector_signatures
+from anomalist.cli.signatures import constant, detector_signatures
 
 _FILES = ("config", "inputs", "model", "out", "weights")
 _FOLDERS = ("data", "folder", "tensorboard", "textures")
 _DETECTORS = ("detector", "detectors")
+_FORMAT = "format"
 
 
 def completion(shell: str, commands: Mapping[str, str]) -> str:
@@ -63,6 +64,8 @@ def _offer(action: argparse.Action) -> None:
         action.choices = ["true", "false"]
     elif typing.get_origin(hint) is typing.Literal:
         action.choices = typing.get_args(hint)
+    elif action.dest == _FORMAT:
+        action.choices = list(constant("anomalist.data", "FORMATS"))
     elif key in _FILES:
         action.complete = shtab.FILE  # type: ignore[attr-defined]
     elif key in _FOLDERS:

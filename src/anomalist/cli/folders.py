@@ -6,9 +6,19 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.signatures import constant
+
 
 def add_folder_options(arguments: ArgumentParser) -> None:
-    """Add ``--good``, ``--bad``, ``--masks`` and ``--exclude``."""
+    """Add ``--format``, ``--good``, ``--bad``, ``--masks`` and ``--exclude``."""
+    arguments.add_argument(
+        "--format",
+        type=str,
+        default=None,
+        metavar="NAME",
+        help="insist that it is a data set of that format, instead of finding it out: "
+        + ", ".join(constant("anomalist.data", "FORMATS")),
+    )
     for flag, what in (
         ("good", "good images"),
         ("bad", "images that aren't good"),
@@ -36,4 +46,5 @@ def add_folder_options(arguments: ArgumentParser) -> None:
 
 def folder_options(arguments: Namespace) -> dict[str, Any]:
     """Return what was given, by the names that :func:`anomalist.data.open_dataset` takes."""
-    return {name: list(arguments[name]) for name in ("good", "bad", "masks", "exclude")}
+    lists = {name: list(arguments[name]) for name in ("good", "bad", "masks", "exclude")}
+    return {"format": arguments.format, **lists}

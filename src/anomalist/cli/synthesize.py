@@ -54,9 +54,9 @@ def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     import numpy as np
 
-    from anomalist.data import Transform, as_image_set
+    from anomalist.data import Transform, as_image_set, open_dataset
     from anomalist.data.layout import existing_folder
-    from anomalist.data.reading import Reading
+    from anomalist.data.walking import walk
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
     from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
@@ -73,9 +73,9 @@ def run(arguments: Namespace, output: Output) -> None:
         if path is not None:
             check_outside(Path(path), folder)
             check_writable(path)
-    found = Reading(folder, unnamed_good=True, loose_good=True, **folder_options(arguments))
-    if not found.listing.files:
+    if not walk(folder).files:
         raise DataError(f"{folder} holds no image: name a folder of good images")
+    found = open_dataset(folder, unnamed_good=True, loose_good=True, **folder_options(arguments))
     images = as_image_set([s for name in found.categories for s in found.category(name).train])
     transform = Transform(arguments.image_size)
     side = -(-arguments.image_size // _PATCH)

@@ -1,11 +1,13 @@
 """Files, folders and arrays become image sets, and image sets become batches of pixels."""
 
 from anomalist.data.download import SOURCES, download
-from anomalist.data.folder import Folder, open_dataset
+from anomalist.data.folder import Folder
+from anomalist.data.formats import FORMATS, open_dataset
 from anomalist.data.given import ImageLike, ImagesLike, as_image_set
 from anomalist.data.header import DEPTHS
 from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image
 from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
+from anomalist.data.kolektor import KolektorSDD
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.masks import read_mask
@@ -21,6 +23,7 @@ from anomalist.data.walking import Listing, walk
 
 __all__ = [
     "DEPTHS",
+    "FORMATS",
     "IMAGE_SUFFIXES",
     "SOURCES",
     "Category",
@@ -31,6 +34,7 @@ __all__ = [
     "ImageSet",
     "ImagesLike",
     "Interpolation",
+    "KolektorSDD",
     "Listing",
     "MVTecAD",
     "Remarks",

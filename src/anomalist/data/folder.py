@@ -1,16 +1,12 @@
-"""A plain folder of photos as a data set, and `open_dataset`, which recognises any layout."""
+"""A plain folder of photos as a data set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from anomalist.data.imageset import Dataset
-from anomalist.data.layout import existing_folder
-from anomalist.data.mvtec_ad import MVTecAD
 from anomalist.data.reading import FolderDataset, Reading
-from anomalist.data.visa import VisA
-from anomalist.errors import DataError, ParameterError
+from anomalist.errors import ParameterError
 
 
 class Folder(FolderDataset):
@@ -49,7 +45,7 @@ class Folder(FolderDataset):
     seed : int
         Another seed holds out others.
     good, bad, masks, exclude
-        What `open_dataset` takes.
+        What `~anomalist.data.open_dataset` takes.
 
     Raises
     ------
@@ -105,67 +101,3 @@ class Folder(FolderDataset):
 
     def __repr__(self) -> str:
         return f"Folder({str(self.root)!r}, test_share={self.test_share}, seed={self.seed})"
-
-
-def open_dataset(
-    root: str | Path,
-    *,
-    good: Iterable[str | Path] = (),
-    bad: Iterable[str | Path] = (),
-    masks: Iterable[str | Path] = (),
-    exclude: Iterable[str | Path] = (),
-    unnamed_good: bool = False,
-) -> Dataset:
-    """Open a data set in whatever layout it is.
-
-    VisA is recognised by ``split_csv``, MVTec AD and its like, or a single category of it, by
-    names such as ``train`` and ``test``, and all else must be a plain `Folder`. The names of
-    folders, at any depth, say which images are good, defective, masks and for tests, see
-    `~anomalist.data.roles.meaning_of`; what none of them says is an error that shows the folders.
-
-    Parameters
-    ----------
-    root : str or Path
-        The folder of the data set.
-    good, bad, masks : sequence of str or Path
-        Folders of good images, of ones that aren't, and of masks, whatever their names say: names
-        at any depth, or paths below ``root``. ``masks`` may name files of outlines, too.
-    exclude : sequence of str or Path
-        Images to leave out: paths of images or folders, below ``root`` or not, or patterns.
-        ``@FILE`` names a text file with one a line.
-    unnamed_good : bool
-        Whether to take all images for good where no name says anything of any.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder, its layout is none of these, it isn't clear which images are
-        good, a part of it can't be listed, or an argument names what isn't there.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> root = Path(tempfile.mkdtemp())
-    >>> for name in ("fine", "odd"):
-    ...     (root / name).mkdir()
-    ...     (root / name / "1.png").touch()
-    >>> open_dataset(root, good=["fine"]).category(root.name).test.defects
-    ['odd']
-    """
-    root = existing_folder(root)
-    if (root / "split_csv").is_dir() and not (good or bad or masks):
-        return VisA(root, exclude=exclude)
-    reading = Reading(
-        root, good=good, bad=bad, masks=masks, exclude=exclude, unnamed_good=unnamed_good
-    )
-    if reading.is_split:
-        return MVTecAD.of(reading)
-    try:
-        return Folder.of(reading)
-    except DataError as error:
-        if not reading.listing.files:
-            raise DataError(
-                f"{error}. (Nor is it VisA, with split_csv, or in the layout of MVTec AD, with"
-                " train/good in it or in a folder of each category.)"
-            ) from None
-        raise

@@ -94,6 +94,11 @@ class Reading:
         return list(self._nodes)
 
     @property
+    def folders(self) -> dict[str, Path]:
+        """The folders of the categories."""
+        return {name: node.path for name, node in self._nodes.items()}
+
+    @property
     def is_split(self) -> bool:
         """Whether folders of a category say which images are for training and which for tests."""
         return any(self._splits(node) for node in self._nodes.values())

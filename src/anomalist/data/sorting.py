@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anomalist.data.holdout import hold_out
 from anomalist.data.imageset import ImageSet, Sample
 from anomalist.data.names import common_end, composed, first_of, images
 from anomalist.data.pairing import Matched, key_of, masks_beside, match, read_annotations
@@ -528,13 +527,8 @@ class Sorter:
         return [self._sample(i, matched) for i in train], [self._sample(i, matched) for i in test]
 
     def _lots(self, good: list[_Item]) -> set[Path]:
-        def lot(item: _Item) -> bytes:
-            name = "/".join(item.parts)
-            return hashlib.sha256(os.fsencode(f"{self.reading.seed}/{name}")).digest()
-
-        most = len(good) - 1
-        count = min(max(round(self.reading.test_share * len(good)), 1), most)
-        return {item.path for item in sorted(good, key=lot)[:count]}
+        names = {item.path: "/".join(item.parts) for item in good}
+        return hold_out(names, self.reading.test_share, self.reading.seed)
 
     def _left(self, item: _Item, why: str) -> None:
         if item.path not in self.reading.excluded.files:

@@ -1,4 +1,4 @@
-"""VisA, the Visual Anomaly data set, by its official splits."""
+"""VisA, the Visual Anomaly data set, by its official splits or, without them, by one made here."""
 
 from __future__ import annotations
 
@@ -7,23 +7,41 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from anomalist.data.excluding import excluded
-from anomalist.data.imageset import Category, ImageSet, Sample
-from anomalist.data.layout import check_category, existing_folder
-from anomalist.data.tree import is_below
-from anomalist.data.understanding import Understanding
-from anomalist.data.walking import walk
+from anomalist.data.holdout import hold_out
+from anomalist.data.imageset import Sample
+from anomalist.data.listed import Listed, ListedDataset, check_there
 from anomalist.errors import DataError
 
+CATEGORIES = (
+    "candle",
+    "capsules",
+    "cashew",
+    "chewinggum",
+    "fryum",
+    "macaroni1",
+    "macaroni2",
+    "pcb1",
+    "pcb2",
+    "pcb3",
+    "pcb4",
+    "pipe_fryum",
+)
+
 _COLUMNS = ("object", "split", "label", "image", "mask")
+_NORMAL, _ANOMALY, _MASKS = "Data/Images/Normal", "Data/Images/Anomaly", "Data/Masks/Anomaly"
+_TEST_SHARE = 0.2
 
 
-class VisA:
+class VisA(ListedDataset):
     """VisA as it is downloaded: 12 categories, and lists of which image serves for what.
 
     The list ``split_csv/1cls.csv`` has the columns ``object,split,label,image,mask``: the category,
     ``train`` or ``test``, ``normal`` or ``anomaly``, and the files below ``root``. The list doesn't
     tell kinds of defects apart, so all are called ``"anomaly"``.
+
+    Without the folder ``split_csv``, a fifth of the good images in ``CATEGORY/Data/Images/Normal``
+    is held out to test on, as of a plain `Folder`, beside those in ``Anomaly``, and a note says so:
+    what is measured then isn't what the official split gives.
 
     Zou et al., "SPot-the-Difference Self-Supervised Pre-training for Anomaly Detection and
     Segmentation", ECCV 2022.
@@ -32,9 +50,9 @@ class VisA:
     ----------
     root : str or Path
         The folder of the data set; it may hold some of the categories only.
-    split : str
-        The list to use, ``1cls`` for detectors that learn from good images only.
-
+    split : str, optional
+        The list to use; by default ``1cls``, for detectors that learn from good images only, where
+        there are lists.
     exclude : sequence of str or Path
         Images to leave out, as `~anomalist.data.open_dataset` takes them.
 
@@ -62,16 +80,34 @@ class VisA:
     name = "visa"
 
     def __init__(
-        self, root: str | Path, split: str = "1cls", *, exclude: Iterable[str | Path] = ()
+        self,
+        root: str | Path,
+        split: str | None = None,
+        *,
+        exclude: Iterable[str | Path] = (),
     ) -> None:
-        self.root = existing_folder(root)
-        self.listing = walk(self.root)
-        self.excluded = excluded(self.listing, exclude)
-        self.split = split
+        super().__init__(root, exclude=exclude)
+        self._rows: dict[str, list[dict[str, str]]] = {}
+        self._folders = [] if split is not None else self._without_lists()
+        self.split = split if split is not None or self._folders else "1cls"
+        if self.split is not None:
+            self._read_split(self.split)
+
+    def __repr__(self) -> str:
+        return f"VisA({str(self.root)!r}, {self.split!r})"
+
+    def _without_lists(self) -> list[str]:
+        """The categories of a tree that has no list."""
+        if (self.root / "split_csv").is_dir():
+            return []
+        return sorted(folder.name for folder in visa_folders(self.root))
+
+    def _read_split(self, split: str) -> None:
         lists = {path.stem: path for path in sorted(self.root.glob("split_csv/*.csv"))}
         if split not in lists:
             there = f"it has {', '.join(lists)}" if lists else "VisA comes with that file"
-            raise DataError(f"{self.root} has no split_csv/{split}.csv; {there}")
+            more = "" if lists else f". Nor has a folder in it {_NORMAL}"
+            raise DataError(f"{self.root} has no split_csv/{split}.csv; {there}{more}")
         listed = _rows(lists[split])
         self._rows = {n: rows for n, rows in sorted(listed.items()) if (self.root / n).is_dir()}
         if not self._rows:
@@ -80,71 +116,60 @@ class VisA:
                 f"{', '.join(sorted(listed)) or 'it is empty'}"
             )
 
-    def __repr__(self) -> str:
-        return f"VisA({str(self.root)!r}, {self.split!r})"
-
     @property
     def categories(self) -> list[str]:
         """The names of the categories that are there, sorted."""
-        return list(self._rows)
+        return list(self._rows) or self._folders
 
-    def category(self, name: str) -> Category:
-        """Return a category.
+    def _list(self, name: str) -> Listed:
+        return self._of_split(name) if self._rows else self._held_out(name)
 
-        Raises
-        ------
-        DataError
-            If there is no category of that name, a file of it is missing, or the split has no good
-            image to learn from, or an anomalous one.
-        """
-        check_category(name, self.categories, self.root)
-        sets: dict[str, list[Sample]] = {"train": [], "test": []}
+    def _of_split(self, name: str) -> Listed:
+        found = Listed(self.root / name, f"split {self.split}")
+        files = []
         for row in self._rows[name]:
             image = self.root / row["image"]
             mask = self.root / row["mask"] if row["mask"] else None
-            for file in (image, mask):
-                if file is not None and not file.is_file():
-                    raise DataError(f"there is no file {file}, which split {self.split} lists")
+            files += [image] if mask is None else [image, mask]
             anomalous = row["label"] == "anomaly"
-            sets[row["split"]].append(
-                Sample(image, anomalous, "anomaly" if anomalous else "good", mask)
-            )
-        if any(sample.label for sample in sets["train"]):
+            sample = Sample(image, anomalous, "anomaly" if anomalous else "good", mask)
+            (found.train if row["split"] == "train" else found.test).append(sample)
+        check_there(files, found.source)
+        if any(sample.label for sample in found.train):
             raise DataError(
                 f"split {self.split} trains on anomalous images; detectors here learn from good "
                 "ones only: use split 1cls"
             )
-        if not sets["train"]:
-            raise DataError(f"split {self.split} lists no {name} image to learn from")
-        train, test = (
-            ImageSet(
-                (
-                    sample
-                    for sample in sorted(samples, key=lambda s: s.path.as_posix())
-                    if sample.path not in self.excluded.files
-                ),
-                f"{name}/{part}",
-            )
-            for part, samples in sets.items()
-        )
-        return Category(name, train, test)
+        found.source = f"split {self.split}"
+        return found
 
-    def understand(self, name: str) -> Understanding:
-        """Return what the images of a category are taken for."""
-        found = self.category(name)
+    def _held_out(self, name: str) -> Listed:
         folder = self.root / name
-        masks = tuple(sample.mask for sample in found.test if isinstance(sample.mask, Path))
-        known = {*found.train.paths, *found.test.paths, *masks}
-        gone = tuple(path for path in sorted(self.excluded.files) if is_below(path, folder))
-        unlisted = tuple(
-            path
-            for path in self.listing.files
-            if is_below(path, folder) and path not in known and path not in self.excluded.files
-        )
-        why = f"split_csv/{self.split}.csv doesn't list them"
-        left = {why: unlisted} if unlisted else {}
-        notes = self.listing.notes()
-        return Understanding(name, folder, True, found.train, found.test, masks, left, gone, notes)
+        found = Listed(folder, f"{_NORMAL} of {folder}", is_split=False)
+        normal, anomalous = self._images(folder / _NORMAL), self._images(folder / _ANOMALY)
+        masks = {path.stem: path for path in self._images(folder / _MASKS)}
+        if anomalous:
+            held = hold_out(
+                {path: path.relative_to(folder).as_posix() for path in normal}, _TEST_SHARE, 0
+            )
+            found.notes.append(
+                f"there is no split_csv/1cls.csv, the official split: {len(held)} of"
+                f" {len(normal)} good images, chosen by their names, are held out to test on"
+            )
+        else:
+            held = set()
+        found.train = [Sample(path, False, "good") for path in normal if path not in held]
+        found.test = [Sample(path, False, "good") for path in normal if path in held]
+        found.test += [Sample(p, True, "anomaly", masks.get(p.stem)) for p in anomalous]
+        return found
+
+    def _images(self, folder: Path) -> list[Path]:
+        return [path for path in self.listing.files if path.parent == folder]
+
+
+def visa_folders(root: Path) -> list[Path]:
+    """Return the folders of categories as VisA is downloaded, whether or not there is a list."""
+    return [path.parents[2] for path in root.glob(f"*/{_NORMAL}") if path.is_dir()]
 
 
 def _rows(file: Path) -> dict[str, list[dict[str, str]]]:

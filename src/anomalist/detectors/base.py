@@ -6,14 +6,21 @@ import copy
 import dataclasses
 import json
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
-from anomalist.calibration import DEFAULT_ALPHA, Calibration, held_out_scores
+from anomalist.calibration import (
+    DEFAULT_ALPHA,
+    Calibration,
+    all_differ,
+    held_out_scores,
+    number_groups,
+)
 from anomalist.data import (
     DEPTHS,
     ImageSet,
@@ -132,6 +139,7 @@ class Detector(Saved):
         self,
         images: ImagesLike,
         *,
+        groups: Iterable[Hashable] | None = None,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Training | None = None,
@@ -145,6 +153,9 @@ class Detector(Saved):
         ----------
         images : ImageSet, or path, array, image or bytes, or a sequence of them
             Good images; their masks and labels are not looked at, except to refuse bad ones.
+        groups : iterable of hashable, optional
+            One an image, equal for images that aren't independent, for what calibrates within a
+            fit, such as an ensemble; see :meth:`calibrate`.
         store : FeatureStore, optional
             Keeps feature maps for other detectors, seeds and settings.
         progress : callable, optional
@@ -160,8 +171,8 @@ class Detector(Saved):
         Raises
         ------
         DataError
-            If there is no image, one is labelled anomalous or can't be read, or none of them shows
-            anything.
+            If there is no image, one is labelled anomalous or can't be read, none of them shows
+            anything, or groups aren't one an image.
         WeightsError
             If the backbone's weights can't be had.
         """
@@ -172,7 +183,7 @@ class Detector(Saved):
         # Once for all parts of it, and for every later image.
         learner.bit_depth_ = self.bit_depth or bit_depth_of(given)
         check_shown(given, learner.bit_depth_)
-        learner._learn(given, store, progress, training)
+        learner._learn(given, number_groups(groups, len(given)), store, progress, training)
         # All at once, for threads that ask meanwhile.
         self.__dict__ = vars(learner)
         return self
@@ -180,6 +191,7 @@ class Detector(Saved):
     def _learn(
         self,
         images: ImageSet,
+        groups: npt.NDArray[np.int64],
         store: FeatureStore | None,
         progress: Progress | None,
         training: Training | None,
@@ -194,6 +206,7 @@ class Detector(Saved):
         images: ImagesLike,
         *,
         seen: bool = True,
+        groups: Iterable[Hashable] | None = None,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Training | None = None,
@@ -208,6 +221,10 @@ class Detector(Saved):
             Whether they are those that it was fitted to, in any order. Each is then scored as if it
             hadn't been seen, which costs more and promises false alarms only nearly as often as
             asked for; other images keep the promise for certain.
+        groups : iterable of hashable, optional
+            One an image, equal for images that aren't independent, such as shots of one part or
+            frames of one run: none of a group is used to score another, and what is promised is
+            for an image of a new group. Without it, every image is a group of its own.
         store : FeatureStore, optional
             Keeps feature maps for other detectors, seeds and settings.
         progress : callable, optional
@@ -224,8 +241,9 @@ class Detector(Saved):
         Raises
         ------
         DataError
-            If there is no image, or only one that was seen, one is labelled anomalous, or images
-            aren't those that it was fitted to where ``seen``, or are among them where not.
+            If there is no image, or only one, or one group, that was seen, one is labelled
+            anomalous, groups aren't one an image, or images aren't those that it was fitted to
+            where ``seen``, or are among them where not.
         ParameterError
             If the detector isn't fitted.
         """
@@ -233,34 +251,40 @@ class Detector(Saved):
         model._check_fitted()
         given = as_image_set(images)
         check_good(given)
+        numbers = number_groups(groups, len(given))
         if seen:
             places = places_of(model.images_, given)
             kept = Training() if training is None else training
-            good = model._held_out(given[places], store, progress, kept)[np.argsort(places)]
+            own = number_groups(numbers[places], len(given))
+            good = model._held_out(given[places], own, store, progress, kept)[np.argsort(places)]
             method = model.held_out_method
+            if not all_differ(numbers):
+                method += "; images of one scene together"
         else:
             check_unseen(model.images_, given)
             good = model.predict(given, store=store, progress=progress)
             method = "images that it wasn't fitted to"
-        self.calibration_ = Calibration.of(good, method=method)
+        self.calibration_ = Calibration.of(good, method=method, groups=numbers)
         return good
 
     def _held_out(
         self,
         images: ImageSet,
+        groups: npt.NDArray[np.int64],
         store: FeatureStore | None,
         progress: Progress | None,
         training: Training,
     ) -> Predictions:
         """Score the images that it was fitted to, in their order, each as if it hadn't been seen.
 
+        Images of one group, of which each has the number, are never used to score each other.
         Copies fitted on the other folds do it, see
         :func:`~anomalist.calibration.held_out_scores`, unless a method has a cheaper way.
 
         Raises
         ------
         DataError
-            If there are fewer than 2 images.
+            If there are fewer than 2 images or groups.
         """
         of_folds: list[Training] = []
 
@@ -275,6 +299,7 @@ class Detector(Saved):
             images,
             folds=self.folds,
             seed=self.seed,
+            groups=groups,
             store=store,
             progress=progress,
             training=of_fold,

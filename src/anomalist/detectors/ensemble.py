@@ -171,24 +171,29 @@ class Ensemble(Detector):
     def _learn(
         self,
         images: ImageSet,
+        groups: npt.NDArray[np.int64],
         store: FeatureStore | None,
         progress: Progress | None,
         training: Training | None,
     ) -> None:
         """Fit and calibrate every member.
 
-        A single image leaves none to hold out: then members are scaled by the image they saw.
+        A single image leaves none to hold out: then members are scaled by the image they saw. So
+        are those of a single group by its images.
         """
         store = FeatureStore() if store is None else store
         members = self.components()
         _share(store, [member.make_backbone() for member in members])
         kept = None if training is None else training.checkpoint
         held_out = []
+        apart = groups if groups.max() > 0 else None
         for i, member in enumerate(members):
             own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
             member.fit(images, store=store, progress=progress, training=own)
             if len(images) > 1:
-                good = member.calibrate(images, store=store, progress=progress, training=own)
+                good = member.calibrate(
+                    images, groups=apart, store=store, progress=progress, training=own
+                )
             else:
                 good = member.predict(images, store=store)
             held_out.append(good)
@@ -232,17 +237,25 @@ class Ensemble(Detector):
         # What was learnt of good images on the way, for the one who calibrates next.
         self._good: Predictions | None = good
         if len(good) > 1:
-            self.calibration_ = Calibration.of(good, method=self.held_out_method)
+            # Of images that members were calibrated on by scenes, the same scenes.
+            of_member = self.members_[0].calibration_
+            assert of_member is not None
+            self.calibration_ = Calibration.of(
+                good, method=self.held_out_method, groups=of_member.groups
+            )
 
     def _held_out(
         self,
         images: ImageSet,
+        groups: npt.NDArray[np.int64],
         store: FeatureStore | None,
         progress: Progress | None,
         training: Training,
     ) -> Predictions:
-        """Score the images that it was fitted to, each by members that hadn't seen it."""
-        if self._good is not None and len(images) > 1:
+        """Score the images that it was fitted to, each by members that hadn't seen its group."""
+        known = [member.calibration_.groups for member in self.members_ if member.calibration_]
+        same = all(np.array_equal(of_member, groups) for of_member in known)
+        if self._good is not None and len(images) > 1 and same:
             return replace(self._good, paths=images.paths, images=images)
         store = FeatureStore() if store is None else store
         _share(store, [member.backbone_ for member in self.members_])
@@ -250,7 +263,9 @@ class Ensemble(Detector):
         for i, member in enumerate(self.members_):
             kept = training.checkpoint
             own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
-            made.append(copy.copy(member).calibrate(images, store=store, training=own))
+            made.append(
+                copy.copy(member).calibrate(images, groups=groups, store=store, training=own)
+            )
             training.resumed_seconds += own.resumed_seconds
             training.notes += own.notes
             if progress is not None:

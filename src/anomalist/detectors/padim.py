@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,12 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.linalg import lapack  # type: ignore[import-untyped]
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
+from anomalist.calibration import all_differ
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.padim_left_out import (
+    blocks,
+    in_threads,
+    leave_each_of_few_out,
+    leave_groups_out,
+)
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress, enlarge
 from anomalist.files import scratch_array
@@ -113,27 +118,32 @@ class PaDiM(Detector):
     def _held_out(
         self,
         images: ImageSet,
+        groups: npt.NDArray[np.int64],
         store: FeatureStore | None,
         progress: Progress | None,
         training: Training,
     ) -> Predictions:
-        """Score the images that it was fitted to, each by the Gaussians of all others.
+        """Score the images that it was fitted to, each by the Gaussians of all of other groups.
 
         Taking an image out of a mean and a covariance changes its own Mahalanobis distance in a way
         that has a closed form (the Sherman-Morrison formula): one more fit serves all, or, where
-        images are fewer than dimensions, the inner products of a location's embeddings do.
+        images are fewer than dimensions or come in groups, a location's embeddings do.
 
         Raises
         ------
         DataError
-            If there are fewer than 2 images.
+            If there are fewer than 2 images or groups.
         """
         n = len(images)
-        if n < 2:
-            return super()._held_out(images, store, progress, training)
+        if groups.max() == 0:  # refused there
+            return super()._held_out(images, groups, store, progress, training)
         store = FeatureStore() if store is None else store  # two passes follow
+        if not all_differ(groups):
+            found = leave_groups_out(self._embedded(images, store), groups, self.regularization)
+            return self._found(found, images, store, progress)
         if n - 2 < len(self.channels_):
-            return self._left_out_of_few(images, store, progress)
+            found = leave_each_of_few_out(self._embedded(images, store), self.regularization)
+            return self._found(found, images, store, progress)
         # A covariance of one image less is (n - 1) / (n - 2) times this one but for that image, and
         # so must epsilon be, to be itself again.
         scaled = replace(self, regularization=self.regularization * (n - 2) / (n - 1))
@@ -148,42 +158,28 @@ class PaDiM(Detector):
 
         return self._predicted(images, left_out, store, progress)
 
-    def _left_out_of_few(
-        self, images: ImageSet, store: FeatureStore | None, progress: Progress | None
-    ) -> Predictions:
-        """Scores of images that are fewer than dimensions, each by the Gaussians of all others.
-
-        The form above would divide by next to nothing, as the others span no space that holds the
-        image. With the Gram matrix G of the centred embeddings, l = epsilon * (n - 2), and K the
-        inverse of G + l I without the direction (1, ..., 1), along which centring leaves nothing,
-        the squared distance of image i is n (n - 2) / (n - 1) * (1 - 1 / n - l K_ii) / (l K_ii):
-        nothing in it cancels.
-        """
-        n = len(images)
+    def _embedded(self, images: ImageSet, store: FeatureStore | None) -> Float32:
+        """The embeddings of all images, (h * w, N, D), in memory or in a file."""
         rows: Float32 | None = None
         done = 0
         for maps in self._features(images, store):
             embeddings = self._embed(maps).cpu().numpy()
             if rows is None:
-                shape = (len(embeddings), n, embeddings.shape[2])
+                shape = (len(embeddings), len(images), embeddings.shape[2])
                 rows = scratch_array(shape, np.float32, _IN_MEMORY_MB)
             rows[:, done : done + embeddings.shape[1]] = embeddings
             done += embeddings.shape[1]
         assert rows is not None
-        others = max(n - 2, 1)  # of two images, the other has no spread
-        ridge = self.regularization * others
-        distances = np.empty(rows.shape[:2], np.float32)
+        return rows
 
-        def leave_out(part: slice) -> None:
-            deviations = rows[part].astype(np.float64)
-            deviations -= deviations.mean(axis=1, keepdims=True)
-            gram = deviations @ deviations.transpose(0, 2, 1)
-            gram += ridge * np.eye(n)
-            own = ridge * np.diagonal(np.linalg.inv(gram), axis1=1, axis2=2) - 1 / n
-            own = np.clip(own, np.finfo(np.float64).tiny, 1 - 1 / n)
-            distances[part] = np.sqrt(others * n / (n - 1) * (1 - 1 / n - own) / own)
-
-        _in_threads(leave_out, _blocks(len(rows), n * max(n, rows.shape[2])))
+    def _found(
+        self,
+        distances: Float32,
+        images: ImageSet,
+        store: FeatureStore | None,
+        progress: Progress | None,
+    ) -> Predictions:
+        """Predictions of known distances (h * w, N) of the images."""
         found = torch.from_numpy(distances).to(self.backbone_.device)
         done = 0
 
@@ -274,21 +270,6 @@ def _packed_size(dimensions: int) -> int:
     return sum((rows.stop - rows.start) * columns for rows, columns, _ in _bands(dimensions))
 
 
-def _blocks(locations: int, floats: int) -> Iterator[slice]:
-    """Blocks of locations whose float64 matrices, of so many numbers each, take about 4 MB."""
-    step = max(1, 2**19 // floats)
-    for start in range(0, locations, step):
-        yield slice(start, min(start + step, locations))
-
-
-def _in_threads(work: Callable[[slice], None], blocks: Iterable[slice]) -> None:
-    """Work on blocks in parallel; BLAS gets one thread each, as its matrices are small."""
-    threads = min(torch.get_num_threads(), 8)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, blocks):
-            pass
-
-
 class _LowRank:
     """Gaussians of fewer images than dimensions: the covariance is never formed.
 
@@ -325,7 +306,7 @@ class _LowRank:
             weights = 1 / np.sqrt(self._regularization * growth * (1 + growth))
             self._rows[block] = weights[:, :, None] * (vectors.mT @ rows)
 
-        _in_threads(factorise, _blocks(locations, images * dimensions))
+        in_threads(factorise, blocks(locations, images * dimensions))
         return means, self._rows
 
 
@@ -361,8 +342,8 @@ class _Triangular:
     def _fold(self, last: bool) -> None:
         """Add the waiting images to means and factors; invert these at last."""
         locations, dimensions = self._means.shape
-        blocks = _blocks(locations, max(self._filled, dimensions) * dimensions)
-        _in_threads(lambda block: self._fold_block(block, last), blocks)
+        parts = blocks(locations, max(self._filled, dimensions) * dimensions)
+        in_threads(lambda block: self._fold_block(block, last), parts)
         self._folded += self._filled
         self._filled = 0
 

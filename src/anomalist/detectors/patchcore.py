@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.calibration import assign_folds
+from anomalist.calibration import all_differ, assign_folds
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
@@ -113,6 +114,7 @@ class PatchCore(Detector):
     def _held_out(
         self,
         images: ImageSet,
+        groups: npt.NDArray[np.int64],
         store: FeatureStore | None,
         progress: Progress | None,
         training: Training,
@@ -122,23 +124,27 @@ class PatchCore(Detector):
         It takes one pass instead of several fits. Images are dealt into twenty groups, and those of
         an image's group are ignored with it, so that few banks need an index. What the coreset
         would have picked in their place is missing, which makes scores a little too high and
-        thresholds cautious.
+        thresholds cautious. Images that aren't independent are dealt into the same group. Where one
+        holds the whole of so small a coreset, folds are fitted instead.
 
         Raises
         ------
         DataError
-            If there are fewer than 2 images.
+            If there are fewer than 2 images or groups.
         """
-        groups = assign_folds(len(images), _GROUPS, seed=self.seed)
+        dealt = assign_folds(len(images), _GROUPS, seed=self.seed, groups=groups)
+        of_bank = dealt[self.bank_images_]
+        if not all_differ(groups) and (of_bank == of_bank[0]).all():
+            return super()._held_out(images, groups, store, progress, training)
         others = copy.copy(self)
         done = 0
         made, places = [], []
-        for group in range(int(groups.max()) + 1):
-            others.bank_ = self.bank_[groups[self.bank_images_] != group]
+        for group in range(int(dealt.max()) + 1):
+            others.bank_ = self.bank_[of_bank != group]
             if not len(others.bank_):
                 others.bank_ = self.bank_  # a coreset so small that one group holds it all
             others._restore()
-            chosen = np.flatnonzero(groups == group)
+            chosen = np.flatnonzero(dealt == group)
             made.append(others.predict(images[chosen], store=store))
             places.append(chosen)
             done += len(chosen)

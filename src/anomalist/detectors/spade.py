@@ -119,35 +119,50 @@ class SPADE(Detector):
     def _held_out(
         self,
         images: ImageSet,
+        groups: npt.NDArray[np.int64],
         store: FeatureStore | None,
         progress: Progress | None,
         training: Training,
     ) -> Predictions:
         """Score the images that it was fitted to, each by the gallery without itself, in one pass.
 
+        With it go all of its group.
+
         Raises
         ------
         DataError
-            If there are fewer than 2 images.
+            If there are fewer than 2 images or groups.
         """
-        if len(images) < 2:
-            return super()._held_out(images, store, progress, training)
+        sizes = np.bincount(groups)
+        if len(sizes) < 2:  # refused there
+            return super()._held_out(images, groups, store, progress, training)
+        of_image = torch.from_numpy(groups).to(self.backbone_.device)
+        # Where a group leaves fewer than k others, its images have fewer neighbours than the rest.
+        neighbours = np.minimum(self.k, len(images) - sizes)[groups]
+        reach = neighbours + sizes[groups]
         done = 0
 
         def left_out(features: list[Tensor]) -> tuple[Tensor, Tensor]:
             nonlocal done
+            batch = slice(done, done + len(features[0]))
+            done = batch.stop
             pooled = _pooled(features)
-            k = min(self.k, len(self.pooled_) - 1)
-            distances, nearest = self._images.query(pooled, k + 1)
-            own = torch.arange(done, done + len(pooled), device=nearest.device)
-            done += len(pooled)
-            # Of k + 1 neighbours itself goes, or the last where many are as near as itself.
-            is_own = nearest == own[:, None]
-            is_own[:, -1] |= ~is_own.any(dim=1)
-            others = (len(pooled), k)
-            return self._scored(
-                features, distances[~is_own].reshape(others), nearest[~is_own].reshape(others)
-            )
+            most = int(neighbours[batch].max())
+            # Of so many neighbours, as many as are asked for are of other groups.
+            distances, nearest = self._images.query(pooled, int(reach[batch].max()))
+            is_other = of_image[nearest] != of_image[batch, None]
+            asked = torch.from_numpy(neighbours[batch]).to(nearest.device)
+            stays = is_other & (is_other.cumsum(dim=1) <= asked[:, None])
+            if (neighbours[batch] == most).all():
+                others = (len(pooled), most)
+                return self._scored(
+                    features, distances[stays].reshape(others), nearest[stays].reshape(others)
+                )
+            scored = [
+                self._scored([level[i : i + 1] for level in features], d[s][None], m[s][None])
+                for i, (d, m, s) in enumerate(zip(distances, nearest, stays, strict=True))
+            ]
+            return torch.cat([s for s, _ in scored]), torch.cat([m for _, m in scored])
 
         return self._predicted(images, left_out, store, progress)
 

@@ -87,7 +87,7 @@ def export(
     detector: Detector,
     path: str | Path,
     *,
-    format: Format = "onnx",  # noqa: A002 - what the command line calls it
+    format: Format = "onnx",
     images: ImageSet | None = None,
     tolerance: float = 1e-4,
     alpha: float | None = None,

@@ -155,6 +155,7 @@ def evaluate_model(
     data: str | Path,
     *,
     category: str | None = None,
+    format: str | None = None,
     good: Iterable[str | Path] = (),
     bad: Iterable[str | Path] = (),
     masks: Iterable[str | Path] = (),
@@ -176,7 +177,7 @@ def evaluate_model(
         A folder in a layout that `~anomalist.data.open_dataset` knows.
     category : str, optional
         Which, where there are several.
-    good, bad, masks, exclude : iterable of str or Path
+    format, good, bad, masks, exclude
         What `~anomalist.data.open_dataset` takes.
     alpha : float, optional
         False-alarm rate of the thresholds; by default that for which the detector was fitted.
@@ -193,7 +194,7 @@ def evaluate_model(
     """
     if alpha is not None:
         fewest_images(alpha)  # refuses one that makes no sense before any work is done
-    dataset = open_dataset(data, good=good, bad=bad, masks=masks, exclude=exclude)
+    dataset = open_dataset(data, format=format, good=good, bad=bad, masks=masks, exclude=exclude)
     found = understand(dataset, category)
     images, notes = found.test, list(found.notes)
     known = detector.summary_.get("known_images")

@@ -98,6 +98,7 @@ def open_parts(
     category: str | None = None,
     exclude: Iterable[str | Path] = (),
     *,
+    format: str | None = None,
     good: Iterable[str | Path] = (),
     bad: Iterable[str | Path] = (),
     masks: Iterable[str | Path] = (),
@@ -118,6 +119,8 @@ def open_parts(
         Images to leave out: paths, or paths below the folder, of images or folders, or patterns.
         An entry ``@FILE`` names a text file with one a line; empty lines and those that begin with
         ``#`` don't count.
+    format : str, optional
+        One of `~anomalist.data.FORMATS`, to insist on it.
     good, bad, masks : iterable of str or Path
         Folders of good images, of ones that aren't, and of masks, whatever their names say.
 
@@ -142,7 +145,13 @@ def open_parts(
     'bolts: 2 good images to learn from, 60 x 40 pixels; held out to test on: 1 good; left out: 1'
     """
     dataset = open_dataset(
-        root, good=good, bad=bad, masks=masks, exclude=exclude, unnamed_good=True
+        root,
+        format=format,
+        good=good,
+        bad=bad,
+        masks=masks,
+        exclude=exclude,
+        unnamed_good=True,
     )
     found = understand(dataset, category)
     train, test, notes = found.train, found.test, list(found.notes)

@@ -184,6 +184,8 @@ class Evaluation:
         Of labelled images.
     at : {"original", "input"}
         Where pixels are compared, as in `evaluate`.
+    pixels : Pixels, optional
+        Map values beside the truth, compared at ``at``, of predictions that don't hold their maps.
 
     Attributes
     ----------
@@ -204,14 +206,22 @@ class Evaluation:
         If ``at`` is another word.
     """
 
-    def __init__(self, predictions: Predictions, at: EvaluatedAt = "original") -> None:
+    def __init__(
+        self,
+        predictions: Predictions,
+        at: EvaluatedAt = "original",
+        *,
+        pixels: Pixels | None = None,
+    ) -> None:
         if at not in get_args(EvaluatedAt):
             raise ParameterError(f"pixels are evaluated at original or input, not {at!r}")
         self.predictions = predictions
         labels, masks = predictions.labels, predictions.masks
         self.labels = None if labels is None else check_binary(labels, "labels")
         self.evaluated_at: EvaluatedAt = at
-        self.pixels = Pixels.at_original(predictions) if at == "original" else None
+        self.pixels = pixels
+        if pixels is None and at == "original":
+            self.pixels = Pixels.at_original(predictions)
         if self.pixels is None and masks is not None:
             self.evaluated_at = "input"
             self.pixels = Pixels.of_arrays(predictions.maps, masks)

@@ -100,8 +100,8 @@ class Pixels:
 
     Parameters
     ----------
-    maps : array of shape (N, h, w)
-        Anomaly maps.
+    maps : array of shape (N, h, w), or sequence of N arrays of shape (h, w)
+        Anomaly maps, finite; those of a sequence may differ in size and lie in files.
     marked : sequence of Marked, length N
         The truth.
     grids : sequence of Grid, length N, optional
@@ -109,16 +109,20 @@ class Pixels:
     """
 
     def __init__(
-        self, maps: Array, marked: Sequence[Marked], grids: Sequence[Grid] | None = None
+        self,
+        maps: Array | Sequence[Array],
+        marked: Sequence[Marked],
+        grids: Sequence[Grid] | None = None,
     ) -> None:
         self.maps, self.marked, self.grids = maps, marked, grids
-        self.dtype = sortable(maps.dtype)
-        self.shapes: list[tuple[int, int]] = [maps.shape[1:]] * len(maps)
+        kinds = [maps.dtype] if isinstance(maps, np.ndarray) else [one.dtype for one in maps]
+        self.dtype = sortable(np.result_type(*kinds)) if kinds else np.dtype(np.float32)
+        self.shapes: list[tuple[int, int]] = [one.shape for one in maps]
         self.unseen: Any = 0
         if grids is not None:
             self.dtype = np.promote_types(self.dtype, np.float32)
             self.shapes = [(len(grid.rows_at), len(grid.columns_at)) for grid in grids]
-            lowest = self.dtype.type(maps.min()) if maps.size else self.dtype.type(0)
+            lowest = self.dtype.type(min((one.min() for one in maps if one.size), default=0))
             self.unseen = np.nextafter(lowest, self.dtype.type(-np.inf))
         self.n_pixels = np.array([h * w for h, w in self.shapes], np.int64)
         self.n_positive = np.array([m.n_pixels for m in marked], np.int64)

@@ -1,0 +1,159 @@
+"""Data sets by the name of their format, and `open_dataset`, which finds it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from anomalist.data.folder import Folder
+from anomalist.data.imageset import Dataset
+from anomalist.data.known_layouts import LAYOUTS, KnownLayout, layout_of
+from anomalist.data.kolektor import KolektorSDD, kolektor_items
+from anomalist.data.layout import existing_folder
+from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.reading import Reading
+from anomalist.data.visa import VisA, visa_folders
+from anomalist.errors import DataError, ParameterError
+
+#: The names that ``format`` takes.
+FORMATS = (
+    "mvtec_ad",
+    "visa",
+    "btad",
+    "mpdd",
+    "kolektor_sdd",
+    "kolektor_sdd2",
+    "folder",
+)
+_VARIANTS = ("visa",)
+
+
+def open_dataset(
+    root: str | Path,
+    *,
+    format: str | None = None,
+    good: Iterable[str | Path] = (),
+    bad: Iterable[str | Path] = (),
+    masks: Iterable[str | Path] = (),
+    exclude: Iterable[str | Path] = (),
+    unnamed_good: bool = False,
+    loose_good: bool = False,
+) -> Dataset:
+    """Open a data set in whatever format it is.
+
+    Data sets of the field are recognised by their folders and files, MVTec AD and its like, or a
+    single category of it, by names such as ``train`` and ``test``, and all else must be a plain
+    `Folder`. The names of folders, at any depth, say which images are good, defective, masks and
+    for tests, see `~anomalist.data.roles.meaning_of`; what none of them says is an error that shows
+    the folders.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder of the data set.
+    format : str, optional
+        One of `FORMATS`, to insist on it: what it needs and isn't there is an error. ``visa:SPLIT``
+        names another list of VisA than ``1cls``.
+    good, bad, masks : sequence of str or Path
+        Folders of good images, of ones that aren't, and of masks, whatever their names say: names
+        at any depth, or paths below ``root``. ``masks`` may name files of outlines, too.
+    exclude : sequence of str or Path
+        Images to leave out: paths of images or folders, below ``root`` or not, or patterns.
+        ``@FILE`` names a text file with one a line.
+    unnamed_good : bool
+        Whether to take all images for good where no name says anything of any.
+    loose_good : bool
+        Whether to do so also where others lie right in the folder, beside these folders.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, its layout is none of these or not the one that is insisted on,
+        it isn't clear which images are good, a part of it can't be listed, or an argument names
+        what isn't there.
+    ParameterError
+        If there is no such format, or folders are named for one that a list describes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for name in ("fine", "odd"):
+    ...     (root / name).mkdir()
+    ...     (root / name / "1.png").touch()
+    >>> open_dataset(root, good=["fine"]).category(root.name).test.defects
+    ['odd']
+    """
+    name, variant = _named(format)
+    flags: dict[str, Any] = {
+        flag: list(_entries(value))
+        for flag, value in (("good", good), ("bad", bad), ("masks", masks))
+    }
+    given = [f"--{flag}" for flag, value in flags.items() if value]
+    root = existing_folder(root)
+    listed = _LISTED.get(name) if name else None
+    if name is None and not given:
+        found = next((kind for kind, fits in _FOUND.items() if fits(root)), None)
+        listed = _LISTED.get(found) if found else None
+    if listed is not None and not (name == "visa" and not variant and _is_plain_visa(root)):
+        if given:
+            raise ParameterError(
+                f"{' and '.join(given)} can't be given for {name}, whose files say which images"
+                " are good"
+            )
+        return listed(root, variant, exclude)
+    reading = Reading(
+        root,
+        **flags,
+        exclude=exclude,
+        unnamed_good=unnamed_good,
+        loose_good=loose_good,
+    )
+    if name in LAYOUTS:
+        return KnownLayout(reading, LAYOUTS[name])
+    if name == "mvtec_ad" or (name is None and reading.is_split):
+        layout = layout_of(reading) if name is None else None
+        return MVTecAD.of(reading) if layout is None else KnownLayout(reading, layout)
+    try:
+        return Folder.of(reading)
+    except DataError as error:
+        if not reading.listing.files:
+            raise DataError(
+                f"{error}. (Nor is it VisA, with split_csv, or in the layout of MVTec AD, with"
+                " train/good in it or in a folder of each category.)"
+            ) from None
+        raise
+
+
+def _entries(value: Iterable[str | Path]) -> Iterable[str | Path]:
+    return [value] if isinstance(value, str | Path) else value
+
+
+def _named(format: str | None) -> tuple[str | None, str]:
+    """A format's name, and what of it is meant where it has variants."""
+    if format is None:
+        return None, ""
+    name, colon, variant = format.partition(":")
+    if name not in FORMATS:
+        raise ParameterError(f"there is no format {name!r}: give one of {', '.join(FORMATS)}")
+    if colon and (name not in _VARIANTS or not variant):
+        which = f"{name}:NAME" if name in _VARIANTS else f"{name} alone"
+        raise ParameterError(f"the format {format!r} makes no sense: give {which}")
+    return name, variant
+
+
+def _is_plain_visa(root: Path) -> bool:
+    """Whether a folder has neither VisA's lists nor its folders: its scripts' layout, maybe."""
+    return not (root / "split_csv").is_dir() and not visa_folders(root)
+
+
+_LISTED: dict[str, Callable[[Path, str, Iterable[str | Path]], Dataset]] = {
+    "visa": lambda root, variant, exclude: VisA(root, variant or None, exclude=exclude),
+    "kolektor_sdd": lambda root, _, exclude: KolektorSDD(root, exclude=exclude),
+}
+# What recognises them, the surest first.
+_FOUND: dict[str, Callable[[Path], bool]] = {
+    "visa": lambda root: not _is_plain_visa(root),
+    "kolektor_sdd": kolektor_items,
+}
