@@ -67,6 +67,7 @@ def record_of(done: Done) -> RunRecord:
         notes=(
             *metrics.notes,
             *decisions.notes,
+            *_split_notes(fitted),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -91,6 +92,15 @@ def record_of(done: Done) -> RunRecord:
         command=task.command,
         finished=now(),
     )
+
+
+def _split_notes(fitted: Fitted) -> list[str]:
+    """Say that not all training images were learnt from."""
+    if not fitted.split:
+        return []
+    calibration = fitted.detector.calibration_
+    method = "" if calibration is None else calibration.method
+    return [f"calibrated on {method}; --split 0 fits to all images"]
 
 
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import anomalist
 from anomalist.benchmark.configuration import config_hash, configuration, hash_of
@@ -33,16 +33,41 @@ class Asked:
         Whether to measure trainings on the test set after every epoch.
     evaluate_at : {"original", "input"}
         Where pixel metrics are measured, see `~anomalist.metrics.evaluate`.
+    split : float, optional
+        Share of the training images that is held out of the fit to calibrate, see
+        :meth:`~anomalist.detectors.Detector.calibrate`; by default what each detector's
+        ``usual_split`` says.
     """
 
     alpha: float = DEFAULT_ALPHA
     calibrate: bool = True
     oracle: bool = False
     evaluate_at: EvaluatedAt = "original"
+    split: float | None = None
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
         """Return the configuration of a detector's runs."""
-        return configuration(detector, **dataclasses.asdict(self))
+        asked = dataclasses.asdict(self) | {"split": self._asked_split(detector)}
+        return configuration(detector, **asked)
+
+    def split_of(self, detector: Detector, images: int) -> float:
+        """Return the share of so many independent images that is held out of a detector's fit."""
+        asked = self._asked_split(detector)
+        return detector.usual_split(images, self.alpha) if isinstance(asked, str) else asked
+
+    def deal(self, detector: Detector) -> str:
+        """Return what decides which of the images a detector is fitted to; empty for all."""
+        asked = self._asked_split(detector)
+        if isinstance(asked, str):
+            return f"{asked} for {self.alpha:g}, seed {detector.seed}"
+        return f"{asked:g}, seed {detector.seed}" if asked else ""
+
+    def _asked_split(self, detector: Detector) -> float | Literal["auto"]:
+        if not self.calibrate:
+            return 0.0
+        if self.split is None:
+            return "auto" if any(part.trained for part in detector.components()) else 0.0
+        return self.split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -119,9 +144,9 @@ class Task:
     @property
     def identities(self) -> list[Identity]:
         """What makes fitted detectors those that its ``members`` would become."""
-        version = anomalist.__version__
+        version, deal = anomalist.__version__, self.asked.deal(self.detector)
         return [
-            Identity(self.category, self.data_hash, config, member.seed, version)
+            Identity(self.category, self.data_hash, config, member.seed, version, deal)
             for member, config in zip(self.members, self.member_configs, strict=True)
         ]
 
@@ -144,6 +169,8 @@ class Identity:
     config: str
     seed: int
     version: str
+    #: Which of the images it was fitted to; empty for all.
+    deal: str = ""
 
 
 def plan(

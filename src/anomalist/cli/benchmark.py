@@ -11,6 +11,7 @@ from anomalist.cli.options import (
     CommaList,
     add_detector_options,
     add_evaluate_at,
+    add_split,
     add_store_options,
     build_detectors,
     command_parser,
@@ -45,6 +46,7 @@ def parser() -> ArgumentParser:
         default=True,
         help="get thresholds and p-values from the training images, at the cost of more fits",
     )
+    add_split(arguments)
     arguments.add_argument(
         "--oracle",
         action="store_true",
@@ -97,6 +99,7 @@ def run(arguments: Namespace, output: Output) -> None:
             calibrate=arguments.calibrate,
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
+            split=arguments.split,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
             watcher=progress,
