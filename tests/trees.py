@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,102 @@ def kolektor_sdd2(root: Path) -> Path:
     return root
 
 
+def real_iad(root: Path, size: int = 256) -> Path:
+    """With all its kinds of lists, and defects among those to train on in one of them."""
+    part, images = "audiojack", root / f"realiad_{size}"
+    lists: dict[str, dict[str, list[dict[str, object]]]] = {
+        name: {"train": [], "test": []} for name in ("", "_sv", "_fuiad_0.1")
+    }
+
+    def entry(kind: str, number: int, view: int) -> dict[str, object]:
+        folder = f"OK/S{number:04}" if kind == "OK" else f"NG/{kind}/S{number:04}"
+        middle = "OK" if kind == "OK" else f"NG_{kind}"
+        stem = f"{folder}/{part}_{number:04}_{middle}_C{view}_20231023092610"
+        marked = None
+        photograph(images / part / f"{stem}.jpg", 10 * number + view, defect=kind != "OK")
+        if kind != "OK":
+            mask(images / part / f"{stem}.png")
+            marked = f"{stem}.png"
+        return {
+            "category": part,
+            "anomaly_class": kind,
+            "image_path": f"{stem}.jpg",
+            "mask_path": marked,
+        }
+
+    for number in range(1, 5):
+        views = [entry("OK", number, view) for view in (1, 2)]
+        lists[""]["train" if number < 4 else "test"] += views
+        lists["_sv"]["train" if number < 4 else "test"] += views[:1]
+        lists["_fuiad_0.1"]["train" if number < 4 else "test"] += views
+    for number, kind in ((64, "HS"), (65, "AK")):
+        views = [entry(kind, number, view) for view in (1, 2)]
+        lists[""]["test"] += views
+        lists["_sv"]["test"] += views[:1]
+        lists["_fuiad_0.1"]["train" if kind == "AK" else "test"] += views
+    for name, splits in lists.items():
+        path = root / f"realiad_jsons/realiad_jsons{name}/{part}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        meta = {"pre_transform": None, "normal_class": "OK", "prefix": f"{part}/"}
+        path.write_text(json.dumps({"meta": meta, **splits}))
+    return root
+
+
+def manifest(root: Path) -> Path:
+    """A CSV as a plant may write it, for two products."""
+    lines = ["Image Path,Label,Mask,Split,Part,Object"]
+    for product, start in (("lid", 0), ("cup", 100)):
+        for i in range(6):
+            name = f"img/{product} {i}.png"
+            photograph(root / name, start + i, defect=i > 4)
+            marked = f"img/{product} {i}_seg.png" if i > 4 else ""
+            if marked:
+                mask(root / marked)
+            label, split = ("dent", "test") if i > 4 else ("OK", "test" if i > 3 else "train")
+            lines.append(f"{name},{label},{marked},{split},{product}{i // 2},{product}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def lookout(root: Path) -> Path:
+    """Amazon Lookout for Vision's two manifests, with masks on white ground."""
+    for split, count in (("train", 5), ("test", 4)):
+        lines = []
+        for i in range(count):
+            bad = split == "test" and i > 1
+            name = f"{split}-images/{split}-{i}.jpg"
+            photograph(root / name, 10 * count + i, defect=bad)
+            line: dict[str, object] = {
+                "source-ref": f"s3://lookoutvision-bucket/parts/{name}",
+                "anomaly-label": int(bad),
+                "anomaly-label-metadata": {
+                    "class-name": "anomaly" if bad else "normal",
+                    "type": "groundtruth/image-classification",
+                    "human-annotated": "yes",
+                    "creation-date": "2021-10-12T14:16:45.668",
+                    "job-name": "labeling-job/anomaly-label",
+                    "confidence": 1,
+                },
+            }
+            if bad:
+                drawn = np.full((SIDE, SIDE, 3), 255, np.uint8)
+                drawn[SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = 0x2C, 0xA0, 0x2C
+                path = root / f"masks/{split}-{i}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(drawn).save(path)
+                line["anomaly-mask-ref"] = f"s3://lookoutvision-bucket/parts/masks/{path.name}"
+                line["anomaly-mask-ref-metadata"] = {
+                    "internal-color-map": {
+                        "0": {"class-name": "BACKGROUND", "hex-color": "#ffffff"},
+                        "1": {"class-name": "scratch", "hex-color": "#2ca02c"},
+                    },
+                    "type": "groundtruth/semantic-segmentation",
+                }
+            lines.append(json.dumps(line))
+        (root / f"{split}.manifest").write_text("\n".join(lines) + "\n")
+    return root
+
+
 def folder(root: Path) -> Path:
     for i in range(5):
         photograph(root / f"good/{i}.png", i)
@@ -127,7 +224,10 @@ TREES: dict[tuple[str, str], Callable[[Path], Path]] = {
     ("VisA as its script writes it", "visa"): visa_1cls,
     ("BTAD", "btad"): btad,
     ("MPDD", "mpdd"): mpdd,
+    ("Real-IAD", "real_iad"): real_iad,
     ("KolektorSDD", "kolektor_sdd"): kolektor_sdd,
     ("KolektorSDD2", "kolektor_sdd2"): kolektor_sdd2,
+    ("a manifest", "manifest"): manifest,
+    ("Lookout for Vision's manifests", "manifest"): lookout,
     ("a plain folder", "folder"): folder,
 }

@@ -172,6 +172,25 @@ def test_where_pixels_are_compared_is_part_of_it_and_what_was_fitted_serves_both
     assert main(["report", str(tmp_path)]) == 0
 
 
+def test_limits_of_pro_are_part_of_it_and_columns_of_their_own(dots: Path, tmp_path: Path) -> None:
+    benchmark(MVTecAD(dots), [small()], tmp_path, alpha=0.2)
+    with pytest.raises(ParameterError, match=r"pro_limits \[\] there, \[0.05\] here"):
+        benchmark(MVTecAD(dots), [small()], tmp_path, alpha=0.2, pro_limits=[0.05])
+    (strict,) = benchmark(
+        MVTecAD(dots), {"strict": small()}, tmp_path, alpha=0.2, pro_limits=[0.3, 0.05]
+    )
+    low, high = strict.intervals["pixel_PRO_0.05"]
+    value = strict.metrics["pixel_PRO_0.05"]
+    assert value is not None
+    assert low <= value <= high
+    table = pd.read_csv(tmp_path / "results.csv").set_index("detector")
+    assert table.loc["strict", "pixel_PRO_0.05"] == value
+    assert np.isnan(table.loc["patchcore", "pixel_PRO_0.05"])
+    assert list(table.columns)[-2:] == ["evaluated_at", "pixel_PRO_0.05"]
+    with pytest.raises(ParameterError, match="fpr_limit"):
+        benchmark(MVTecAD(dots), {"odd": small()}, tmp_path, alpha=0.2, pro_limits=[5])
+
+
 def test_a_run_of_before_sizes_were_kept_was_measured_at_the_input(
     dots: Path, tmp_path: Path
 ) -> None:

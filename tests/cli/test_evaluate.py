@@ -72,6 +72,22 @@ def test_pixels_are_compared_at_the_input_if_that_is_asked(
     assert main(["evaluate", str(model), str(dots), "--evaluate_at", "full"]) == 2
 
 
+def test_pro_at_other_limits_is_a_metric_of_its_own(
+    model: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = ["--out", str(tmp_path), "--pro_limits", "0.05,.3"]
+    assert main(["evaluate", str(model), str(dots), *limits]) == 0
+    assert "pixel_PRO_0.05 " in capsys.readouterr().out
+    values = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    predictions = load(model).predict(MVTecAD(dots).category("dot").test)
+    expected = evaluate(predictions, pro_limits=[0.05]).others["pixel_PRO_0.05"]
+    assert values["pixel_PRO_0.05"] == pytest.approx(expected, rel=1e-6)
+    assert "pixel_PRO_0.3" not in values
+    for wrong in ("0", "2", "much"):
+        assert main(["evaluate", str(model), str(dots), "--pro_limits", wrong]) != 0
+        assert "limit" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_images_that_were_learnt_from_are_not_measured(
     model: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics import (
+    Evaluation,
     Metrics,
+    aupimo,
     auroc,
     average_precision,
     best_f1,
@@ -26,6 +28,9 @@ NAMES = [
     "pixel_F1Score",
     "pixel_PRO",
 ]
+
+
+FEW = "no pixel_AUPIMO: it takes 100,000 pixels of good test images, there are 1,024"
 
 
 @pytest.fixture
@@ -65,7 +70,66 @@ def test_the_seven_values_are_those_of_the_functions(predictions: Predictions) -
     assert metrics.image_threshold == best_f1(scores, labels)[1]
     assert metrics.pixel_threshold == best_f1(maps, masks)[1]
     assert metrics.intervals == {}
+    assert metrics.notes == (FEW,)
+
+
+def test_pro_at_other_limits_stands_beside_the_seven(predictions: Predictions) -> None:
+    metrics = evaluate(predictions, pro_limits=[0.05, 0.3, 1], intervals=True, n_bootstrap=30)
+    assert list(metrics.as_dict()) == [*NAMES, "pixel_PRO_0.05", "pixel_PRO_1"]
+    assert predictions.masks is not None
+    assert list(metrics.others.values()) == pytest.approx(
+        pro(predictions.maps, predictions.masks, [0.05, 1]).tolist(), abs=1e-12
+    )
+    for name in metrics.others:
+        low, high = metrics.intervals[name]
+        assert low <= metrics.as_dict()[name] <= high  # type: ignore[operator]
+    assert {n: v for n, v in metrics.as_dict().items() if n in NAMES} == evaluate(
+        predictions
+    ).as_dict()
+    assert "pixel_PRO_0.05  0." in str(metrics)
+    with pytest.raises(ParameterError, match="fpr_limit"):
+        evaluate(predictions, pro_limits=[0])
+
+
+def large(good: int = 2) -> Predictions:
+    """Images of which one holds more than the pixels that AUPIMO takes."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((good + 3, 330, 330), bool)
+    for mask in masks[good:]:
+        y, x = rng.integers(0, 300, 2)
+        mask[y : y + 20, x : x + 9] = True
+    maps = (rng.normal(size=masks.shape) + 4 * masks).astype(np.float32)
+    labels = np.arange(len(masks)) >= good
+    names = [f"{i}.png" for i in range(len(masks))]
+    return Predictions(names, maps.max(axis=(1, 2)), maps, labels, masks)
+
+
+def test_aupimo_is_measured_where_good_images_tell_it() -> None:
+    predictions = large()
+    metrics = evaluate(predictions, intervals=True, n_bootstrap=50)
+    mean, scores = aupimo(predictions.maps, predictions.masks)  # type: ignore[arg-type]
+    assert metrics.others == {"pixel_AUPIMO": mean}
+    low, high = metrics.intervals["pixel_AUPIMO"]
+    assert 0 <= low < mean < high <= 1
     assert metrics.notes == ()
+    overlap = Evaluation(predictions).per_image_overlap
+    assert overlap is not None
+    np.testing.assert_array_equal(overlap.scores, scores)
+    (note,) = [n for n in evaluate(large(good=0)).notes if "AUPIMO" in n]
+    assert note == "no pixel_AUPIMO: it takes good test images"
+
+
+def test_an_image_with_an_empty_mask_has_no_part_in_aupimo() -> None:
+    predictions = large()
+    assert predictions.masks is not None
+    masks = predictions.masks.copy()
+    masks[3] = False
+    metrics = evaluate(replace(predictions, masks=masks), intervals=True, n_bootstrap=20)
+    kept = predictions[[0, 1, 2, 4]]
+    assert metrics.others["pixel_AUPIMO"] == pytest.approx(
+        aupimo(kept.maps, kept.masks)[0],  # type: ignore[arg-type]
+        abs=1e-12,
+    )
 
 
 def test_raw_values_beyond_0_and_1_are_ranked_as_they_are(predictions: Predictions) -> None:
@@ -97,7 +161,7 @@ def test_without_labels_or_masks_values_are_none_and_notes_say_why(
     metrics = evaluate(replace(predictions, labels=None), intervals=True, n_bootstrap=5)
     assert metrics.image_AUROC is metrics.image_threshold is None
     assert metrics.pixel_PRO is not None
-    assert metrics.notes == ("no image metrics: the labels are unknown",)
+    assert metrics.notes == ("no image metrics: the labels are unknown", FEW)
     assert [name[:5] for name in metrics.intervals] == ["pixel"] * 4
 
     metrics = evaluate(replace(predictions, masks=None))
@@ -145,10 +209,11 @@ def test_a_vanished_defect_adds_no_region_and_is_noted(predictions: Predictions)
     metrics = evaluate(replace(predictions, masks=masks), intervals=True, n_bootstrap=20)
     assert metrics.pixel_PRO == pro(predictions.maps, masks)
     assert metrics.image_AUROC == evaluate(predictions).image_AUROC
-    (note,) = metrics.notes
+    note, few = metrics.notes
+    assert few == FEW
     assert note.startswith("2 anomalous images have an empty mask")
     masks[7] = predictions.masks[7]
-    (note,) = evaluate(replace(predictions, masks=masks)).notes
+    note, _ = evaluate(replace(predictions, masks=masks)).notes
     assert note.startswith("1 anomalous image has an empty mask")
 
 

@@ -103,8 +103,9 @@ def test_equal_to_mvtecs_evaluation_whatever_the_sizes_and_however_few_rows_at_a
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("anomalist.metrics.pixels.CHUNK", chunk)
         patch.setattr(summary, "POSITIVES", positives)
-        metrics = evaluate(predictions)
+        metrics = evaluate(predictions, pro_limits=[0.05])
     assert metrics.evaluated_at == "original"
+    assert metrics.others.keys() == {"pixel_PRO_0.05"}
     assert pixel_values(metrics) == pytest.approx(expected(predictions, masks), abs=1e-6)
     _, tp, fp, _ = mvtec.curve(
         mvtec.with_unseen_lowest(
@@ -146,7 +147,8 @@ def test_a_thin_scratch_is_one_region_and_a_dot_does_not_vanish() -> None:
     assert find_regions(predictions.masks).per_image[1] > 20
     assert not predictions.masks[2].any()
     assert evaluate(predictions).notes == ()
-    (note,) = evaluate(predictions, at="input").notes
+    note, few = evaluate(predictions, at="input").notes
+    assert "no pixel_AUPIMO" in few  # which 256 x 256 pixels of one good image don't tell
     assert "1 anomalous image has an empty mask" in note
 
 

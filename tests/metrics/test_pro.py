@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anomalist.errors import DataError, ParameterError
-from anomalist.metrics import pro, pro_curve
+from anomalist.metrics import extra_limits, pro, pro_curve
 from tests.reference import pro as reference
 
 Array = npt.NDArray[Any]
@@ -62,6 +62,23 @@ def test_equal_to_the_plain_evaluation(kind: str, fpr_limit: float) -> None:
     maps, masks = sample(kind)
     expected = reference.pro(maps.astype(float), masks, fpr_limit)
     assert pro(maps, masks, fpr_limit) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_limits_give_an_array_and_one_a_number(kind: str) -> None:
+    maps, masks = sample(kind)
+    several = pro(maps, masks, [0.3, 0.05, 1.0])
+    assert several.tolist() == [pro(maps, masks, limit) for limit in (0.3, 0.05, 1.0)]
+    assert type(pro(maps, masks, 0.05)) is float
+    assert pro(maps, masks, np.array([0.05])).tolist() == [pro(maps, masks, 0.05)]
+
+
+def test_limits_with_metrics_of_their_own() -> None:
+    assert extra_limits([]) == ()
+    assert extra_limits((1, 0.3, 0.05, 0.05)) == (0.05, 1.0)
+    for limits in ([0.0], [2], [float("nan")], [0.0500000001, 0.05], [0.30000001]):
+        with pytest.raises(ParameterError, match="limit"):
+            extra_limits(limits)
 
 
 @given(
@@ -144,6 +161,10 @@ def test_limits_without_meaning_are_refused(fpr_limit: float) -> None:
     maps, masks = sample("float64")
     with pytest.raises(ParameterError, match="fpr_limit"):
         pro(maps, masks, fpr_limit)
+    with pytest.raises(ParameterError, match="fpr_limit"):
+        pro(maps, masks, [0.3, fpr_limit])
+    with pytest.raises(ParameterError, match=r"shape \(1, 1\)"):
+        pro(maps, masks, np.full((1, 1), 0.3))
 
 
 @pytest.mark.parametrize("function", [pro, pro_curve])

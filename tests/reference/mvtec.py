@@ -64,4 +64,5 @@ def metrics(maps, masks):
         "pixel_AP": (np.diff(recall, prepend=0) * precision).sum(),
         "pixel_F1Score": (2 * tp / (tp[-1] + tp + fp)).max(),
         "pixel_PRO": area_up_to(np.append(start, fpr), np.append(start, overlap), 0.3) / 0.3,
+        "pixel_PRO_0.05": area_up_to(np.append(start, fpr), np.append(start, overlap), 0.05) / 0.05,
     }

@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -877,3 +877,13 @@ def test_odd_reports_open_without_an_error(browser: Any, tmp_path: Path) -> None
 
 def _open(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_metrics_that_only_some_runs_have_get_columns_of_their_own(tmp_path: Path) -> None:
+    records = [record("padim", "bottle"), record("patchcore", "bottle")]
+    others: dict[str, float | None] = {"pixel_PRO_0.05": 0.125, "pixel_sPRO_0.3_logical": 0.5}
+    first = replace(records[0], metrics={**records[0].metrics, **others})
+    text = write_report([first, records[1]], tmp_path).read_text(encoding="utf-8")
+    assert "Pixel PRO to 0.05" in text
+    assert "12.50" in text
+    assert "sPRO" not in text

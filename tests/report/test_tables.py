@@ -189,3 +189,19 @@ def test_the_latex_tables_compile_and_fit_a_page(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "Overfull" not in done.stdout
+
+
+def test_metrics_that_only_some_runs_have_stand_after_the_others(tmp_path: Path) -> None:
+    limits = {"pixel_sPRO_0.05_mean": 0.25, "pixel_sPRO_0.3_mean": 0.5}
+    results = pd.DataFrame(
+        [row("a", "bottle", 0, 0.75), {**row("a", "pushpins", 0, 0.75), **limits}]
+    )
+    table = summary(results)
+    assert table["pixel_sPRO_0.05_mean"].tolist() == ["–", "25.00", "–"]
+    assert "pixel_sPRO_0.3_mean" not in table.columns
+    assert list(table.columns).index("pixel_sPRO_0.05_mean") == 2 + len(METRIC_NAMES)
+    write_tables(results, tmp_path)
+    values = json.loads((tmp_path / "a" / "pushpins_metrics.json").read_text())
+    assert (values["pixel_sPRO_0.05_mean"], values["pixel_sPRO_0.3_mean"]) == (0.25, 0.5)
+    without = json.loads((tmp_path / "a" / "bottle_metrics.json").read_text())
+    assert "pixel_sPRO_0.05_mean" not in without

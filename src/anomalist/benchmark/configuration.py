@@ -99,7 +99,8 @@ def _inside(old: Any, new: Any) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(v, dict) and "detector" in v for v in value):
-        return "+".join(v["detector"] for v in value)
+    members = value if isinstance(value, list) else []
+    if members and all(isinstance(v, dict) and "detector" in v for v in members):
+        return "+".join(v["detector"] for v in members)
     text = json.dumps(value)
     return text if len(text) <= _LONGEST else reprlib.repr(value)

@@ -48,7 +48,7 @@ def record_of(done: Done) -> RunRecord:
     """Measure what was predicted, and make the record."""
     task, category, fitted = done.task, done.category, done.fitted
     detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
-    evaluation = Evaluation(predictions, task.asked.evaluate_at)
+    evaluation = Evaluation(predictions, task.asked.evaluate_at, task.asked.pro_limits)
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     parts = getattr(detector, "members_", [detector])
@@ -148,6 +148,7 @@ def image_rows(
     ``found`` are the defective pixels of each that are above the threshold.
     """
     predictions, pixels = evaluation.predictions, evaluation.pixels
+    overlap = evaluation.per_image_overlap
     p_values = None if calibration is None else calibration.p_values(predictions.scores)
     rows = []
     for i, (path, sample) in enumerate(zip(predictions.paths, category.test, strict=True)):
@@ -166,6 +167,7 @@ def image_rows(
                 if pixels is not None and marked
                 else None,
                 "recall": float(found[i] / marked) if found is not None and marked else None,
+                "aupimo": float(overlap.scores[i]) if overlap is not None and marked else None,
             }
         )
     return rows

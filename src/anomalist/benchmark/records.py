@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
+from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES, other_metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class RunRecord:
     images
         Of every test image the path relative to the data set, kind of defect, label, score,
         p-value, disagreement of an ensemble's members in its scores, the defect's share of the
-        picture, and the share of it that lies above the pixel threshold.
+        picture, the share of it that lies above the pixel threshold, and its AUPIMO.
     epochs
         Of a training that was looked at on the test set: ``epoch`` and the metrics after it.
     command
@@ -122,6 +122,7 @@ class RunRecord:
             "data_hash": self.data_hash,
             "version": self.version,
             "evaluated_at": self.evaluated_at,
+            **{name: self.metrics[name] for name in other_metrics(self.metrics)},
         }
 
     def to_json(self) -> str:

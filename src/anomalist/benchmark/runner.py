@@ -22,7 +22,7 @@ from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
-from anomalist.metrics import EvaluatedAt
+from anomalist.metrics import EvaluatedAt, extra_limits
 from anomalist.report import write_report, write_tables
 
 
@@ -37,6 +37,7 @@ def benchmark(
     calibrate: bool = True,
     oracle: bool = False,
     evaluate_at: EvaluatedAt = "original",
+    pro_limits: Iterable[float] = (),
     split: float | None = None,
     keep_models: bool = False,
     store: FeatureStore | None = None,
@@ -52,14 +53,14 @@ def benchmark(
 
     A name stands for one configuration in a results folder: the detector's settings, those of an
     ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``oracle``,
-    ``evaluate_at`` and ``split``, which decide what is measured. Another one under a name that is
-    taken is refused before any work, whatever the seeds; batch size, device and memory limits may
-    change. With ``keep_models``, one that is measured otherwise under another name takes over what
-    was fitted. Where the images of a category or the version of anomalist are other ones than a
-    record's, its run is done again if the plan holds it. Otherwise the tables leave it out, which a
-    line tells: they are of the version, and of each category's images, of the run that was finished
-    last. A file in ``out/runs`` that is no record is passed over, which a line tells before any
-    work.
+    ``evaluate_at``, ``pro_limits`` and ``split``, which decide what is measured. Another one under
+    a name that is taken is refused before any work, whatever the seeds; batch size, device and
+    memory limits may change. With ``keep_models``, one that is measured otherwise under another
+    name takes over what was fitted. Where the images of a category or the version of anomalist are
+    other ones than a record's, its run is done again if the plan holds it. Otherwise the tables
+    leave it out, which a line tells: they are of the version, and of each category's images, of the
+    run that was finished last. A file in ``out/runs`` that is no record is passed over, which a
+    line tells before any work.
 
     Several processes may benchmark into one folder at once, best with categories or seeds of their
     own: files are replaced whole, and the one that ends last writes the tables of all. A run that
@@ -93,6 +94,9 @@ def benchmark(
     evaluate_at : {"original", "input"}
         Measure pixels at the size of each mask, as MVTec's evaluation does, or at the resolution of
         the detector's input, as most published tables do; see `~anomalist.metrics.evaluate`.
+    pro_limits : iterable of float
+        False positive rates up to which PRO is measured too, besides 0.3, each a column of its own
+        such as ``pixel_PRO_0.05``.
     split : float, optional
         Share of the training images that is held out of the fit to calibrate, dealt by the seed;
         what thresholds promise holds for certain then. By default
@@ -149,7 +153,7 @@ def benchmark(
     detectors = named(detectors)
     categories = list(dataset.categories if categories is None else categories)
     _check_plan(list(detectors), categories, list(seeds))
-    asked = Asked(alpha, calibrate, oracle, evaluate_at, split)
+    asked = Asked(alpha, calibrate, oracle, evaluate_at, extra_limits(pro_limits), split)
     results = RunStore(out)
     before = results.inventory()
     check_free(detectors, asked, before.everything, results.folder)

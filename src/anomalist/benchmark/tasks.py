@@ -33,6 +33,9 @@ class Asked:
         Whether to measure trainings on the test set after every epoch.
     evaluate_at : {"original", "input"}
         Where pixel metrics are measured, see `~anomalist.metrics.evaluate`.
+    pro_limits : tuple of float
+        False positive rates up to which PRO is measured, besides 0.3; as
+        `~anomalist.metrics.extra_limits` gives them.
     split : float, optional
         Share of the training images that is held out of the fit to calibrate, see
         :meth:`~anomalist.detectors.Detector.calibrate`; by default what each detector's
@@ -43,11 +46,16 @@ class Asked:
     calibrate: bool = True
     oracle: bool = False
     evaluate_at: EvaluatedAt = "original"
+    pro_limits: tuple[float, ...] = ()
     split: float | None = None
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
-        """Return the configuration of a detector's runs."""
-        asked = dataclasses.asdict(self) | {"split": self._asked_split(detector)}
+        """Return the configuration of a detector's runs, as JSON values."""
+        asked = {
+            **dataclasses.asdict(self),
+            "pro_limits": list(self.pro_limits),
+            "split": self._asked_split(detector),
+        }
         return configuration(detector, **asked)
 
     def split_of(self, detector: Detector, images: int) -> float:

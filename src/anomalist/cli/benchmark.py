@@ -99,6 +99,7 @@ def run(arguments: Namespace, output: Output) -> None:
             calibrate=arguments.calibrate,
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
+            pro_limits=arguments.pro_limits,
             split=arguments.split,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),

@@ -51,6 +51,7 @@ def run(arguments: Namespace, output: Output) -> None:
             **folder_options(arguments),
             alpha=arguments.alpha,
             evaluate_at=arguments.evaluate_at,
+            pro_limits=arguments.pro_limits,
             progress=lambda done, total: progress("predict", done, total),
         )
     output.result(measured)

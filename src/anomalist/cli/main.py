@@ -29,6 +29,7 @@ COMMANDS = {
     "fit": "learn from good images, with a threshold of a stated false-alarm rate",
     "predict": "score images: decisions, heatmaps, regions",
     "evaluate": "measure a model on images that are known to be good or defective",
+    "measure": "measure anyone's anomaly maps and scores",
     "export": "write a model as an ONNX or OpenVINO graph that does the same",
     "info": "tell what is in a model file",
     "list": "list detectors, backbones, presets and known data sets",

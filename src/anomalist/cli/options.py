@@ -54,13 +54,19 @@ def command_parser(description: str) -> CommandParser:
 
 
 def add_evaluate_at(arguments: ArgumentParser) -> None:
-    """Add ``--evaluate_at``."""
+    """Add ``--evaluate_at`` and ``--pro_limits``."""
     arguments.add_argument(
         "--evaluate_at",
         type=constant("anomalist.metrics", "EvaluatedAt"),
         default="original",
         help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
         " resolution of the detector's input, as most published tables do",
+    )
+    arguments.add_argument(
+        "--pro_limits",
+        type=CommaList(float),
+        default=(),
+        help="measure PRO up to these false positive rates too, by commas, besides 0.3",
     )
 
 

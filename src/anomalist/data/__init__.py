@@ -10,8 +10,10 @@ from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
 from anomalist.data.kolektor import KolektorSDD
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
+from anomalist.data.manifest import Manifest
 from anomalist.data.masks import read_mask
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.real_iad import RealIAD
 from anomalist.data.remarks import Remarks, bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
 from anomalist.data.source import Content
@@ -37,6 +39,8 @@ __all__ = [
     "KolektorSDD",
     "Listing",
     "MVTecAD",
+    "Manifest",
+    "RealIAD",
     "Remarks",
     "Sample",
     "Transform",

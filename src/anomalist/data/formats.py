@@ -11,8 +11,12 @@ from anomalist.data.imageset import Dataset
 from anomalist.data.known_layouts import LAYOUTS, KnownLayout, layout_of
 from anomalist.data.kolektor import KolektorSDD, kolektor_items
 from anomalist.data.layout import existing_folder
+from anomalist.data.manifest import Manifest, manifests_in
+from anomalist.data.manifest_rows import SUFFIXES
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.names import existing
 from anomalist.data.reading import Reading
+from anomalist.data.real_iad import RealIAD, real_iad_lists
 from anomalist.data.visa import VisA, visa_folders
 from anomalist.errors import DataError, ParameterError
 
@@ -22,11 +26,13 @@ FORMATS = (
     "visa",
     "btad",
     "mpdd",
+    "real_iad",
     "kolektor_sdd",
     "kolektor_sdd2",
+    "manifest",
     "folder",
 )
-_VARIANTS = ("visa",)
+_VARIANTS = ("visa", "real_iad", "manifest")
 
 
 def open_dataset(
@@ -51,13 +57,15 @@ def open_dataset(
     Parameters
     ----------
     root : str or Path
-        The folder of the data set.
+        The folder of the data set, or a manifest.
     format : str, optional
         One of `FORMATS`, to insist on it: what it needs and isn't there is an error. ``visa:SPLIT``
-        names another list of VisA than ``1cls``.
+        names another list of VisA than ``1cls``; ``real_iad:LISTS@SIZE`` those of Real-IAD, such as
+        ``real_iad:sv@512``; ``manifest:FILE`` one of several manifests.
     good, bad, masks : sequence of str or Path
         Folders of good images, of ones that aren't, and of masks, whatever their names say: names
-        at any depth, or paths below ``root``. ``masks`` may name files of outlines, too.
+        at any depth, or paths below ``root``. ``masks`` may name files of outlines, too. Of a
+        manifest, ``good`` and ``bad`` are labels.
     exclude : sequence of str or Path
         Images to leave out: paths of images or folders, below ``root`` or not, or patterns.
         ``@FILE`` names a text file with one a line.
@@ -91,18 +99,22 @@ def open_dataset(
         for flag, value in (("good", good), ("bad", bad), ("masks", masks))
     }
     given = [f"--{flag}" for flag, value in flags.items() if value]
+    root = existing(root)
+    if name == "manifest" or (name is None and root.is_file() and root.suffix in SUFFIXES):
+        if flags.pop("masks"):
+            raise ParameterError("--masks can't be given for a manifest, which names the masks")
+        return Manifest(root, variant or None, **flags, exclude=exclude)
     root = existing_folder(root)
-    listed = _LISTED.get(name) if name else None
+    listed = name
     if name is None and not given:
-        found = next((kind for kind, fits in _FOUND.items() if fits(root)), None)
-        listed = _LISTED.get(found) if found else None
-    if listed is not None and not (name == "visa" and not variant and _is_plain_visa(root)):
+        listed = next((kind for kind, fits in _FOUND.items() if fits(root)), None)
+    if listed in _LISTED and not (listed == "visa" and not variant and _is_plain(root)):
         if given:
             raise ParameterError(
                 f"{' and '.join(given)} can't be given for {name}, whose files say which images"
                 " are good"
             )
-        return listed(root, variant, exclude)
+        return _LISTED[listed](root, variant, exclude)
     reading = Reading(
         root,
         **flags,
@@ -143,17 +155,21 @@ def _named(format: str | None) -> tuple[str | None, str]:
     return name, variant
 
 
-def _is_plain_visa(root: Path) -> bool:
+def _is_plain(root: Path) -> bool:
     """Whether a folder has neither VisA's lists nor its folders: its scripts' layout, maybe."""
     return not (root / "split_csv").is_dir() and not visa_folders(root)
 
 
 _LISTED: dict[str, Callable[[Path, str, Iterable[str | Path]], Dataset]] = {
     "visa": lambda root, variant, exclude: VisA(root, variant or None, exclude=exclude),
+    "real_iad": RealIAD.of,
+    "manifest": lambda root, _, exclude: Manifest(root, exclude=exclude),
     "kolektor_sdd": lambda root, _, exclude: KolektorSDD(root, exclude=exclude),
 }
 # What recognises them, the surest first.
 _FOUND: dict[str, Callable[[Path], bool]] = {
-    "visa": lambda root: not _is_plain_visa(root),
+    "visa": lambda root: not _is_plain(root),
+    "real_iad": lambda root: bool(real_iad_lists(root)),
     "kolektor_sdd": kolektor_items,
+    "manifest": lambda root: bool(manifests_in(root)),
 }

@@ -87,6 +87,7 @@ class KolektorSDD(ListedDataset):
         found = Listed(self.root, "KolektorSDD", is_split=False)
         masks = {path: path.with_name(f"{path.stem}{_LABEL}") for path in self._parts}
         check_there(list(masks.values()), "KolektorSDD, with a mask of each surface,")
+        found.named.update(masks.values())
         items = {path.parent.name: path.parent.name for path in self._parts}
         held = hold_out(items, _TEST_SHARE, 0)
         for path in self._parts:

@@ -38,6 +38,8 @@ class Listed:
         What was assumed.
     is_split : bool
         Whether the list, and not a choice made here, says which are for tests.
+    named : set of Path
+        All files that it names, masks of images that are left out among them.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Listed:
     left_out: dict[str, list[Path]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     is_split: bool = True
+    named: set[Path] = field(default_factory=set)
 
     def leave(self, why: str, paths: Iterable[Path]) -> None:
         """Leave images out, for a reason that a note tells."""
@@ -96,6 +99,12 @@ class ListedDataset:
             If there is no category of that name, a file of it is missing, or there is no good image
             to learn from.
         """
+        found = self._sets(name)
+        if not self._listed(name).train:
+            raise DataError(f"{self._listed(name).source} lists no {name} image to learn from")
+        return found
+
+    def _sets(self, name: str) -> Category:
         listed = self._listed(name)
         train, test = (
             ImageSet(
@@ -111,10 +120,10 @@ class ListedDataset:
         return Category(name, train, test)
 
     def understand(self, name: str) -> Understanding:
-        """Return what the images of a category are taken for."""
-        listed, found = self._listed(name), self.category(name)
+        """Return what the images of a category are taken for, also if none is to learn from."""
+        listed, found = self._listed(name), self._sets(name)
         masks = tuple(dict.fromkeys(file for sample in found.test for file in sample.mask_files))
-        known = {*found.train.paths, *found.test.paths, *masks, *self.excluded.files}
+        known = {*found.train.paths, *found.test.paths, *masks, *self.excluded.files, *listed.named}
         known |= {path for paths in listed.left_out.values() for path in paths}
         gone = tuple(p for p in sorted(self.excluded.files) if is_below(p, listed.folder))
         left = {why: tuple(paths) for why, paths in listed.left_out.items()}
@@ -144,10 +153,7 @@ class ListedDataset:
     def _listed(self, name: str) -> Listed:
         check_category(name, self.categories, self.root)
         if name not in self._known:
-            listed = self._list(name)
-            if not listed.train:
-                raise DataError(f"{listed.source} lists no {name} image to learn from")
-            self._known[name] = listed
+            self._known[name] = self._list(name)
         return self._known[name]
 
 

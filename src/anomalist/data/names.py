@@ -111,7 +111,7 @@ def read_names(path: str | Path) -> list[str]:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"the list {path} can't be read: {reason}") from error
     try:
-        text = data.decode(_encoding(data), "surrogateescape")
+        text = data.decode(encoding_of(data), "surrogateescape")
     except UnicodeDecodeError as error:
         raise DataError(f"the list {path} can't be read: it is no whole text: {error}") from error
     if "\0" in text:
@@ -135,7 +135,7 @@ def names_of(stream: Iterable[bytes]) -> Iterator[str]:
     decoder: codecs.IncrementalDecoder | None = None
     for line in stream:
         if decoder is None:
-            kind = _encoding(line)
+            kind = encoding_of(line)
             if kind == "utf-8-sig":
                 kind = "utf-8"
             decoder = codecs.getincrementaldecoder(kind)("surrogateescape")
@@ -152,7 +152,8 @@ def _line(text: str) -> str:
     return text.lstrip(_MARK).rstrip("\r\n")
 
 
-def _encoding(data: bytes) -> str:
+def encoding_of(data: bytes) -> str:
+    """Return the encoding of a text by the mark that it begins with; UTF-8 where there is none."""
     for mark, name in (
         (codecs.BOM_UTF32_LE, "utf-32"),
         (codecs.BOM_UTF32_BE, "utf-32"),

@@ -135,12 +135,12 @@ class VisA(ListedDataset):
             sample = Sample(image, anomalous, "anomaly" if anomalous else "good", mask)
             (found.train if row["split"] == "train" else found.test).append(sample)
         check_there(files, found.source)
+        found.named.update(files)
         if any(sample.label for sample in found.train):
             raise DataError(
                 f"split {self.split} trains on anomalous images; detectors here learn from good "
                 "ones only: use split 1cls"
             )
-        found.source = f"split {self.split}"
         return found
 
     def _held_out(self, name: str) -> Listed:

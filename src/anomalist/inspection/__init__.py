@@ -6,6 +6,7 @@ from anomalist.inspection.findings import Finding, Region, Rule, find_regions
 from anomalist.inspection.fitting import FitResult, Odd, fit_parts
 from anomalist.inspection.inputs import list_inputs
 from anomalist.inspection.measuring import Measured, evaluate_model, measure
+from anomalist.inspection.outside import measure_maps
 from anomalist.inspection.parts import Parts, open_parts
 from anomalist.inspection.prediction import identity_of, predict_files
 from anomalist.inspection.results import Tally
@@ -30,6 +31,7 @@ __all__ = [
     "image_or_lines",
     "list_inputs",
     "measure",
+    "measure_maps",
     "model_card",
     "open_model",
     "open_parts",

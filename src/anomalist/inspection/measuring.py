@@ -21,7 +21,7 @@ from anomalist.files import write_text
 from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import understand, unseen
-from anomalist.metrics import EvaluatedAt, Evaluation, Metrics
+from anomalist.metrics import EvaluatedAt, Evaluation, Metrics, extra_limits
 from anomalist.metrics.evaluation import metric_rows
 from anomalist.predictions import Predictions
 from anomalist.report import metrics_csv, where_pixels
@@ -42,8 +42,8 @@ class Measured:
     alarms : dict of str to (int, int)
         By kind of defect, ``good`` included: images above the threshold, and images. Empty without
         a threshold.
-    alpha : float
-        The false-alarm rate that the thresholds are for.
+    alpha : float or None
+        The false-alarm rate that the thresholds are for; None where there are none.
     notes : tuple of str
         What a reader must know.
     conditions : dict
@@ -55,7 +55,7 @@ class Measured:
     calibrated: dict[str, float | None]
     intervals: dict[str, tuple[float, float]]
     alarms: dict[str, tuple[int, int]]
-    alpha: float
+    alpha: float | None
     notes: tuple[str, ...] = ()
     conditions: dict[str, Any] = field(default_factory=dict)
 
@@ -66,15 +66,17 @@ class Measured:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values: the `values`, and what else is printed."""
-        return {
+        fields: dict[str, Any] = {
             **self.values(),
             "evaluated_at": self.metrics.evaluated_at,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
-            "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
-            "alpha": self.alpha,
-            "conditions": self.conditions,
-            "notes": list(self.notes),
         }
+        if self.alpha is not None:
+            fields["alarms"] = {
+                k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()
+            }
+            fields |= {"alpha": self.alpha, "conditions": self.conditions}
+        return {**fields, "notes": list(self.notes)}
 
     def write(self, out: str | Path) -> list[Path]:
         """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
@@ -85,8 +87,10 @@ class Measured:
         return [out / "metrics.json", out / "metrics.csv"]
 
     def __str__(self) -> str:
-        lines = [f"{'metric':<22}   value  95 % interval"]
-        lines += metric_rows(self.metrics.as_dict() | self.calibrated, self.intervals, width=22)
+        metrics = self.metrics.as_dict() | self.calibrated
+        width = max(map(len, metrics))
+        lines = [f"{'metric':<{width}}   value  95 % interval"]
+        lines += metric_rows(metrics, self.intervals, width=width)
         if self.metrics.pixel_AUROC is not None:
             lines.append(where_pixels([("", self.metrics.evaluated_at)]))
         if self.alarms:
@@ -103,6 +107,7 @@ def measure(
     alpha: float | None = None,
     notes: tuple[str, ...] = (),
     evaluate_at: EvaluatedAt = "original",
+    pro_limits: Iterable[float] = (),
 ) -> Measured:
     """Measure predictions of a detector on labelled images.
 
@@ -118,10 +123,12 @@ def measure(
         What else a reader must know.
     evaluate_at : {"original", "input"}
         Where pixels are compared, see `~anomalist.metrics.evaluate`.
+    pro_limits : iterable of float
+        Up to which PRO is measured, besides 0.3.
     """
     if alpha is None:
         alpha = detector.alpha_
-    evaluation = Evaluation(predictions, evaluate_at)
+    evaluation = Evaluation(predictions, evaluate_at, pro_limits)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     alarms: dict[str, tuple[int, int]] = {}
     rule = Rule.of(detector, alpha=alpha)
@@ -162,6 +169,7 @@ def evaluate_model(
     exclude: Iterable[str | Path] = (),
     alpha: float | None = None,
     evaluate_at: EvaluatedAt = "original",
+    pro_limits: Iterable[float] = (),
     progress: Progress | None = None,
 ) -> Measured:
     """Measure a model on a folder of good and defective images.
@@ -184,6 +192,8 @@ def evaluate_model(
     evaluate_at : {"original", "input"}
         Where pixels are compared: at the size of each mask, or at the resolution of the detector's
         input; see `~anomalist.metrics.evaluate`.
+    pro_limits : iterable of float
+        False positive rates up to which PRO is measured too, besides 0.3.
     progress : callable, optional
         Called with the number of images done and the total.
 
@@ -194,6 +204,7 @@ def evaluate_model(
     """
     if alpha is not None:
         fewest_images(alpha)  # refuses one that makes no sense before any work is done
+    pro_limits = extra_limits(pro_limits)
     dataset = open_dataset(data, format=format, good=good, bad=bad, masks=masks, exclude=exclude)
     found = understand(dataset, category)
     images, notes = found.test, list(found.notes)
@@ -210,4 +221,4 @@ def evaluate_model(
         raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
     notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
-    return measure(predictions, detector, alpha, tuple(notes), evaluate_at)
+    return measure(predictions, detector, alpha, tuple(notes), evaluate_at, pro_limits)

@@ -156,7 +156,8 @@ def open_parts(
     found = understand(dataset, category)
     train, test, notes = found.train, found.test, list(found.notes)
     if len(train) == 0:
-        raise DataError(f"{root} has no good image left to learn from: all were left out")
+        left = "left to learn from: all were left out" if found.excluded else "to learn from"
+        raise DataError(f"{root} has no good image {left}")
     sizes = _checked(train, test)
     if len(sizes) > 1:
         notes.append(

@@ -22,9 +22,11 @@ from anomalist.metrics.evaluation import (
     Evaluation,
     Metrics,
     evaluate,
+    other_metrics,
 )
+from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
-from anomalist.metrics.pro import pro, pro_curve
+from anomalist.metrics.pro import extra_limits, pro, pro_curve
 
 __all__ = [
     "CALIBRATED_NAMES",
@@ -33,16 +35,19 @@ __all__ = [
     "EvaluatedAt",
     "Evaluation",
     "Metrics",
+    "aupimo",
     "auroc",
     "average_precision",
     "best_f1",
     "bootstrap_interval",
     "delong_test",
     "evaluate",
+    "extra_limits",
     "f1_at",
     "f1_interval",
     "false_alarm_rate",
     "mean_difference",
+    "other_metrics",
     "paired_bootstrap",
     "pr_curve",
     "pro",

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
+from anomalist.metrics.pimo import PerImageOverlap
 from anomalist.metrics.pixels import Counts, Pixels, count_images
 from anomalist.metrics.ranking import Array, Ranking, check_binary, rank
 from anomalist.metrics.summary import Summary, rank_pixels
@@ -166,14 +167,31 @@ def _intervals(
         )
         # A resample of images without a normal pixel has no false positive rate.
         with np.errstate(invalid="ignore"):
-            batches.append(resampled.values())
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    ends = {}
-    for name, exact in summary.values.items():
-        binned_value, *resampled_values = np.concatenate([batch[name] for batch in batches])
-        low, high = np.nanquantile(resampled_values, tails) + (exact - binned_value)
-        ends[name] = (max(float(low), 0.0), min(float(high), 1.0))
-    return ends
+            batches.append(resampled.values(summary.pro_limits))
+    return {
+        name: _ends(exact, np.concatenate([batch[name] for batch in batches]), level)
+        for name, exact in summary.values.items()
+    }
+
+
+def overlap_interval(
+    overlap: PerImageOverlap, n_bootstrap: int, level: float, seed: int
+) -> Interval:
+    """Interval of AUPIMO, good images and those with defects being drawn apart."""
+    _check(n_bootstrap, level)
+    known = overlap.good | overlap.defective
+    times = np.zeros((1 + n_bootstrap, len(known)), np.int64)
+    times[0] = known
+    times[1:, known] = draw_resamples(overlap.defective[known], n_bootstrap, seed)
+    values = [overlap.resampled(times[i : i + BATCH]) for i in range(0, len(times), BATCH)]
+    return _ends(overlap.mean, np.concatenate(values), level)
+
+
+def _ends(exact: float, values: Array, level: float) -> Interval:
+    """Interval of a value, of resamples of which the first is the data itself, binned like them."""
+    binned, resampled = values[0], values[1:]
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2]) + (exact - binned)
+    return max(float(low), 0.0), min(float(high), 1.0)
 
 
 def _check(n_bootstrap: int, level: float) -> None:

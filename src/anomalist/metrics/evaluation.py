@@ -1,17 +1,20 @@
-"""The seven metrics of a detector's predictions, from one ranking of images and one of pixels."""
+"""The metrics of a detector's predictions, from one ranking of images and one of pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
-from anomalist.metrics.bootstrap import Interval, pixel_intervals, score_intervals
+from anomalist.metrics.bootstrap import Interval, overlap_interval, pixel_intervals, score_intervals
+from anomalist.metrics.pimo import FPR_BOUNDS, PerImageOverlap
 from anomalist.metrics.pixels import EvaluatedAt, Pixels
+from anomalist.metrics.pro import extra_limits
 from anomalist.metrics.ranking import check_binary, rank
 from anomalist.metrics.summary import Summary, rank_pixels
 from anomalist.predictions import Predictions
@@ -28,6 +31,19 @@ METRIC_NAMES = (
 
 CALIBRATED_NAMES = ("image_F1_calibrated", "pixel_F1_calibrated", "image_false_alarm_rate")
 
+_OTHERS = ("pixel_PRO_", "pixel_AUPIMO", "image_AUROC_", "pixel_sPRO_")
+
+
+def other_metrics(columns: Iterable[str]) -> list[str]:
+    """Return those columns of a table that are metrics which only some runs have, in their order.
+
+    Examples
+    --------
+    >>> other_metrics(["detector", "pixel_PRO", "pixel_PRO_0.05", "oracle_pixel_PRO"])
+    ['pixel_PRO_0.05']
+    """
+    return [name for name in columns if name.startswith(_OTHERS)]
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -41,6 +57,8 @@ class Metrics:
         Of map values against mask values.
     pixel_PRO : float or None
         Area under the per-region-overlap curve to a false positive rate of 0.3, divided by 0.3.
+    others : dict
+        By name, those that only some data sets or requests have, such as ``pixel_PRO_0.05``.
     image_threshold, pixel_threshold : float or None
         The thresholds of the best F1; at them and above is anomalous.
     intervals : dict
@@ -60,6 +78,7 @@ class Metrics:
     pixel_AP: float | None = None  # noqa: N815
     pixel_F1Score: float | None = None  # noqa: N815
     pixel_PRO: float | None = None  # noqa: N815
+    others: dict[str, float | None] = field(default_factory=dict)
     image_threshold: float | None = None
     pixel_threshold: float | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
@@ -68,14 +87,15 @@ class Metrics:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the seven values by name, in a fixed order."""
-        return {name: getattr(self, name) for name in METRIC_NAMES}
+        """Return the values by name, the seven that all data sets have first."""
+        return {name: getattr(self, name) for name in METRIC_NAMES} | self.others
 
     def __str__(self) -> str:
-        lines = [f"{'metric':<13}   value"]
+        width = max(map(len, self.as_dict()))
+        lines = [f"{'metric':<{width}}   value"]
         if self.intervals:
             lines[0] += f"  {100 * self.level:g} % interval"
-        lines += metric_rows(self.as_dict(), self.intervals, width=13)
+        lines += metric_rows(self.as_dict(), self.intervals, width=width)
         return "\n".join(lines + [f"Note: {note}" for note in self.notes])
 
 
@@ -97,6 +117,7 @@ def evaluate(
     predictions: Predictions,
     *,
     at: EvaluatedAt = "original",
+    pro_limits: Iterable[float] = (),
     intervals: bool = False,
     n_bootstrap: int = 1000,
     level: float = 0.95,
@@ -118,6 +139,9 @@ def evaluate(
     at : {"original", "input"}
         Where pixels are compared. Predictions that no detector made, which have no ``transform``,
         or whose masks aren't those of their images, are measured as they are, at ``"input"``.
+    pro_limits : iterable of float
+        False positive rates up to which PRO is measured too, besides 0.3: 0.05 gives
+        ``pixel_PRO_0.05`` among the ``others``.
     intervals : bool
         Whether to give an interval with each value (see `bootstrap_interval`).
     n_bootstrap : int
@@ -141,8 +165,8 @@ def evaluate(
         If a label or a mask value is neither 0 nor 1, an image labelled normal has a defective
         pixel, or an image or a mask that is to be measured can't be read.
     ParameterError
-        If ``at`` is another word, ``n_bootstrap`` is less than 1 or ``level`` isn't between 0
-        and 1.
+        If ``at`` is another word, a limit isn't above 0 and at most 1, ``n_bootstrap`` is less than
+        1 or ``level`` isn't between 0 and 1.
 
     References
     ----------
@@ -171,7 +195,7 @@ def evaluate(
     pixel_F1Score  0.4000
     pixel_PRO      0.0909
     """
-    evaluation = Evaluation(predictions, at)
+    evaluation = Evaluation(predictions, at, pro_limits)
     return evaluation.metrics(intervals, n_bootstrap, level, seed)
 
 
@@ -184,6 +208,8 @@ class Evaluation:
         Of labelled images.
     at : {"original", "input"}
         Where pixels are compared, as in `evaluate`.
+    pro_limits : iterable of float
+        Up to which PRO is measured, besides 0.3.
     pixels : Pixels, optional
         Map values beside the truth, compared at ``at``, of predictions that don't hold their maps.
 
@@ -203,19 +229,21 @@ class Evaluation:
     DataError
         As in `evaluate`.
     ParameterError
-        If ``at`` is another word.
+        If ``at`` is another word, or a limit isn't above 0 and at most 1.
     """
 
     def __init__(
         self,
         predictions: Predictions,
         at: EvaluatedAt = "original",
+        pro_limits: Iterable[float] = (),
         *,
         pixels: Pixels | None = None,
     ) -> None:
         if at not in get_args(EvaluatedAt):
             raise ParameterError(f"pixels are evaluated at original or input, not {at!r}")
         self.predictions = predictions
+        self._pro_limits = extra_limits(pro_limits)
         labels, masks = predictions.labels, predictions.masks
         self.labels = None if labels is None else check_binary(labels, "labels")
         self.evaluated_at: EvaluatedAt = at
@@ -248,7 +276,33 @@ class Evaluation:
         """What the scores of pixels come to; None where they are unknown or of one class."""
         if self.pixels is None or self.pixels.n_positive.sum() in (0, self.pixels.n):
             return None
-        return Summary.of(rank_pixels(self.pixels))
+        return Summary.of(rank_pixels(self.pixels), self._pro_limits)
+
+    @cached_property
+    def per_image_overlap(self) -> PerImageOverlap | None:
+        """AUPIMO of the images with defects; None where good images don't tell it."""
+        if self.pixel_summary is None or self._no_aupimo is not None:
+            return None
+        assert self.pixels is not None
+        return PerImageOverlap(self.pixels, self._good)
+
+    @property
+    def _good(self) -> npt.NDArray[np.bool_]:
+        """The images in which false positives of AUPIMO are counted."""
+        assert self.pixels is not None
+        return self.pixels.n_positive == 0 if self.labels is None else ~self.labels
+
+    @property
+    def _no_aupimo(self) -> str | None:
+        """What keeps good images from telling AUPIMO."""
+        assert self.pixels is not None
+        good = self.pixels.n_pixels[self._good]
+        if not len(good):
+            return "it takes good test images"
+        needed = round(1 / FPR_BOUNDS[0])
+        if (n := int(good.sum())) < needed:
+            return f"it takes {needed:,} pixels of good test images, there are {n:,}"
+        return None
 
     @property
     def notes(self) -> list[str]:
@@ -273,12 +327,14 @@ class Evaluation:
         elif self.pixel_summary is None:
             kind = "normal" if self.pixels.n_positive.any() else "defective"
             notes.append(f"no pixel metrics: the masks hold no {kind} pixel")
+        elif (missing := self._no_aupimo) is not None:
+            notes.append(f"no pixel_AUPIMO: {missing}")
         return notes
 
     def metrics(
         self, intervals: bool = False, n_bootstrap: int = 1000, level: float = 0.95, seed: int = 0
     ) -> Metrics:
-        """Return the seven values, with intervals if they are asked for; see `evaluate`."""
+        """Return the values, with intervals if they are asked for; see `evaluate`."""
         values: dict[str, float] = {}
         spread: dict[str, Interval] = {}
         options = n_bootstrap, level, seed
@@ -296,8 +352,14 @@ class Evaluation:
                 assert self.pixels is not None
                 found = pixel_intervals(summary, self.pixels, *options)
             spread |= {f"{kind}_{name}": ends for name, ends in found.items()}
+        if (overlap := self.per_image_overlap) is not None:
+            values["pixel_AUPIMO"] = overlap.mean
+            if intervals:
+                spread["pixel_AUPIMO"] = overlap_interval(overlap, *options)
+        named = (*METRIC_NAMES, "image_threshold", "pixel_threshold")
         return Metrics(
-            **values,
+            **{name: value for name, value in values.items() if name in named},
+            others={name: value for name, value in values.items() if name not in named},
             intervals=spread,
             level=level,
             evaluated_at=self.evaluated_at,

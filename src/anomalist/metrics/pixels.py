@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from anomalist.compiling import njit
-from anomalist.data import Transform
+from anomalist.data import ImageSet, Transform
 from anomalist.errors import DataError
 from anomalist.metrics.ranking import CHUNK, Array, check_binary, check_finite, sortable
 from anomalist.metrics.regions import bounding_box, regions_of
@@ -189,6 +189,61 @@ class Pixels:
         grids = {size: Grid.of(transform, size, maps.shape[1:]) for size in set(sizes)}
         return cls(maps, marked, [grids[size] for size in sizes])
 
+    @classmethod
+    def of_images(
+        cls,
+        maps: Sequence[Array],
+        images: ImageSet,
+        at: EvaluatedAt,
+        transform: Transform | None = None,
+    ) -> Pixels | None:
+        """Lay maps on images, or the images' masks on the maps.
+
+        Parameters
+        ----------
+        maps : sequence of N arrays of shape (h, w)
+            Finite. Each covers all of what its image shows, or what a transform left of it.
+        images : ImageSet
+            N labelled images, in the order of the maps.
+        at : {"original", "input"}
+            At the size of the images, to which maps are enlarged bilinearly, or of the maps, to
+            which masks are brought by the nearest pixel.
+        transform : Transform, optional
+            What the images went through before they were seen. Only its crop matters; at the
+            input, it gives the size of the maps.
+
+        Returns
+        -------
+        Pixels or None
+            None where a defective image has no mask, or it isn't known which are defective.
+
+        Raises
+        ------
+        DataError
+            If an image or a mask can't be read.
+        """
+        if any(s.label is None or (s.label and s.mask is None) for s in images):
+            return None
+
+        def read(i: int) -> tuple[Marked, tuple[int, int]]:
+            sample, shape = images[i], maps[i].shape
+            mask = sample.read_mask() if sample.label else None
+            if at == "original":
+                return Marked(mask), sample.size() if mask is None else mask.shape
+            if mask is not None:
+                mask = (Transform(shape) if transform is None else transform).mask(mask)
+            return Marked(mask), shape
+
+        marked, sizes = zip(*threaded_map(read, range(len(images))), strict=True)
+        if at == "input":
+            return cls(maps, marked)
+
+        @cache
+        def grid(size: tuple[int, int], shape: tuple[int, int]) -> Grid:
+            return Grid.of(Transform(shape) if transform is None else transform, size, shape)
+
+        return cls(maps, marked, [grid(s, one.shape) for s, one in zip(sizes, maps, strict=True)])
+
     def __len__(self) -> int:
         return len(self.maps)
 
@@ -213,6 +268,12 @@ class Pixels:
                 room -= (stop - row) * width
                 row = stop
         return chunks
+
+    def pieces(self, image: int) -> list[Piece]:
+        """Rows of one image, as many together as `CHUNK` has room for, at least one."""
+        height, width = self.shapes[image]
+        rows = max(1, CHUNK // max(width, 1))
+        return [(image, first, min(first + rows, height)) for first in range(0, height, rows)]
 
     @property
     def longest(self) -> int:
@@ -323,10 +384,7 @@ class Counts:
 def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
     """Count the pixels of each image at thresholds, given in descending order."""
     ascending = np.atleast_1d(np.asarray(thresholds))[::-1]
-    pieces: list[list[Piece]] = [[] for _ in range(len(pixels))]
-    for image, (height, width) in enumerate(pixels.shapes):
-        rows = max(1, CHUNK // max(width, 1))
-        pieces[image] = [(image, r, min(r + rows, height)) for r in range(0, height, rows)]
+    pieces = [pixels.pieces(image) for image in range(len(pixels))]
 
     def count(share: Sequence[int]) -> Iterator[tuple[int, tuple[Array, Array, Array, Array]]]:
         most = max((p[2] - p[1]) * pixels.shapes[i][1] for i in share for p in pieces[i])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import overload
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +14,21 @@ from anomalist.metrics.ranking import FPR_LIMIT, Ranking, check_binary, rank
 from anomalist.metrics.regions import find_regions
 
 
-def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = FPR_LIMIT) -> float:
+@overload
+def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = FPR_LIMIT) -> float: ...
+
+
+@overload
+def pro(
+    maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: Sequence[float] | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]: ...
+
+
+def pro(
+    maps: npt.ArrayLike,
+    masks: npt.ArrayLike,
+    fpr_limit: float | Sequence[float] | npt.NDArray[np.float64] = FPR_LIMIT,
+) -> float | npt.NDArray[np.float64]:
     """Area under the per-region-overlap curve up to a false positive rate, divided by that rate.
 
     A region is an 8-connected part of a mask; the overlap at a threshold is the share of a
@@ -24,12 +41,12 @@ def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = FPR_LIMIT)
         Finite numbers, higher where more anomalous.
     masks : array of shape (N, H, W)
         True or 1 where a pixel is defective, False or 0 where it is normal.
-    fpr_limit : float
-        Where the curve is cut off, above 0 and at most 1.
+    fpr_limit : float, or sequence of K floats
+        Where the curve is cut off, above 0 and at most 1. Several cost little more than one.
 
     Returns
     -------
-    float
+    float, or array of shape (K,)
         From 0 to 1.
 
     Raises
@@ -52,9 +69,18 @@ def pro(maps: npt.ArrayLike, masks: npt.ArrayLike, fpr_limit: float = FPR_LIMIT)
     >>> maps = np.arange(16.0, 0.0, -1.0).reshape(1, 4, 4)
     >>> round(pro(maps, masks), 4)
     0.7222
+    >>> pro(maps, masks, [0.05, 0.3]).round(4)
+    array([0.5   , 0.7222])
     """
-    check_fpr_limit(fpr_limit)
-    return float(_rank_regions(maps, masks).pro(fpr_limit))
+    limits = np.asarray(fpr_limit, dtype=np.float64)
+    if limits.ndim > 1:
+        raise ParameterError(f"fpr_limit must be a number or several, not of shape {limits.shape}")
+    for limit in limits.reshape(-1).tolist():
+        check_fpr_limit(limit)
+    ranking = _rank_regions(maps, masks)
+    if limits.ndim == 0:
+        return float(ranking.pro(float(limits)))
+    return np.array([float(ranking.pro(limit)) for limit in limits.tolist()])
 
 
 def pro_curve(maps: npt.ArrayLike, masks: npt.ArrayLike, *, max_points: int | None = None) -> Curve:
@@ -104,6 +130,28 @@ def check_fpr_limit(fpr_limit: float) -> None:
     """Refuse a limit at which the area means nothing."""
     if not 0 < fpr_limit <= 1:
         raise ParameterError(f"fpr_limit must be above 0 and at most 1, not {fpr_limit}")
+
+
+def extra_limits(pro_limits: Iterable[float]) -> tuple[float, ...]:
+    """Return the limits that have a metric of their own, ascending: each once, but for `FPR_LIMIT`.
+
+    Raises
+    ------
+    ParameterError
+        If a limit isn't above 0 and at most 1, or two can't be told apart by name.
+
+    Examples
+    --------
+    >>> extra_limits([0.3, 0.1, 0.05, 0.1])
+    (0.05, 0.1)
+    """
+    limits = sorted({float(limit) for limit in pro_limits} - {FPR_LIMIT})
+    for limit in limits:
+        check_fpr_limit(limit)
+    named = {f"{limit:g}": limit for limit in [*limits, FPR_LIMIT]}
+    if len(named) <= len(limits):
+        raise ParameterError(f"give limits of at most six digits, not {limits}")
+    return tuple(limits)
 
 
 def _rank_regions(maps: npt.ArrayLike, masks: npt.ArrayLike) -> Ranking:

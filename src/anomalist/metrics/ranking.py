@@ -101,8 +101,11 @@ class Ranking:
         mean: Array = area / limit
         return mean[..., 0]
 
-    def values(self) -> dict[str, Array]:
-        """Every metric that the ranking gives, by name, each of shape (...)."""
+    def values(self, pro_limits: Sequence[float] = ()) -> dict[str, Array]:
+        """Every metric that the ranking gives, by name, each of shape (...).
+
+        Of ``pro_limits`` each gives ``PRO_<limit>``, beside PRO.
+        """
         values = {
             "AUROC": self.auroc(),
             "AP": self.average_precision(),
@@ -110,6 +113,7 @@ class Ranking:
         }
         if self.overlap is not None:
             values["PRO"] = self.pro(FPR_LIMIT)
+            values |= {f"PRO_{limit:g}": self.pro(limit) for limit in pro_limits}
         return values
 
     def quantiles(self, n: int) -> npt.NDArray[np.intp]:

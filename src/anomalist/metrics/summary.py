@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +33,17 @@ class Summary:
         The highest threshold that has the best F1.
     outline : Ranking
         All rows of the ranking, or of a long one many of them, each exact.
+    pro_limits : tuple of float
+        False positive rates of the ``PRO_<limit>`` among the values.
     """
 
     values: dict[str, float]
     threshold: float
     outline: Ranking
+    pro_limits: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, parts: Iterable[Ranking]) -> Summary:
+    def of(cls, parts: Iterable[Ranking], pro_limits: Sequence[float] = ()) -> Summary:
         """Add up parts of one ranking, in order, the highest scores first."""
         values: dict[str, float] = {}
         threshold = 0.0
@@ -50,13 +53,13 @@ class Summary:
             best = int(np.argmax(f1))
             if f1[best] > values.get("F1Score", -1.0):
                 threshold = float(part.thresholds[best])
-            for name, value in part.values().items():
+            for name, value in part.values(pro_limits).items():
                 if name == "F1Score":
                     values[name] = max(values.get(name, 0.0), float(value))
                 else:
                     values[name] = values.get(name, 0.0) + float(value)
             rows.append(part.rows(part.quantiles(OUTLINE)))
-        return cls(values, threshold, Ranking.join(rows))
+        return cls(values, threshold, Ranking.join(rows), tuple(pro_limits))
 
 
 def rank_pixels(pixels: Pixels) -> Iterator[Ranking]:

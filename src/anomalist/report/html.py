@@ -22,7 +22,7 @@ from anomalist.report import charts, failures
 from anomalist.report.figures import colour_map
 from anomalist.report.gallery import REVIEW, gallery
 from anomalist.report.runs import Estimate, Results, Run
-from anomalist.report.tables import where_pixels
+from anomalist.report.tables import headline_others, where_pixels
 
 _TEMPLATES = files("anomalist.report") / "templates"
 
@@ -170,6 +170,8 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
     detectors = results.detectors
     styles = charts.styles(detectors)
     oracles = {n: t for n, t in _ORACLES.items() if any(_cells(results, n, results.categories))}
+    others = _others(results)
+    metrics = {**_METRICS, **others}
     kinds = failures.by_kind(results)
     return {
         "style": Markup(_text("report.css")),
@@ -179,13 +181,17 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
         "styles": styles,
         "verdict": _verdict(results),
         "summary": _table(
-            results, "Summary", {n: _METRICS[n] for n in _HEADLINE}, results.shared, marks=True
+            results,
+            "Summary",
+            {n: _METRICS[n] for n in _HEADLINE} | others,
+            results.shared,
+            marks=True,
         ),
         "costs": list(_COSTS.values()),
-        "metrics": _METRICS,
-        "by_metric": _by_metric(results, {**_METRICS, **oracles}),
+        "metrics": metrics,
+        "by_metric": _by_metric(results, {**metrics, **oracles}),
         "by_category": [
-            _table(results, category, {**_METRICS, **oracles}, [category])
+            _table(results, category, {**metrics, **oracles}, [category])
             for category in results.categories
         ],
         "oracles": oracles,
@@ -208,6 +214,29 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
             "runs": charts.by_run(results),
         },
     }
+
+
+def _others(results: Results) -> dict[str, str]:
+    """Titles of the metrics that only some runs have."""
+    names = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    return {name: metric_title(name) for name in names}
+
+
+def metric_title(name: str) -> str:
+    """Return what a metric is called in tables for people.
+
+    Examples
+    --------
+    >>> metric_title("pixel_PRO_0.05"), metric_title("pixel_sPRO_0.05_mean")
+    ('Pixel PRO to 0.05', 'Pixel sPRO to 0.05, mean')
+    >>> metric_title("image_AUROC_logical"), metric_title("pixel_AUPIMO")
+    ('Image AUROC, logical', 'Pixel AUPIMO')
+    """
+    kind, metric, *rest = name.split("_")
+    title = f"{kind.capitalize()} {metric}"
+    for part in rest:
+        title += f" to {part}" if part[0].isdigit() else f", {part}"
+    return title
 
 
 def _table(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from anomalist.files import atomic_path, write_text
-from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
+from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES, other_metrics
 
 _METRICS = (*METRIC_NAMES, *CALIBRATED_NAMES)
 _COSTS = ("fit_seconds", "images_per_second", "peak_memory_mb")
@@ -39,7 +39,7 @@ def write_tables(results: pd.DataFrame, out: str | Path) -> None:
     """
     out = Path(out)
     write_text(out / "results.csv", results.to_csv(index=False))
-    numbers = (*_METRICS, *_COSTS, *_SECONDS)
+    numbers = (*_METRICS, *other_metrics(results.columns), *_COSTS, *_SECONDS)
     numeric = [n for n in results.columns if n in numbers or n.startswith("oracle_")]
     with atomic_path(out / "results.parquet") as temporary:
         # A column whose values are all missing has a type too.
@@ -100,7 +100,8 @@ def metrics_csv(values: Mapping[str, float | str | None]) -> str:
 def category_metrics(runs: pd.DataFrame) -> dict[str, float | str | None]:
     """Return the mean of each metric over the seeds of one detector and category.
 
-    Metrics that a run doesn't have are None. With several seeds, the sample standard deviation
+    Metrics that a run doesn't have are None, and those that none of them has and only some data
+    sets or requests do aren't there. With several seeds, the sample standard deviation
     stands beside it as ``<metric>_std``. What the best epoch on the test set would have given
     stands there too, as ``oracle_...``, where it was measured. ``evaluated_at`` says where pixels
     were compared.
@@ -113,7 +114,8 @@ def category_metrics(runs: pd.DataFrame) -> dict[str, float | str | None]:
     """
     values: dict[str, float | str | None] = {}
     oracle = [name for name in runs.columns if name.startswith("oracle_")]
-    for name in (*_METRICS, *(n for n in oracle if runs[n].notna().any())):
+    others = [*other_metrics(runs.columns), *oracle]
+    for name in (*_METRICS, *(n for n in others if runs[n].notna().any())):
         column = _numbers(runs, name)
         known = bool(column.notna().all())
         values[name] = float(column.mean()) if known else None
@@ -126,6 +128,9 @@ def category_metrics(runs: pd.DataFrame) -> dict[str, float | str | None]:
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
     """Return the table that people read: detector and category, metrics in percent, cost.
+
+    Of metrics that only some data sets or requests have, those stand there that at least one run
+    has; of sPRO, that up to a false positive rate of 0.05.
 
     Metrics are means over seeds, followed by ± their sample standard deviation where there are
     several. With several categories, a row a detector holds the mean over categories. ``F1
@@ -142,22 +147,35 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     DataFrame of str
     """
     rows: list[dict[str, Any]] = []
+    others = headline_others(n for n in results.columns if results[n].notna().any())
+    metrics = (*_METRICS, *others)
     for detector, of_detector in results.groupby("detector", sort=True):
         for category, runs in of_detector.groupby("category", sort=True):
-            rows.append({"detector": detector, "category": category, **_cells(runs)})
+            rows.append({"detector": detector, "category": category, **_cells(runs, others)})
         if of_detector["category"].nunique() > 1:
-            values = pd.DataFrame({n: _numbers(of_detector, n) for n in (*_METRICS, *_COSTS)})
+            values = pd.DataFrame({n: _numbers(of_detector, n) for n in (*metrics, *_COSTS)})
             if _evaluated_at(of_detector).nunique() > 1:
-                values[[n for n in _METRICS if n.startswith("pixel_")]] = float("nan")
+                values[[n for n in metrics if n.startswith("pixel_")]] = float("nan")
             # Seeds first, so that a category with more of them doesn't weigh more.
             by_seed = values.groupby(of_detector["seed"]).mean(skipna=False)
-            rows.append({"detector": detector, "category": _MEAN, **_cells(by_seed)})
+            rows.append({"detector": detector, "category": _MEAN, **_cells(by_seed, others)})
     return pd.DataFrame(rows)
 
 
-def _cells(runs: pd.DataFrame) -> dict[str, str]:
+def headline_others(columns: Iterable[str]) -> list[str]:
+    """Return the metrics of some runs alone that have room in a table for people.
+
+    Examples
+    --------
+    >>> headline_others(["pixel_AUPIMO", "pixel_sPRO_0.3_mean", "pixel_sPRO_0.05_mean"])
+    ['pixel_AUPIMO', 'pixel_sPRO_0.05_mean']
+    """
+    return [n for n in other_metrics(columns) if "sPRO" not in n or "_0.05_" in n]
+
+
+def _cells(runs: pd.DataFrame, others: Iterable[str]) -> dict[str, str]:
     cells = {}
-    for name in (*METRIC_NAMES, *_CALIBRATED):
+    for name in (*METRIC_NAMES, *others, *_CALIBRATED):
         column = _numbers(runs, name)
         title = _CALIBRATED.get(name, name)
         if column.isna().any():
