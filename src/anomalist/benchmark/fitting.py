@@ -94,9 +94,8 @@ class Fitting:
         self._models = KeptModels(results) if task.keeps_model else None
         self._scratch = results.scratch(*task.key)
         self._learnt = category.train
-        self._split = task.asked.split_of(task.detector, len(category.train))
-        if self._split:
-            held_out, _ = task.detector.deal(category.train, self._split)
+        if task.split:
+            held_out, _ = task.detector.deal(category.train, task.split)
             self._learnt = category.train[np.flatnonzero(~held_out)]
 
     def fitted(self) -> Fitted:
@@ -111,9 +110,9 @@ class Fitting:
                 identity,
                 self._scratch,
                 "",
-                calibrate=task.asked.calibrate and not self._split,
+                calibrate=task.asked.calibrate and not task.split,
             )
-        if self._split:
+        if task.split:
             fitted = self._apart(fitted)
             if self._models is not None and not isinstance(task.detector, Ensemble):
                 self._models.keep(fitted, task.identities[0], task.name)
@@ -132,7 +131,7 @@ class Fitting:
         clock = Clock(self._features)
         detector.calibrate(
             self._category.train,
-            split=self._split,
+            split=self._task.split,
             store=self._features,
             progress=self._stage("calibrate"),
         )
@@ -142,7 +141,7 @@ class Fitting:
             held_out=None,
             calibrate_seconds=clock.seconds(),
             peak_memory_mb=max(fitted.peak_memory_mb, peak_memory_mb()),
-            split=self._split,
+            split=self._task.split,
         )
 
     def _assembled(self, ensemble: Ensemble) -> Fitted:

@@ -63,13 +63,6 @@ class Asked:
         asked = self._asked_split(detector)
         return detector.usual_split(images, self.alpha) if isinstance(asked, str) else asked
 
-    def deal(self, detector: Detector) -> str:
-        """Return what decides which of the images a detector is fitted to; empty for all."""
-        asked = self._asked_split(detector)
-        if isinstance(asked, str):
-            return f"{asked} for {self.alpha:g}, seed {detector.seed}"
-        return f"{asked:g}, seed {detector.seed}" if asked else ""
-
     def _asked_split(self, detector: Detector) -> float | Literal["auto"]:
         if not self.calibrate:
             return 0.0
@@ -103,6 +96,8 @@ class Task:
         All that decides its result, apart from data and seed.
     member_configs : tuple of str
         Hash of the configuration of each of its ``members``.
+    split : float
+        Share of the training images that is held out of the fit to calibrate.
     after : tuple of Key
         Tasks that fit members of this ensemble: they come first, where they come at all.
     draws : bool
@@ -123,6 +118,7 @@ class Task:
     asked: Asked
     configuration: dict[str, Any]
     member_configs: tuple[str, ...]
+    split: float = 0.0
     after: tuple[Key, ...] = ()
     draws: bool = False
     keeps_model: bool = False
@@ -152,7 +148,8 @@ class Task:
     @property
     def identities(self) -> list[Identity]:
         """What makes fitted detectors those that its ``members`` would become."""
-        version, deal = anomalist.__version__, self.asked.deal(self.detector)
+        version = anomalist.__version__
+        deal = f"{self.split:g} by seed {self.seed}" if self.split else ""
         return [
             Identity(self.category, self.data_hash, config, member.seed, version, deal)
             for member, config in zip(self.members, self.member_configs, strict=True)
@@ -177,7 +174,7 @@ class Identity:
     config: str
     seed: int
     version: str
-    #: Which of the images it was fitted to; empty for all.
+    #: What says which images were held out of its fit; empty for none.
     deal: str = ""
 
 
@@ -237,6 +234,7 @@ def plan(
     of_members = {name: tuple(map(config_hash, d.components())) for name, d in ordered}
     for category, data_hash in data.items():
         fits: dict[Identity, Key] = {}
+        images = len(dataset.category(category).train)
         for seed in seeds:
             for name, detector in ordered:
                 task = Task(
@@ -248,6 +246,7 @@ def plan(
                     asked=asked,
                     configuration=settings[name],
                     member_configs=of_members[name],
+                    split=asked.split_of(detector, images),
                     draws=seed == min(seeds),
                     keeps_model=keep_models,
                     command=command,
