@@ -28,10 +28,12 @@ from anomalist.metrics.evaluation import (
 from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
 from anomalist.metrics.pro import extra_limits, pro, pro_curve
+from anomalist.metrics.spro import SPRO_LIMITS, spro
 
 __all__ = [
     "CALIBRATED_NAMES",
     "METRIC_NAMES",
+    "SPRO_LIMITS",
     "Comparison",
     "EvaluatedAt",
     "Evaluation",
@@ -56,4 +58,5 @@ __all__ = [
     "pro_curve",
     "roc_curve",
     "seg_f1",
+    "spro",
 ]
