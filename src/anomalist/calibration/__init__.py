@@ -18,8 +18,10 @@ from anomalist.calibration.crossfit import (
     cross_conformal_p_values,
     held_out_scores,
 )
+from anomalist.calibration.drift import Drift, Shift
 from anomalist.calibration.grouping import all_differ, number_groups
 from anomalist.calibration.outliers import find_outliers
+from anomalist.calibration.reference import Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 from anomalist.calibration.splitting import (
     DEFAULT_SPLIT,
@@ -33,6 +35,9 @@ __all__ = [
     "DEFAULT_ALPHA",
     "DEFAULT_SPLIT",
     "Calibration",
+    "Drift",
+    "Reference",
+    "Shift",
     "affordable_split",
     "alarm_ranks",
     "all_differ",
@@ -50,6 +55,7 @@ __all__ = [
     "finite_or_none",
     "held_out_scores",
     "hold_out",
+    "look_of",
     "number_groups",
     "p_values",
     "pixel_threshold",

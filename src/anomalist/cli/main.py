@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "write the tables and report.html of a results folder again",
     "fit": "learn from good images, with a threshold of a stated false-alarm rate",
     "predict": "score images: decisions, heatmaps, regions",
+    "calibrate": "take the threshold from new good images, where photographs have changed",
     "evaluate": "measure a model on images that are known to be good or defective",
     "measure": "measure anyone's anomaly maps and scores",
     "export": "write a model as an ONNX or OpenVINO graph that does the same",

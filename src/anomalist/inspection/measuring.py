@@ -12,13 +12,13 @@ import numpy as np
 
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.calibration import fewest_images
+from anomalist.conditions import Conditions
 from anomalist.data import ImageSet, gather_mask_remarks, gather_remarks, open_dataset
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
-from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import understand, unseen
 from anomalist.metrics import EvaluatedAt, Evaluation, Metrics, extra_limits
@@ -48,7 +48,7 @@ class Measured:
         What a reader must know.
     conditions : dict
         Whether the images are like those that the threshold's promise is for, see
-        `~anomalist.inspection.conditions.Conditions.as_dict`.
+        `~anomalist.conditions.Conditions.as_dict`.
     """
 
     metrics: Metrics
