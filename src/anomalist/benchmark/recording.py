@@ -17,6 +17,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import Calibration, finite_or_none
+from anomalist.conditions import Conditions, Promise
 from anomalist.data import Category, gather_mask_remarks, gather_remarks
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
@@ -51,6 +52,7 @@ def record_of(done: Done) -> RunRecord:
     evaluation = Evaluation(predictions, task.asked.evaluate_at, task.asked.pro_limits)
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
+    conditions = _conditions(done)
     parts = getattr(detector, "members_", [detector])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
@@ -67,6 +69,7 @@ def record_of(done: Done) -> RunRecord:
         notes=(
             *metrics.notes,
             *decisions.notes,
+            *(f"{task.name}: {note}" for note in conditions.notes()),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -85,12 +88,30 @@ def record_of(done: Done) -> RunRecord:
         environment=environment(),
         configuration=task.configuration,
         calibration=calibration_summary(detector.calibration_, alpha),
+        conditions=_anywhere(conditions.as_dict()),
         curves=curves(evaluation),
         images=image_rows(evaluation, category, detector.calibration_, decisions.found),
         epochs=fitted.epochs,
         command=task.command,
         finished=now(),
     )
+
+
+def _conditions(done: Done) -> Conditions:
+    """Hold the good test images against the training images."""
+    detector = done.fitted.detector
+    sizes = dict.fromkeys(sample.size()[::-1] for sample in done.category.train)
+    promise = Promise.of(detector, done.task.asked.alpha)
+    conditions = Conditions.of(detector, promise, sizes=sizes)
+    conditions.add(done.predictions)
+    return conditions
+
+
+def _anywhere(conditions: dict[str, Any]) -> dict[str, Any]:
+    """The same with the path that means the same anywhere."""
+    if conditions["shift"] is not None and (since := conditions["shift"]["since"]) is not None:
+        since["path"] = "/".join(Path(since["path"]).parts[-2:])
+    return conditions
 
 
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:
