@@ -26,6 +26,7 @@ from anomalist.calibration import (
 )
 from anomalist.conditions import learnt_looks
 from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
+from anomalist.data.names import plural
 from anomalist.data.scenes import find_scenes
 from anomalist.data.walking import LEAST_NORMAL
 from anomalist.detectors import Detector
@@ -240,7 +241,9 @@ def fit_parts(
     """
     fewest_images(alpha)
     out = Path(out)
-    _check_writable(out, parts.root)
+    for root in (parts.root, parts.added_root):
+        if root is not None:
+            _check_writable(out, root)
     _check_memory(detector, len(parts.train))
     if len(parts.train) > 1:
         for member in detector.components():
@@ -262,6 +265,10 @@ def fit_parts(
             progress=_of_stage(progress, "calibrate"),
             training=training,
         )
+    calibrating, told = held_out, list[str]()
+    if held_out is not None and parts.added:
+        calibrating, text = _by_added(detector, held_out, parts.added, alpha)
+        told.append(text)
     detector.summary_ = _summary(parts, alpha, detector.transform)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
     detector.save(out)
@@ -270,8 +277,8 @@ def fit_parts(
     rule = Rule.of(detector, alpha=alpha)
     sheet, least_normal = None, list[tuple[Path, float]]()
     odd = None
-    if held_out is not None:
-        odd = Odd.of(held_out, rule)
+    if held_out is not None and calibrating is not None:
+        odd = Odd.of(calibrating, rule)
         order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
         least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
         sheet = _sheet_of(out)
@@ -284,14 +291,36 @@ def fit_parts(
             )
         except DataError as error:
             raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
-        told = tuple(reading_notes(detector, parts.test))
-        measured = measure(predictions, detector, alpha, told)
+        read = tuple(reading_notes(detector, parts.test))
+        measured = measure(predictions, detector, alpha, read)
     notes = (
+        *told,
         *_depth_note(detector, parts.train),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
     )
     return FitResult(detector, out, rule, sheet, least_normal, measured, odd, notes)
+
+
+def _by_added(
+    detector: Detector, held_out: Predictions, added: int, alpha: float
+) -> tuple[Predictions, str]:
+    """Take the threshold from the images that were added, as what comes next is like them."""
+    needed = fewest_images(alpha)
+    calibration = detector.calibration_
+    assert calibration is not None
+    if added < needed:
+        return held_out, (
+            f"{plural(added, 'image')} added, and a threshold of their own takes {needed}: it is"
+            f" from all {len(held_out)}, and what it promises is for photographs like all of them"
+        )
+    new = held_out[-added:]
+    method = f"{calibration.method}; of the {added} images added"
+    detector.calibrate_by(new, method=method, groups=calibration.groups[-added:].tolist())
+    return new, (
+        f"the threshold is from the held-out scores of the {added} images added, and what it"
+        " promises is for photographs like those"
+    )
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:
