@@ -39,10 +39,10 @@ def test_added_images_are_learnt_and_give_the_threshold(old: Path, tmp_path: Pat
     assert "52 good images to learn from, 22 of them added" in parts.describe()
     result = fit_parts(small(), parts, tmp_path / "both.anomalist")
     assert result.rule.images == 22
-    assert "from the held-out scores of the 22 images added" in result.notes[0]
+    assert "from the held-out scores of 22 images added" in result.notes[0]
     saved = load(result.path)
     assert saved.calibration_ is not None
-    assert saved.calibration_.method.endswith("of the 22 images added")
+    assert saved.calibration_.method.endswith("of those added")
     assert saved.reference_ is not None
     assert len(saved.reference_.rows) == 22
     assert len(saved.images_) == 52
@@ -55,7 +55,9 @@ def test_too_few_added_images_leave_the_threshold_to_all(old: Path, tmp_path: Pa
     parts = add_parts(open_parts(old), open_parts(write(tmp_path / "new", 5, 3)))
     result = fit_parts(small(), parts, tmp_path / "both.anomalist")
     assert result.rule.images == 35
-    assert result.notes[0].startswith("5 images added, and a threshold of their own takes 19")
+    assert result.notes[0].startswith(
+        "of the images added 5 calibrate, and a threshold of their own takes 19"
+    )
 
 
 def test_images_that_are_there_are_not_added_again(old: Path, tmp_path: Path) -> None:

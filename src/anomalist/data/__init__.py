@@ -13,9 +13,11 @@ from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.manifest import Manifest
 from anomalist.data.masks import read_mask
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.mvtec_ad_2 import MVTecAD2
 from anomalist.data.real_iad import RealIAD
 from anomalist.data.remarks import Remarks, bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
+from anomalist.data.saturation import ANOMALIES, Defect, read_saturations
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
 from anomalist.data.truth import gather_mask_remarks
@@ -24,6 +26,7 @@ from anomalist.data.visa import VisA
 from anomalist.data.walking import Listing, walk
 
 __all__ = [
+    "ANOMALIES",
     "DEPTHS",
     "FORMATS",
     "IMAGE_SUFFIXES",
@@ -31,6 +34,7 @@ __all__ = [
     "Category",
     "Content",
     "Dataset",
+    "Defect",
     "Folder",
     "ImageLike",
     "ImageSet",
@@ -39,6 +43,7 @@ __all__ = [
     "KolektorSDD",
     "Listing",
     "MVTecAD",
+    "MVTecAD2",
     "Manifest",
     "RealIAD",
     "Remarks",
@@ -60,5 +65,6 @@ __all__ = [
     "open_dataset",
     "read_image",
     "read_mask",
+    "read_saturations",
     "walk",
 ]

@@ -19,6 +19,8 @@ from PIL import Image
 import anomalist
 from anomalist.calibration import (
     DEFAULT_ALPHA,
+    check_split,
+    count_held_out,
     fewest_images,
     find_outliers,
     finite_or_none,
@@ -26,7 +28,6 @@ from anomalist.calibration import (
 )
 from anomalist.conditions import learnt_looks
 from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
-from anomalist.data.names import plural
 from anomalist.data.scenes import find_scenes
 from anomalist.data.walking import LEAST_NORMAL
 from anomalist.detectors import Detector
@@ -74,6 +75,8 @@ class FitResult:
         These images and their held-out scores, the highest first.
     measured : Measured or None
         How it does on the images that were held out, where there are any.
+    split : float
+        The share of the images that was held out of the fit to calibrate.
     odd : Odd or None
         Images whose held-out scores lie far above all others', where there are any.
     notes : tuple of str
@@ -86,6 +89,7 @@ class FitResult:
     sheet: Path | None
     least_normal: list[tuple[Path, float]]
     measured: Measured | None
+    split: float = 0.0
     odd: Odd | None = None
     notes: tuple[str, ...] = ()
 
@@ -99,6 +103,7 @@ class FitResult:
             "images": training["images"],
             "scenes": training["scenes"],
             "looks": training["looks"],
+            "split": self.split,
             "rule": self.rule.as_dict(),
             "sheet": None if self.sheet is None else str(self.sheet),
             "least_normal": [{"path": str(p), "score": score} for p, score in self.least_normal],
@@ -192,6 +197,7 @@ def fit_parts(
     out: str | Path,
     *,
     alpha: float = DEFAULT_ALPHA,
+    split: float | None = None,
     progress: OnStage | None = None,
     estimate: Callable[[float], None] | None = None,
 ) -> FitResult:
@@ -210,6 +216,11 @@ def fit_parts(
         The model file.
     alpha : float
         The false-alarm rate that the threshold is to have.
+    split : float, optional
+        Share of the images that is held out of the fit to calibrate, so that what the threshold
+        promises holds for certain; 0 for none. By default 0.3 for detectors that train and
+        ensembles of them, where that many give a threshold, and none for others. A training whose
+        images are then too few for a threshold says so in the notes.
     progress : callable, optional
         Called with a stage, the number of images done and the total.
     estimate : callable, optional
@@ -218,9 +229,9 @@ def fit_parts(
     Raises
     ------
     DataError
-        If an image can't be read.
+        If an image can't be read, or there is but one, or one scene, to split.
     ParameterError
-        If ``alpha`` isn't between 0 and 1, or ``out`` lies among the images.
+        If ``alpha`` isn't between 0 and 1, ``split`` is no share, or ``out`` lies among the images.
     OSError
         If the file can't be written.
 
@@ -240,14 +251,21 @@ def fit_parts(
     (15, 'key_least_normal.png')
     """
     fewest_images(alpha)
+    check_split(split or 0.0)
     out = Path(out)
     for root in (parts.root, parts.added_root):
         if root is not None:
             _check_writable(out, root)
     _check_memory(detector, len(parts.train))
-    if len(parts.train) > 1:
+    share = detector.usual_split(len(parts.train), alpha) if split is None else split
+    learnt = parts.train
+    if share:
+        held_out_of, _ = detector.deal(parts.train, share)
+        learnt = parts.train[np.flatnonzero(~held_out_of)]
+    folds = not share or detector.components() != [detector]
+    if len(learnt) > 1 and folds:
         for member in detector.components():
-            member.check_calibrates(len(parts.train))
+            member.check_calibrates(len(learnt))
     store = FeatureStore()
     shared = unite_backbones(member.make_backbone() for member in detector.components())
     for backbone in shared:
@@ -256,18 +274,19 @@ def fit_parts(
         estimate(_seconds(detector, parts, store, shared))
     kept = _training_of(out)
     training = Training(checkpoint=kept)
-    detector.fit(parts.train, store=store, progress=_of_stage(progress, "fit"), training=training)
+    detector.fit(learnt, store=store, progress=_of_stage(progress, "fit"), training=training)
     held_out = None
     if len(parts.train) > 1:
         held_out = detector.calibrate(
             parts.train,
+            split=share,
             store=store,
             progress=_of_stage(progress, "calibrate"),
             training=training,
         )
     calibrating, told = held_out, list[str]()
     if held_out is not None and parts.added:
-        calibrating, text = _by_added(detector, held_out, parts.added, alpha)
+        calibrating, text = _by_added(detector, held_out, parts, alpha)
         told.append(text)
     detector.summary_ = _summary(parts, alpha, detector.transform)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
@@ -298,27 +317,46 @@ def fit_parts(
         *_depth_note(detector, parts.train),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
+        *_split_note(rule, share, len(learnt), len(parts.train)),
     )
-    return FitResult(detector, out, rule, sheet, least_normal, measured, odd, notes)
+    return FitResult(detector, out, rule, sheet, least_normal, measured, share, odd, notes)
+
+
+def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]:
+    """Say how many images were held out of the fit, and what to do where they are too few."""
+    if not share:
+        return []
+    told = f"fitted to {learnt} of {images} images, the other {images - learnt} calibrate"
+    if not rule.missing:
+        return [f"{told}: --split 0 fits to all, and promises less"]
+    needed = images
+    while count_held_out(needed, share) < fewest_images(rule.alpha):
+        needed += 1
+    return [
+        f"{told}, too few for a threshold, which takes {fewest_images(rule.alpha)}: give"
+        f" {needed} images, or --split 0, which calibrates on all that it is fitted to"
+    ]
 
 
 def _by_added(
-    detector: Detector, held_out: Predictions, added: int, alpha: float
+    detector: Detector, held_out: Predictions, parts: Parts, alpha: float
 ) -> tuple[Predictions, str]:
     """Take the threshold from the images that were added, as what comes next is like them."""
     needed = fewest_images(alpha)
     calibration = detector.calibration_
     assert calibration is not None
-    if added < needed:
+    added = {sample.path for sample in parts.train[-parts.added :]}
+    places = np.flatnonzero([sample.path in added for sample in held_out.images])
+    if len(places) < needed:
         return held_out, (
-            f"{plural(added, 'image')} added, and a threshold of their own takes {needed}: it is"
-            f" from all {len(held_out)}, and what it promises is for photographs like all of them"
+            f"of the images added {len(places)} calibrate, and a threshold of their own takes"
+            f" {needed}: it is from all {len(held_out)}, and what it promises is for photographs"
+            " like all of them"
         )
-    new = held_out[-added:]
-    method = f"{calibration.method}; of the {added} images added"
-    detector.calibrate_by(new, method=method, groups=calibration.groups[-added:].tolist())
-    return new, (
-        f"the threshold is from the held-out scores of the {added} images added, and what it"
+    method = f"{calibration.method}; of those added"
+    detector.calibrate_by(held_out[places], method=method, groups=calibration.groups[places])
+    return held_out[places], (
+        f"the threshold is from the held-out scores of {len(places)} images added, and what it"
         " promises is for photographs like those"
     )
 

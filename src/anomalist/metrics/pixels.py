@@ -55,6 +55,16 @@ class Marked:
         count = self._shape[0] * self._shape[1]
         return np.unpackbits(self._bits, count=count).view(np.bool_).reshape(self._shape)
 
+    def shares(self, values: Array) -> npt.NDArray[np.float64]:
+        """Return what each defective pixel adds to the overlap, summed over regions.
+
+        Parameters
+        ----------
+        values : array
+            Of all pixels in the box.
+        """
+        return regions_of(self.mask())[1]
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -293,7 +303,7 @@ class Pixels:
     def positives(
         self, image: int, low: Any = None, high: Any = None
     ) -> tuple[Array, npt.NDArray[np.float64]]:
-        """Return values of an image's defective pixels, and one over the area of their region.
+        """Return values of an image's defective pixels, and what each adds to the overlap.
 
         Parameters
         ----------
@@ -308,13 +318,13 @@ class Pixels:
         mask = self.marked[image].mask()
         inside = np.empty(mask.shape, self.dtype)
         self._write(image, box, inside)
-        values, inverse_area = inside[mask], regions_of(mask)[1]
+        values, shares = inside[mask], self.marked[image].shares(inside)
         chosen = np.ones(len(values), bool)
         if low is not None:
             chosen &= values >= low
         if high is not None:
             chosen &= values < high
-        return (values, inverse_area) if chosen.all() else (values[chosen], inverse_area[chosen])
+        return (values, shares) if chosen.all() else (values[chosen], shares[chosen])
 
     def _write(self, image: int, box: Box, target: Array) -> None:
         if self.grids is None:
@@ -396,11 +406,11 @@ def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
                 more, more_above = _reached(pixels.fill([piece], buffer), spare, ascending)
                 at_least += more
                 above += more_above
-            values, inverse_area = pixels.positives(image)
+            values, shares = pixels.positives(image)
             order = np.argsort(values)
             tp = len(values) - np.searchsorted(values, ascending, sorter=order)
             tp_above = len(values) - np.searchsorted(values, ascending, "right", sorter=order)
-            found = np.concatenate([[0.0], np.cumsum(inverse_area[order][::-1])])[tp]
+            found = np.concatenate([[0.0], np.cumsum(shares[order][::-1])])[tp]
             yield image, (tp, at_least - tp, above - tp_above, found)
 
     counted = dict(_in_shares(count, len(pixels)))
