@@ -106,14 +106,13 @@ def lost(folder: Path) -> dict[str, object]:
     images = open_dataset(folder, unnamed_good=True)
     (name,) = images.categories
     good = images.category(name).train
-    detector, store = PatchCore(image_size=CROP, device="cpu"), FeatureStore()
     row: dict[str, object] = {"set": name, "images": len(good)}
-    row["all: scenes"] = int(group_images(good, "auto", detector, store).groups.max()) + 1
+    row["all: scenes"] = int(group_images(good, "auto").groups.max()) + 1
     rng = np.random.default_rng(0)
     for n in (20, 40):
         if n < len(good):
             subsets = (good[rng.permutation(len(good))[:n]] for _ in range(100))
-            found = [group_images(subset, "auto", detector, store).notes for subset in subsets]
+            found = [group_images(subset, "auto").notes for subset in subsets]
             row[f"of 100 subsets of {n}, with fewer scenes"] = sum(map(bool, found))
     return row
 
@@ -151,10 +150,10 @@ def measured(
     shared = unite_backbones(m.make_backbone() for d in made for m in d.components())
     for backbone in shared:
         store.adopt(backbone)
+    grouped = {how: group_images(learnt, how) for how in ("none", "auto")}
     for detector in made:
         detector.seed = seed
-        for how in ("none", "auto"):
-            grouping = group_images(learnt, how, detector, store)
+        for how, grouping in grouped.items():
             if how == "none" or isinstance(detector, Ensemble):
                 detector.fit(learnt, groups=grouping.apart, store=store)
                 scores = detector.predict(new, store=store).scores

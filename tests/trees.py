@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.data.drawn_ad2 import draw_ad2
+
 SIDE = 64
 
 
@@ -40,6 +42,10 @@ def mvtec_ad(root: Path, category: str = "bottle") -> Path:
         photograph(root / f"{category}/test/broken_large/{i:03}.png", 20 + i, defect=True)
         mask(root / f"{category}/ground_truth/broken_large/{i:03}_mask.png")
     return root
+
+
+def mvtec_ad_2(root: Path) -> Path:
+    return draw_ad2(root, ["can"], size=(SIDE, SIDE))
 
 
 def mpdd(root: Path) -> Path:
@@ -219,6 +225,7 @@ def folder(root: Path) -> Path:
 #: How each is drawn, by what it is and the format that it is found to be.
 TREES: dict[tuple[str, str], Callable[[Path], Path]] = {
     ("MVTec AD", "mvtec_ad"): mvtec_ad,
+    ("MVTec AD 2", "mvtec_ad_2"): mvtec_ad_2,
     ("VisA", "visa"): visa,
     ("VisA without its lists", "visa"): visa_raw,
     ("VisA as its script writes it", "visa"): visa_1cls,

@@ -21,7 +21,7 @@ def named(names: Sequence[str], groups: Sequence[str | None] | None = None) -> I
 
 def found(how: str | Sequence[object], images: ImageSet | None = None) -> list[int]:
     images = named(NAMES) if images is None else images
-    return group_images(images, how, PatchCore()).groups.tolist()  # type: ignore[arg-type]
+    return group_images(images, how).groups.tolist()  # type: ignore[arg-type]
 
 
 def test_scenes_are_found_by_folder_name_or_as_given() -> None:
@@ -71,11 +71,11 @@ def test_frames_of_a_run_are_found_by_what_they_show() -> None:
     order = rng.permutation(len(samples))
     shuffled = ImageSet([samples[i] for i in order])
     detector = PatchCore(image_size=64, device="cpu")
-    grouping = group_images(shuffled, "auto", detector)
-    scenes = order // 8
-    same = grouping.groups[:, None] == grouping.groups
-    assert (same | (scenes[:, None] != scenes)).mean() > 0.9
-    assert 3 <= len(set(grouping.groups.tolist())) <= 8
+    grouping = group_images(shuffled, "auto")
+    # Frames far apart have nothing in common, and may well be of pieces of their own.
+    found_in_order = grouping.groups[np.argsort(order)].reshape(5, 8)
+    assert (np.diff(found_in_order, axis=1) == 0).mean() > 0.7
+    assert (found_in_order[1:, 0] == found_in_order[:-1, -1]).sum() <= 1
     assert "independent scenes by what they show" in grouping.notes[0]
     calibrate_grouped(detector.fit(shuffled), shuffled, grouping)
     assert detector.calibration_ is not None
@@ -87,7 +87,7 @@ def test_images_of_one_scene_promise_what_one_can() -> None:
     shots = rng.normal(110, 6, (20, 64, 64, 3)).astype(np.uint8)
     images = ImageSet([Sample(Path(f"{i}.png"), image=shot) for i, shot in enumerate(shots)])
     detector = PatchCore(image_size=64, device="cpu").fit(images)
-    grouping = group_images(images, ["one"] * 20, detector)
+    grouping = group_images(images, ["one"] * 20)
     assert grouping.apart is None
     good = calibrate_grouped(detector, images, grouping)
     assert detector.calibration_ is not None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import anomalist
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.benchmark.models import Fitted
+from anomalist.benchmark.official import official_limits, official_metrics
 from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
@@ -22,6 +23,7 @@ from anomalist.calibration import (
     fewest_images,
     finite_or_none,
 )
+from anomalist.conditions import Conditions, Promise
 from anomalist.data import Category, gather_mask_remarks, gather_remarks
 from anomalist.data.names import plural
 from anomalist.metrics import Evaluation
@@ -54,9 +56,13 @@ def record_of(done: Done) -> RunRecord:
     """Measure what was predicted, and make the record."""
     task, category, fitted = done.task, done.category, done.fitted
     detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
-    evaluation = Evaluation(predictions, task.asked.evaluate_at, task.asked.pro_limits)
+    dataset = task.dataset.name
+    limits = official_limits(dataset, task.asked.pro_limits)
+    evaluation = Evaluation(predictions, task.asked.evaluate_at, limits)
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
+    conditions = _conditions(done)
+    official = official_metrics(dataset, evaluation, detector.calibration_)
     parts = getattr(detector, "members_", [detector])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
@@ -68,12 +74,15 @@ def record_of(done: Done) -> RunRecord:
         weights_sha256="+".join(dict.fromkeys(part.backbone_.weights_sha256 for part in parts)),
         parameters=detector.parameters(),
         transform=detector.transform.as_dict(),
-        metrics={**metrics.as_dict(), **decisions.values},
-        intervals={**metrics.intervals, **decisions.intervals},
+        metrics={**metrics.as_dict(), **decisions.values, **official.values},
+        intervals={**metrics.intervals, **decisions.intervals, **official.intervals},
         notes=(
             *metrics.notes,
             *decisions.notes,
             *_scene_notes(detector.calibration_, alpha),
+            *(f"{task.name}: {note}" for note in conditions.notes()),
+            *official.notes,
+            *_split_notes(fitted),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -92,12 +101,39 @@ def record_of(done: Done) -> RunRecord:
         environment=environment(),
         configuration=task.configuration,
         calibration=calibration_summary(detector.calibration_, alpha),
+        conditions=_anywhere(conditions.as_dict()),
         curves=curves(evaluation),
         images=image_rows(evaluation, category, detector.calibration_, decisions.found),
         epochs=fitted.epochs,
         command=task.command,
         finished=now(),
     )
+
+
+def _conditions(done: Done) -> Conditions:
+    """Hold the good test images against the training images."""
+    detector = done.fitted.detector
+    sizes = dict.fromkeys(sample.size()[::-1] for sample in done.category.train)
+    promise = Promise.of(detector, done.task.asked.alpha)
+    conditions = Conditions.of(detector, promise, sizes=sizes)
+    conditions.add(done.predictions)
+    return conditions
+
+
+def _anywhere(conditions: dict[str, Any]) -> dict[str, Any]:
+    """The same with the path that means the same anywhere."""
+    if conditions["shift"] is not None and (since := conditions["shift"]["since"]) is not None:
+        since["path"] = "/".join(Path(since["path"]).parts[-2:])
+    return conditions
+
+
+def _split_notes(fitted: Fitted) -> list[str]:
+    """Say that not all training images were learnt from."""
+    if not fitted.split:
+        return []
+    calibration = fitted.detector.calibration_
+    method = "" if calibration is None else calibration.method
+    return [f"calibrated on {method}; --split 0 fits to all images"]
 
 
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:

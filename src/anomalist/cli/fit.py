@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import add_groups, add_hyperparameters, build_detectors, command_parser
+from anomalist.cli.options import (
+    add_groups,
+    add_hyperparameters,
+    add_split,
+    build_detectors,
+    command_parser,
+)
 from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant, detector_signatures
 from anomalist.errors import ParameterError
@@ -38,6 +44,14 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--out", type=str, default=None, help="the model file to write, such as part.anomalist"
     )
+    arguments.add_argument(
+        "--add",
+        type=str,
+        default=None,
+        metavar="FOLDER",
+        help="folder of more good images, such as newer ones: they are learnt with the others, and"
+        " from 20 on the threshold is from theirs",
+    )
     arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
     add_folder_options(arguments)
     arguments.add_argument(
@@ -52,6 +66,7 @@ def parser() -> ArgumentParser:
         help="false-alarm rate that the threshold is to have",
     )
     add_groups(arguments)
+    add_split(arguments)
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_hyperparameters(arguments)
     return arguments
@@ -65,7 +80,7 @@ def run(arguments: Namespace, output: Output) -> None:
     if arguments.out is None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, duration
-    from anomalist.inspection import fit_parts, open_parts
+    from anomalist.inspection import add_parts, fit_parts, open_parts
     from anomalist.inspection.fitting import unfinished_training
 
     if "=" in arguments.detector:
@@ -76,6 +91,13 @@ def run(arguments: Namespace, output: Output) -> None:
     (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
     parts = open_parts(arguments.data, arguments.category, **folder_options(arguments))
+    if arguments.add is not None:
+        # Newer photographs of one category lie in a folder without any.
+        named = arguments.category
+        if named is not None and not (Path(arguments.add) / named).is_dir():
+            named = None
+        more = open_parts(arguments.add, named, **folder_options(arguments))
+        parts = add_parts(parts, more)
     output.note(parts.describe())
     for text in parts.notes:
         output.warn(text)
@@ -93,6 +115,7 @@ def run(arguments: Namespace, output: Output) -> None:
                 arguments.out,
                 alpha=arguments.alpha,
                 groups=" ".join(arguments.groups),
+                split=arguments.split,
                 progress=progress,
                 estimate=estimate,
             )
@@ -132,9 +155,8 @@ def _show(result: FitResult, output: Output) -> None:
         output.result("on the images that were held out:")
         output.result(result.measured)
     if result.sheet is not None:
-        output.result(
-            "least normal of the images learnt from, by held-out score; often mislabelled ones:"
-        )
+        of = "images held out to calibrate" if result.split else "images learnt from"
+        output.result(f"least normal of the {of}, by held-out score; often mislabelled ones:")
         for path, score in result.least_normal:
             output.result(f"  {score:10.5g}  {path}")
         output.result(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")

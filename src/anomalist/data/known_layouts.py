@@ -40,6 +40,18 @@ LAYOUTS = {
     layout.name: layout
     for layout in (
         Layout(
+            "mvtec_ad_2",
+            "MVTec AD 2",
+            (
+                *("train/good", "validation/good", "test_public/good", "test_public/bad"),
+                "test_public/ground_truth/bad",
+            ),
+            (
+                *("can", "fabric", "fruit_jelly", "rice", "sheet_metal", "vial", "wallplugs"),
+                "walnuts",
+            ),
+        ),
+        Layout(
             "btad",
             "BTAD",
             ("train/ok", "test/ok", "test/ko", "ground_truth/ko"),

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration import all_differ, join_groups, number_groups
-from anomalist.data import ImageSet, bit_depth_of
+from anomalist.data import ImageSet, Transform, bit_depth_of, load_batches
 from anomalist.data.names import images as counted
 from anomalist.data.names import plural
 from anomalist.data.naming_scenes import in_order_of_names, scenes_by_folder, scenes_by_name
@@ -18,12 +18,17 @@ from anomalist.data.runs import find_runs
 from anomalist.data.scenes import find_scenes
 from anomalist.detectors.base import Detector
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress
+from anomalist.features import Backbone, FeatureStore, Progress
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
 _BY_NAME = "by-name"
 _SHOWN = "by what they show"
+# The network that comes with the package, at a size at which parts are still told apart.
+_BACKBONE = "efficientnet_lite0"
+_LAYERS = ("stride4", "stride8", "stride16", "stride32")
+_SIDE = 128
+_BATCH = 16
 # From what share of the images on scenes count as being as many as images.
 _ALL_SCENES = 0.95
 
@@ -44,9 +49,14 @@ class Grouping:
     notes: tuple[str, ...] = ()
 
     @property
+    def scenes(self) -> int:
+        """How many independent scenes there are."""
+        return int(self.groups.max(initial=-1)) + 1
+
+    @property
     def apart(self) -> npt.NDArray[np.int64] | None:
         """The groups, for what scores each without the others; None where all are of one."""
-        return self.groups if len(set(self.groups.tolist())) > 1 else None
+        return self.groups if self.scenes > 1 else None
 
 
 def check_groups(groups: str | Sequence[Hashable]) -> None:
@@ -71,8 +81,8 @@ def check_groups(groups: str | Sequence[Hashable]) -> None:
 def group_images(
     images: ImageSet,
     groups: str | Sequence[Hashable],
-    detector: Detector,
-    store: FeatureStore | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Grouping:
     r"""Find out which photographs show one scene: shots of one part, or frames of one run.
 
@@ -86,10 +96,8 @@ def group_images(
         `~anomalist.data.runs.find_runs`. ``none`` takes each for a scene of its own, ``by-folder``
         those of a folder for one, and ``by-name PATTERN`` those in whose names a regular expression
         finds the same, such as ``by-name part(\d+)``. A sequence says the group of each.
-    detector : Detector
-        Fitted or not; its backbone's maps are what photographs show.
-    store : FeatureStore, optional
-        Has these maps, or keeps them.
+    progress : callable, optional
+        Called with the number of images looked at and the total, where they are looked at.
 
     Returns
     -------
@@ -105,10 +113,9 @@ def group_images(
     Examples
     --------
     >>> from pathlib import Path
-    >>> from anomalist import PatchCore
     >>> from anomalist.data import Sample
     >>> images = ImageSet([Sample(Path(f"part{i // 2}_{i}.png")) for i in range(4)])
-    >>> group_images(images, "by-name part\\d+", PatchCore()).groups.tolist()
+    >>> group_images(images, "by-name part\\d+").groups.tolist()
     [0, 0, 1, 1]
     """
     check_groups(groups)
@@ -122,7 +129,7 @@ def group_images(
         if any(group is not None for group in known):
             named = [i if group is None else group for i, group in enumerate(known)]
             return _told(number_groups(named, n), "as the data set says")
-        return _told(_by_content(images, detector, store), _SHOWN)
+        return _told(_by_content(images, progress), _SHOWN)
     if groups == "by-folder":
         return _told(number_groups(scenes_by_folder(images), n), "by folder")
     scenes, unnamed = scenes_by_name(images, groups.split(None, 1)[1])
@@ -141,18 +148,19 @@ def calibrate_grouped(
     images: ImageSet,
     grouping: Grouping,
     *,
+    split: float = 0.0,
     store: FeatureStore | None = None,
     progress: Progress | None = None,
     training: Training | None = None,
 ) -> Predictions:
-    """Calibrate a detector on the images that it was fitted to, scene by scene.
+    """Calibrate a detector on its good images, scene by scene.
 
     Where all are of one scene, nothing of another could score them: each is then scored without
     itself alone, and the calibration says that it is of one scene.
 
     Parameters
     ----------
-    detector, images, store, progress, training
+    detector, images, split, store, progress, training
         As for :meth:`~anomalist.detectors.Detector.calibrate`.
     grouping : Grouping
         Of the images.
@@ -160,14 +168,19 @@ def calibrate_grouped(
     Returns
     -------
     Predictions
-        Of the images, by a detector that hadn't seen them.
+        Of the images, or with a split of those held out, by a detector that hadn't seen them.
     """
     held_out = detector.calibrate(
-        images, groups=grouping.apart, store=store, progress=progress, training=training
+        images,
+        groups=grouping.apart,
+        split=split,
+        store=store,
+        progress=progress,
+        training=training,
     )
     if grouping.apart is None and detector.calibration_ is not None:
         detector.calibration_ = dataclasses.replace(
-            detector.calibration_, groups=np.zeros(len(images), np.int64)
+            detector.calibration_, groups=np.zeros(len(held_out), np.int64)
         )
     return held_out
 
@@ -182,26 +195,26 @@ def _told(groups: npt.NDArray[np.int64], how: str) -> Grouping:
     return Grouping(groups, (told,))
 
 
-def _by_content(
-    images: ImageSet, detector: Detector, store: FeatureStore | None
-) -> npt.NDArray[np.int64]:
-    """Groups by near copies, and by runs in the order of names."""
+def _by_content(images: ImageSet, progress: Progress | None) -> npt.NDArray[np.int64]:
+    """Groups by near copies, and by runs in the order of names.
+
+    What is looked at is the same whatever is fitted: so are the scenes.
+    """
     n = len(images)
-    first = detector.components()[0]
-    depth = getattr(detector, "bit_depth_", None) or first.bit_depth or bit_depth_of(images)
-    transform = dataclasses.replace(first, bit_depth=depth).transform
-    source = FeatureStore(memory_limit_mb=0) if store is None else store
-    backbone = first.make_backbone()
-    pooled = [
-        np.concatenate([layer.mean(dim=(2, 3)).cpu().numpy() for layer in maps], axis=1)
-        for maps in source.features(backbone, images, transform, first.batch_size)
-    ]
-    features = np.concatenate(pooled)
-    # Seen when they passed the backbone.
-    thumbnails = np.stack([sample.look(transform).thumbnail for sample in images])
+    transform = Transform(_SIDE, bit_depth=bit_depth_of(images))
+    backbone = Backbone(_BACKBONE, _LAYERS)
+    features, thumbnails = [], []
+    for start in range(0, n, _BATCH):
+        batch = images[start : start + _BATCH]
+        (maps,) = [backbone(pixels) for pixels in load_batches(batch, transform, _BATCH)]
+        pooled = [layer.mean(dim=(2, 3)).numpy() for layer in maps]
+        features += list(np.concatenate(pooled, axis=1))
+        thumbnails += [sample.look(transform).thumbnail for sample in batch]
+        if progress is not None:
+            progress(start + len(batch), n)
     order = in_order_of_names(images)
     runs = np.empty(n, np.int64)
-    runs[order] = find_runs(features[order])
-    joined = join_groups(find_scenes(thumbnails).astype(np.int64), runs)
+    runs[order] = find_runs(np.stack(features)[order])
+    joined = join_groups(find_scenes(np.stack(thumbnails)).astype(np.int64), runs)
     # A few alike are among any photographs, and change nothing.
     return np.arange(n) if joined.max() + 1 > _ALL_SCENES * n else joined

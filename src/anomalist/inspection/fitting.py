@@ -18,6 +18,8 @@ from PIL import Image
 import anomalist
 from anomalist.calibration import (
     DEFAULT_ALPHA,
+    check_split,
+    count_held_out,
     fewest_images,
     find_outliers,
     finite_or_none,
@@ -71,6 +73,8 @@ class FitResult:
         These images and their held-out scores, the highest first.
     measured : Measured or None
         How it does on the images that were held out, where there are any.
+    split : float
+        The share of the images that was held out of the fit to calibrate.
     odd : Odd or None
         Images whose held-out scores lie far above all others', where there are any.
     notes : tuple of str
@@ -83,6 +87,7 @@ class FitResult:
     sheet: Path | None
     least_normal: list[tuple[Path, float]]
     measured: Measured | None
+    split: float = 0.0
     odd: Odd | None = None
     notes: tuple[str, ...] = ()
 
@@ -96,6 +101,7 @@ class FitResult:
             "images": training["images"],
             "scenes": training["scenes"],
             "looks": training["looks"],
+            "split": self.split,
             "rule": self.rule.as_dict(),
             "sheet": None if self.sheet is None else str(self.sheet),
             "least_normal": [{"path": str(p), "score": score} for p, score in self.least_normal],
@@ -193,6 +199,7 @@ def fit_parts(
     *,
     alpha: float = DEFAULT_ALPHA,
     groups: str | Sequence[Hashable] = "auto",
+    split: float | None = None,
     progress: OnStage | None = None,
     estimate: Callable[[float], None] | None = None,
 ) -> FitResult:
@@ -215,6 +222,11 @@ def fit_parts(
         Which images aren't independent, such as shots of one part: ``auto``, ``none``,
         ``by-folder``, ``by-name PATTERN``, or the group of each, see
         `~anomalist.detectors.grouping.group_images`.
+    split : float, optional
+        Share of the images that is held out of the fit to calibrate, so that what the threshold
+        promises holds for certain; 0 for none. By default 0.3 for detectors that train and
+        ensembles of them, where that many give a threshold, and none for others. A training whose
+        images are then too few for a threshold says so in the notes.
     progress : callable, optional
         Called with a stage, the number of images done and the total.
     estimate : callable, optional
@@ -223,9 +235,10 @@ def fit_parts(
     Raises
     ------
     DataError
-        If an image can't be read.
+        If an image can't be read, or there is but one, or one scene, to split.
     ParameterError
-        If ``alpha`` isn't between 0 and 1, ``out`` lies among the images, or ``groups`` can't be.
+        If ``alpha`` isn't between 0 and 1, ``split`` is no share, ``out`` lies among the images, or
+        ``groups`` can't be.
     OSError
         If the file can't be written.
 
@@ -246,12 +259,22 @@ def fit_parts(
     """
     fewest_images(alpha)
     check_groups(groups)
+    check_split(split or 0.0)
     out = Path(out)
-    _check_writable(out, parts.root)
+    for root in (parts.root, parts.added_root):
+        if root is not None:
+            _check_writable(out, root)
     _check_memory(detector, len(parts.train))
-    if len(parts.train) > 1:
+    grouping = group_images(parts.train, groups, progress=_of_stage(progress, "scenes"))
+    share = detector.usual_split(grouping.scenes, alpha) if split is None else split
+    learnt, learnt_groups = parts.train, grouping.apart
+    if share:
+        held_out_of, dealt = detector.deal(parts.train, share, grouping.apart)
+        learnt, learnt_groups = parts.train[np.flatnonzero(~held_out_of)], dealt[~held_out_of]
+    folds = not share or detector.components() != [detector]
+    if len(learnt) > 1 and folds:
         for member in detector.components():
-            member.check_calibrates(len(parts.train))
+            member.check_calibrates(len(learnt))
     store = FeatureStore()
     shared = unite_backbones(member.make_backbone() for member in detector.components())
     for backbone in shared:
@@ -260,11 +283,9 @@ def fit_parts(
         estimate(_seconds(detector, parts, store, shared))
     kept = _training_of(out)
     training = Training(checkpoint=kept)
-    # Before the fit, as an ensemble calibrates within it; maps that pass here are kept for it.
-    grouping = group_images(parts.train, groups, detector, store)
     detector.fit(
-        parts.train,
-        groups=grouping.apart,
+        learnt,
+        groups=learnt_groups,
         store=store,
         progress=_of_stage(progress, "fit"),
         training=training,
@@ -275,10 +296,15 @@ def fit_parts(
             detector,
             parts.train,
             grouping,
+            split=share,
             store=store,
             progress=_of_stage(progress, "calibrate"),
             training=training,
         )
+    calibrating, told = held_out, list[str]()
+    if held_out is not None and parts.added:
+        calibrating, text = _by_added(detector, held_out, parts, alpha)
+        told.append(text)
     detector.summary_ = _summary(parts, alpha, detector.transform, grouping)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
     detector.save(out)
@@ -287,8 +313,9 @@ def fit_parts(
     rule = Rule.of(detector, alpha=alpha)
     sheet, least_normal = None, list[tuple[Path, float]]()
     odd = None
-    if held_out is not None:
-        odd = Odd.of(held_out, rule, grouping.groups)
+    if held_out is not None and calibrating is not None:
+        calibration = detector.calibration_
+        odd = Odd.of(calibrating, rule, None if calibration is None else calibration.groups)
         order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
         least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
         sheet = _sheet_of(out)
@@ -301,15 +328,56 @@ def fit_parts(
             )
         except DataError as error:
             raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
-        told = tuple(reading_notes(detector, parts.test))
-        measured = measure(predictions, detector, alpha, told)
+        read = tuple(reading_notes(detector, parts.test))
+        measured = measure(predictions, detector, alpha, read)
     notes = (
         *grouping.notes,
+        *told,
         *_depth_note(detector, parts.train),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
+        *_split_note(rule, share, len(learnt), len(parts.train)),
     )
-    return FitResult(detector, out, rule, sheet, least_normal, measured, odd, notes)
+    return FitResult(detector, out, rule, sheet, least_normal, measured, share, odd, notes)
+
+
+def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]:
+    """Say how many images were held out of the fit, and what to do where they are too few."""
+    if not share:
+        return []
+    told = f"fitted to {learnt} of {images} images, the other {images - learnt} calibrate"
+    if not rule.missing:
+        return [f"{told}: --split 0 fits to all, and promises less"]
+    needed = images
+    while count_held_out(needed, share) < fewest_images(rule.alpha):
+        needed += 1
+    return [
+        f"{told}, too few for a threshold, which takes {fewest_images(rule.alpha)}: give"
+        f" {needed} images, or --split 0, which calibrates on all that it is fitted to"
+    ]
+
+
+def _by_added(
+    detector: Detector, held_out: Predictions, parts: Parts, alpha: float
+) -> tuple[Predictions, str]:
+    """Take the threshold from the images that were added, as what comes next is like them."""
+    needed = fewest_images(alpha)
+    calibration = detector.calibration_
+    assert calibration is not None
+    added = {sample.path for sample in parts.train[-parts.added :]}
+    places = np.flatnonzero([sample.path in added for sample in held_out.images])
+    if len(places) < needed:
+        return held_out, (
+            f"of the images added {len(places)} calibrate, and a threshold of their own takes"
+            f" {needed}: it is from all {len(held_out)}, and what it promises is for photographs"
+            " like all of them"
+        )
+    method = f"{calibration.method}; of those added"
+    detector.calibrate_by(held_out[places], method=method, groups=calibration.groups[places])
+    return held_out[places], (
+        f"the threshold is from the held-out scores of {len(places)} images added, and what it"
+        " promises is for photographs like those"
+    )
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:
@@ -402,7 +470,7 @@ def _summary(
         "data_hash": parts.train.content_hash(),
         "known_images": known_images(parts),
         "version": anomalist.__version__,
-        "scenes": int(grouping.groups.max()) + 1,
+        "scenes": grouping.scenes,
         "looks": learnt_looks(parts.train, transform),
     }
 

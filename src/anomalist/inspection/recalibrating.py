@@ -157,7 +157,7 @@ def recalibrate(
     # Looked at when they pass the backbone, which they do once.
     predictions = made.predict(new, store=store, progress=progress)
     met.add(predictions)
-    grouping = group_images(new, "auto", made, store)
+    grouping = group_images(new, "auto")
     made.calibrate(new, seen=False, groups=grouping.groups, store=store)
     made.summary_ = _summary(detector, new, alpha)
     made.save(out)

@@ -32,7 +32,7 @@ METRIC_NAMES = (
 
 CALIBRATED_NAMES = ("image_F1_calibrated", "pixel_F1_calibrated", "image_false_alarm_rate")
 
-_OTHERS = ("pixel_PRO_", "pixel_AUPIMO", "image_AUROC_", "pixel_sPRO_")
+_OTHERS = ("pixel_PRO_", "pixel_AUPIMO", "image_AUROC_", "pixel_sPRO_", "ClassF1", "SegF1")
 
 
 def other_metrics(columns: Iterable[str]) -> list[str]:
@@ -195,6 +195,7 @@ def evaluate(
     pixel_AP       0.2500
     pixel_F1Score  0.4000
     pixel_PRO      0.0909
+    Note: no pixel_AUPIMO: it takes 100,000 pixels of good test images, there are 8
     """
     evaluation = Evaluation(predictions, at, pro_limits)
     return evaluation.metrics(intervals, n_bootstrap, level, seed)
