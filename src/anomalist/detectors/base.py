@@ -300,7 +300,9 @@ class Detector(Saved):
             good = model.predict(given, store=store, progress=progress)
             method = "images that it wasn't fitted to"
         reference = Reference.of(good, numbers)
-        self.calibration_ = Calibration.of(good, method=method, groups=numbers)
+        self.calibration_ = Calibration.of(
+            good, method=method, groups=numbers, retrained=seen and self.trains
+        )
         self.reference_ = reference
         return good
 
@@ -339,8 +341,7 @@ class Detector(Saved):
         alpha : float
             The false-alarm rate that thresholds are to have.
         """
-        trains = any(part.trained for part in self.components())
-        return affordable_split(images, alpha) if trains else 0.0
+        return affordable_split(images, alpha) if self.trains else 0.0
 
     def _split(
         self,
@@ -426,6 +427,11 @@ class Detector(Saved):
     def held_out_method(self) -> str:
         """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
         return f"{self.folds} folds, each scored by a copy fitted on the others"
+
+    @property
+    def trains(self) -> bool:
+        """Whether it, or a part of it, is ``trained``."""
+        return any(part.trained for part in self.components())
 
     @property
     def label(self) -> str:
