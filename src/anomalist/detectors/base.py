@@ -299,12 +299,39 @@ class Detector(Saved):
             check_unseen(model.images_, given)
             good = model.predict(given, store=store, progress=progress)
             method = "images that it wasn't fitted to"
-        reference = Reference.of(good, numbers)
-        self.calibration_ = Calibration.of(
-            good, method=method, groups=numbers, retrained=seen and self.trains
-        )
-        self.reference_ = reference
+        self.calibrate_by(good, method=method, groups=numbers, retrained=seen and self.trains)
         return good
+
+    def calibrate_by(
+        self,
+        good: Predictions,
+        *,
+        method: str,
+        groups: Iterable[Hashable] | None = None,
+        retrained: bool = False,
+    ) -> None:
+        """Take thresholds, p-values and what counts as usual from predictions that are there.
+
+        Parameters
+        ----------
+        good : Predictions
+            By this detector, of good images that it hadn't seen, or as if, such as some of those
+            that :meth:`calibrate` gave.
+        method : str
+            How it was seen to that it hadn't seen them.
+        groups : iterable of hashable, optional
+            One an image, equal for images that aren't independent.
+        retrained : bool
+            Whether other trainings than its own made them.
+
+        Raises
+        ------
+        DataError
+            If there is none, one is labelled anomalous, or groups aren't one an image.
+        """
+        reference = Reference.of(good, groups)
+        self.calibration_ = Calibration.of(good, method=method, groups=groups, retrained=retrained)
+        self.reference_ = reference
 
     def deal(
         self, images: ImageSet, split: float, groups: Iterable[Hashable] | None = None
