@@ -38,6 +38,17 @@ CASES = [
     ),
     *(
         Case(
+            f"PRO up to a false positive rate of {value}",
+            f"{command} --pro_limits 0.05,{value}",
+            f"anomalist: error: fpr_limit must be above 0 and at most 1, not {told}",
+            1,
+            parts,
+        )
+        for command in ("evaluate model.anomalist parts --out out", "benchmark parts --out results")
+        for value, told in (("0", "0.0"), ("30", "30.0"), ("nan", "nan"))
+    ),
+    *(
+        Case(
             f"a split of {value}",
             f"{command} --split {value}",
             f"anomalist: error: {answer.format(command.split()[0])}",
