@@ -24,8 +24,8 @@ from anomalist.predictions import Predictions
 
 _UNLIKE = "what the threshold promises isn't for them"
 _REMEDY = (
-    "a threshold from 20 new good ones restores it (anomalist calibrate MODEL --data FOLDER --out"
-    " FILE)"
+    "20 new good ones restore it, by a threshold of theirs (anomalist calibrate MODEL --data FOLDER"
+    " --out FILE) or learnt with the others (anomalist fit ... --add FOLDER)"
 )
 _FEW_SIZES = 4
 
