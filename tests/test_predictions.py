@@ -20,6 +20,7 @@ from anomalist.predictions import Predictions
         ({"maps": np.zeros((2, 4))}, "maps of shape"),
         ({"labels": np.zeros(1, bool)}, "labels of shape"),
         ({"masks": np.zeros((2, 4, 5), bool)}, "masks have shape"),
+        ({"pooled": np.zeros((1, 3))}, "pooled of shape"),
         ({"defects": ["good"]}, "defect kinds"),
         ({"scores": np.array([0, np.nan])}, r"b\.png: .*finite"),
         ({"maps": np.full((2, 4, 4), np.inf)}, r"a\.png: .*finite"),
@@ -56,6 +57,7 @@ def whole() -> Predictions:
         disagreement_maps=rng.random((N, 4, 3)),
         images=images,
         transform=Transform((4, 3)),
+        pooled=rng.random((N, 7)),
     )
 
 

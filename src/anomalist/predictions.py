@@ -51,6 +51,8 @@ class Predictions:
         How the images came to the resolution of the detector's input, which tells where in an image
         its map lies. With it, pixels can be measured at the size of the images; what has none, such
         as predictions made by hand, is measured as it is.
+    pooled : array of shape (N, C), optional
+        Mean over each map of the backbone's features, of which an ensemble has its first member's.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Predictions:
     disagreement_maps: npt.NDArray[np.floating[Any]] | None = None
     images: ImageSet = field(default_factory=lambda: ImageSet([]))
     transform: Transform | None = None
+    pooled: npt.NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)
@@ -94,6 +97,8 @@ class Predictions:
         for name, values in (("masks", self.masks), ("disagreement", self.disagreement_maps)):
             if values is not None and values.shape != self.maps.shape:
                 raise DataError(f"{name} have shape {values.shape}, maps {self.maps.shape}")
+        if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != n):
+            raise DataError(f"{n} paths need pooled of shape ({n}, C), not {self.pooled.shape}")
         if len(self.images) == 0 and n:
             object.__setattr__(self, "images", ImageSet(Sample(Path(p)) for p in self.paths))
         if len(self.images) != n:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bad_input import folders, images, masks, models, promises, runs, settings
+from tests.bad_input import folders, images, maps, masks, models, promises, runs, settings
 from tests.bad_input.case import Case
 
 PAGES = Path(__file__).parents[2] / "docs" / "bad_input"
@@ -14,6 +14,7 @@ AREAS: dict[str, list[Case]] = {
     "folders": folders.CASES,
     "images": images.CASES,
     "masks": masks.CASES,
+    "maps": maps.CASES,
     "promises": promises.CASES,
     "runs": [*runs.CASES, *runs.PROCESSES],
     "settings": settings.CASES,

@@ -75,10 +75,14 @@ def test_every_command_prints_the_fields_that_the_page_tells(
     good = dots / "dot" / "train" / "good"
     run = ["--detectors", "padim", "--calibrate", "false", *FAST, "--padim.dimensions", "20"]
     new = tmp_path / "new.anomalist"
+    names = [path.relative_to(dots) for path in sorted((dots / "dot" / "test").rglob("*.png"))]
+    rows = [f"{name},{i}" for i, name in enumerate(names)]
+    (tmp_path / "s.csv").write_text("\n".join(["path,score", *rows]))
     calls: dict[str, list[object]] = {
         "fit": ["padim", "--data", dots, "--out", new, *FAST, "--padim.dimensions", 20],
         "predict": [model, good, "--out", tmp_path / "found", "--heatmaps", "none"],
         "evaluate": [model, dots, "--out", tmp_path / "measured", "--alpha", 0.2],
+        "measure": ["--data", dots, "--scores", tmp_path / "s.csv", "--out", tmp_path / "given"],
         "benchmark": [dots, "--out", tmp_path / "results", *run],
         "report": [tmp_path / "results"],
         "info": [model],

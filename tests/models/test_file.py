@@ -463,3 +463,35 @@ def test_kinds_and_layouts() -> None:
     with pytest.raises(ModelFileError, match="alpha"):
         checked_summary({"alpha": "0.5"})
     assert set(SUMMARY) >= {"alpha", "known_images"}
+
+
+def test_a_reference_is_checked_and_early_files_lack_it(tmp_path: Path) -> None:
+    good = [np.full((32, 32, 3), level, np.uint8) for level in range(40, 100, 5)]
+    detector = anomalist.PatchCore(image_size=32, device="cpu").fit([*good[1:], _ramp()])
+    detector.calibrate([*good[1:], _ramp()])
+    detector.save(tmp_path / "new.anomalist")
+    whole = (tmp_path / "new.anomalist").read_bytes()
+    loaded = anomalist.load(tmp_path / "new.anomalist")
+    assert loaded.reference_ is not None
+    assert detector.reference_ is not None
+    assert loaded.reference_.state() == detector.reference_.state()
+
+    early = changed(whole, tmp_path / "early", lambda header, _: header.pop("reference"))
+    assert anomalist.load(early).reference_ is None
+    for garbled in ([], {"names": ["brightness"]}, {**header_of(whole, tmp_path), "near": "far"}):
+        path = changed(whole, tmp_path / "bad", lambda h, _, g=garbled: h.update(reference=g))
+        assert "reference" in refused(path)
+    rows = {**header_of(whole, tmp_path), "rows": [[1.0]]}
+    assert "rows" in refused(
+        changed(whole, tmp_path / "bad", lambda h, _: h.update(reference=rows))
+    )
+
+
+def _ramp() -> np.ndarray[Any, Any]:
+    return np.arange(32 * 32 * 3, dtype=np.uint32).reshape(32, 32, 3).astype(np.uint8)
+
+
+def header_of(content: bytes, folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    changed(content, folder / "read", lambda header, _: found.update(header["reference"]))
+    return found

@@ -18,13 +18,18 @@ from anomalist.calibration.crossfit import (
     cross_conformal_p_values,
     held_out_scores,
 )
+from anomalist.calibration.drift import Drift, Shift
 from anomalist.calibration.grouping import all_differ, number_groups
 from anomalist.calibration.outliers import find_outliers
+from anomalist.calibration.reference import Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
 
 __all__ = [
     "DEFAULT_ALPHA",
     "Calibration",
+    "Drift",
+    "Reference",
+    "Shift",
     "alarm_ranks",
     "all_differ",
     "assign_folds",
@@ -38,6 +43,7 @@ __all__ = [
     "find_outliers",
     "finite_or_none",
     "held_out_scores",
+    "look_of",
     "number_groups",
     "p_values",
     "pixel_threshold",

@@ -16,6 +16,7 @@ from anomalist.data.mvtec_ad import MVTecAD
 from anomalist.data.real_iad import RealIAD
 from anomalist.data.remarks import Remarks, bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
+from anomalist.data.saturation import ANOMALIES, Defect, read_saturations
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
 from anomalist.data.truth import gather_mask_remarks
@@ -24,6 +25,7 @@ from anomalist.data.visa import VisA
 from anomalist.data.walking import Listing, walk
 
 __all__ = [
+    "ANOMALIES",
     "DEPTHS",
     "FORMATS",
     "IMAGE_SUFFIXES",
@@ -31,6 +33,7 @@ __all__ = [
     "Category",
     "Content",
     "Dataset",
+    "Defect",
     "Folder",
     "ImageLike",
     "ImageSet",
@@ -60,5 +63,6 @@ __all__ = [
     "open_dataset",
     "read_image",
     "read_mask",
+    "read_saturations",
     "walk",
 ]

@@ -19,6 +19,7 @@ from PIL import Image
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
+from anomalist.data.saturation import Defect, read_defect, read_saturations
 from anomalist.data.source import (
     Content,
     FileSource,
@@ -67,6 +68,9 @@ class Sample:
         mean what they mean in a file, see `read_image`. An array that can be written to is copied,
         so that writing to it later changes nothing here; one that can't be is kept as it is. Of an
         image of Pillow, the array of its RGB pixels is kept, or of 16 bits of grey.
+    saturation : str or Path, optional
+        Where the mask has a file for each defect, as in MVTec LOCO: the file that tells from which
+        area on each counts as found whole, see `read_saturations`.
 
     Raises
     ------
@@ -90,6 +94,7 @@ class Sample:
     mask: Path | tuple[Path, ...] | npt.NDArray[np.bool_] | None = None
     image: bytes | Image.Image | npt.NDArray[Any] | None = None
     group: str | None = None
+    saturation: Path | None = None
     _source: Source = field(init=False)
     _looks: dict[Transform, Look] = field(init=False)
     # What the mask told when it was last read, as of a state of its files.
@@ -103,6 +108,8 @@ class Sample:
         put("_looks", {})
         if self.mask is not None:
             put("mask", _held_mask(str(self.path), self.mask))
+        if self.saturation is not None:
+            put("saturation", Path(self.saturation))
         if self.image is None:
             put("_source", FileSource(self.path))
         else:
@@ -236,6 +243,14 @@ class Sample:
             return known
         return self.looked_at(transform, transform(self.read(transform.bit_depth)))
 
+    def known_look(self, transform: Transform) -> Look | None:
+        """Return what `look` would where that is known without reading the image."""
+        return self._looks.get(transform)
+
+    def keep_look(self, transform: Transform, look: Look) -> None:
+        """Keep how the image looks, as it was learnt of another sample with its content."""
+        self._looks[transform] = look
+
     def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
         """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
         look = self._looks[transform] = Look.of(pixels)
@@ -261,6 +276,21 @@ class Sample:
         """
         mask = self._read_mask()
         return None if mask is None else mask.pixels
+
+    def read_defects(self) -> list[Defect]:
+        """Return the defects of an image of MVTec LOCO one by one, with their saturation areas.
+
+        Raises
+        ------
+        DataError
+            If the image has no mask, ``saturation`` isn't known, or either can't be read.
+        """
+        if self.saturation is None:
+            raise DataError(f"no file tells the saturation areas of the defects of {self.path}")
+        if not self.mask_files:
+            raise DataError(f"{self.path} has no file for each of its defects")
+        listed, size = read_saturations(self.saturation), self.size()
+        return [read_defect(m, size, listed, listed=self.saturation) for m in self.mask_files]
 
     @property
     def mask_files(self) -> tuple[Path, ...]:
@@ -326,7 +356,7 @@ class Sample:
     def _identity(self) -> tuple[Any, ...]:
         mask = array_sha256(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
         image = None if self.image is None else self.sha256()
-        return self.path, self.label, self.defect, mask, image, self.group
+        return self.path, self.label, self.defect, mask, image, self.group, self.saturation
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sample):
@@ -346,6 +376,8 @@ class Sample:
             text += f", image=<{self.nbytes()} bytes>"
         if self.group is not None:
             text += f", group={self.group!r}"
+        if self.saturation is not None:
+            text += f", saturation={self.saturation!r}"
         return f"Sample({text})"
 
 
@@ -471,7 +503,8 @@ class ImageSet(Sequence[Sample]):
         """Return the SHA-256 of all that a result can depend on, as 64 hexadecimal digits.
 
         It covers, in order, each image's name below the folder that all files share, its label,
-        kind of defect and group, its bytes, and the name and bytes of its mask. Copies of the same
+        kind of defect and group, its bytes, the name and bytes of its mask, and the bytes of the
+        file that tells its saturation areas. Copies of the same
         data in other places have the same hash. An image in memory counts with its name as it is
         and its own hash, see `Sample.sha256`; a mask in memory has no name.
 
@@ -516,6 +549,8 @@ class ImageSet(Sequence[Sample]):
             entry = [(name, sample.sha256()), sample.label, sample.defect, mask]
             if sample.group is not None:
                 entry.append(sample.group)
+            if (told := sample.saturation) is not None:
+                entry.append({"saturation": content(told) if told.is_file() else None})
             digest.update(json.dumps(entry).encode() + b"\n")
         return digest.hexdigest()
 

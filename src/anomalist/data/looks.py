@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomalist.data.framing import Framing
+
 #: Side in pixels of the small grey picture.
 THUMBNAIL = 32
 
@@ -42,6 +44,11 @@ class Look:
     red: float
     yellow: float
     colour: float
+
+    @property
+    def framing(self) -> Framing:
+        """How it is framed, of the thumbnail."""
+        return Framing.of(self.thumbnail)
 
     @classmethod
     def of(cls, pixels: npt.NDArray[np.uint8]) -> Self:

@@ -14,6 +14,7 @@ from anomalist.data.imageset import ImageSet, Sample
 from anomalist.data.names import common_end, composed, first_of, images
 from anomalist.data.pairing import Matched, key_of, masks_beside, match, read_annotations
 from anomalist.data.roles import Meaning, is_kind, is_neutral, is_place, meaning_of
+from anomalist.data.saturation import ANOMALIES, SATURATION_FILE
 from anomalist.data.tree import Node, is_below
 from anomalist.data.understanding import Understanding
 from anomalist.data.words import Role
@@ -485,7 +486,8 @@ class Sorter:
             return Sample(item.path, False, "good")
         masks = matched.masks.get(item.path)
         mask: Any = masks[0] if masks is not None and len(masks) == 1 else masks
-        return Sample(item.path, True, item.kind, mask)
+        told = self.node.path / SATURATION_FILE if item.kind in ANOMALIES else None
+        return Sample(item.path, True, item.kind, mask, saturation=told)
 
     def _split(self, matched: Matched) -> tuple[list[Sample], list[Sample]]:
         train, test = [], []

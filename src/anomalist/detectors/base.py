@@ -12,11 +12,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from anomalist.calibration import (
     DEFAULT_ALPHA,
     Calibration,
+    Reference,
     all_differ,
     held_out_scores,
     number_groups,
@@ -264,7 +266,9 @@ class Detector(Saved):
             check_unseen(model.images_, given)
             good = model.predict(given, store=store, progress=progress)
             method = "images that it wasn't fitted to"
+        reference = Reference.of(good, numbers)
         self.calibration_ = Calibration.of(good, method=method, groups=numbers)
+        self.reference_ = reference
         return good
 
     def _held_out(
@@ -398,8 +402,10 @@ class Detector(Saved):
         size = self.transform.output_size
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), *size), np.float32)
+        pooled = []
         done = 0
         for features in self._features(images, store, progress):
+            pooled.append(torch.cat([maps.mean(dim=(2, 3)) for maps in features], dim=1).cpu())
             batch_scores, patch_scores = score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
@@ -415,6 +421,7 @@ class Detector(Saved):
             images.defects,
             images=images,
             transform=self.transform,
+            pooled=torch.cat(pooled).float().numpy(),
         )
 
     def _features(

@@ -17,7 +17,7 @@ from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
 import anomalist.detectors.registry as registry
-from anomalist.calibration import Calibration
+from anomalist.calibration import Calibration, Reference
 from anomalist.data import ImageSet, load_masks
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
@@ -243,6 +243,7 @@ class Ensemble(Detector):
             self.calibration_ = Calibration.of(
                 good, method=self.held_out_method, groups=of_member.groups
             )
+            self.reference_ = Reference.of(good, of_member.groups)
 
     def _held_out(
         self,
@@ -350,6 +351,7 @@ class Ensemble(Detector):
             disagreement_maps=spread,
             images=first.images,
             transform=self.transform,
+            pooled=first.pooled,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.calibration import Calibration
+from anomalist.calibration import Calibration, Reference
 from anomalist.data import DEPTHS, Transform
 from anomalist.detectors.hyperparameters import hyperparameter_kinds
 from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
@@ -26,6 +26,7 @@ from anomalist.models import (
     expect,
     read_model,
     saved_calibration,
+    saved_reference,
     take_below,
     write_model,
 )
@@ -47,6 +48,8 @@ class Saved(ABC):
         SHA-256 of the content of each image that it was fitted to, in their order.
     calibration_ : Calibration or None
         How good images score.
+    reference_ : Reference or None
+        What the good images look like that calibrated it, to hold new ones against.
     bit_depth_ : int
         Bits of the camera whose values 16-bit images hold, which decide what is white.
     summary_ : dict
@@ -66,6 +69,7 @@ class Saved(ABC):
     images_: npt.NDArray[np.uint8]
     bit_depth_: int
     calibration_: Calibration | None
+    reference_: Reference | None
     summary_: dict[str, Any]
     thumbnails_: list[bytes]
 
@@ -87,6 +91,8 @@ class Saved(ABC):
             f"thumbnail.{i}": torch.from_numpy(np.frombuffer(jpeg, np.uint8).copy())
             for i, jpeg in enumerate(self.thumbnails_)
         }
+        if self.reference_ is not None:
+            header["reference"] = self.reference_.state()
         write_model(path, {**header, "summary": self.summary_}, tensors)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -204,6 +210,7 @@ class Saved(ABC):
         # What is quick to check comes first: a network takes longest to make.
         self._forget()
         self.calibration_ = saved_calibration(header, calibration)
+        self.reference_ = saved_reference(header)
         self.summary_ = checked_summary(header.get("summary", {}))
         layout = {str(i): Layout(np.uint8, (f"of {i}",)) for i in range(len(thumbnails))}
         if len(thumbnails) > _MAX_THUMBNAILS:
@@ -266,6 +273,7 @@ class Saved(ABC):
     def _forget(self) -> None:
         """Drop what was learnt beside the fit, of other images."""
         self.calibration_ = None
+        self.reference_ = None
         self.summary_ = {}
         self.thumbnails_ = []
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from anomalist.data import ImageSet, Transform
 from anomalist.data.loader import load_chunks
+from anomalist.data.looks import Look
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
 from anomalist.files import atomic_path
@@ -25,6 +26,7 @@ from anomalist.files import atomic_path
 Progress = Callable[[int, int], None]
 
 _REMEMBERED = 2**18
+_REMEMBERED_LOOKS = 2**13
 
 
 class FeatureStore:
@@ -77,6 +79,8 @@ class FeatureStore:
         self._last: OrderedDict[str, int] = OrderedDict()
         # What reading the images told, which a hit tells again.
         self._told: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        # How they look, likewise.
+        self._looks: OrderedDict[str, Look] = OrderedDict()
         self._asked = 0
         self._limit = int(memory_limit_mb * 2**20)
         self._in_memory = 0
@@ -161,12 +165,15 @@ class FeatureStore:
                     keys = [key_of(sha256) for sha256 in chunk.sha256s]
                     for key, sample in zip(keys, samples, strict=True):
                         self._note(key, sample.known_remarks(transform.bit_depth))
+                        self._note_look(key, sample.known_look(transform))
                     self._keep(keys, made, seconds)
                 maps = [made[layer] for layer in backbone.layers]
             else:
                 for key, sample in zip(keys, samples, strict=True):
                     if (remarks := self._told.get(key)) is not None:
                         sample.keep_remarks(transform.bit_depth, remarks)
+                    if (look := self._looks.get(key)) is not None:
+                        sample.keep_look(transform, look)
             done += len(chunk)
             # One memory layout for all, or what follows would round differently.
             yield [
@@ -208,6 +215,14 @@ class FeatureStore:
             self._told[key] = remarks
             if len(self._told) > _REMEMBERED:
                 self._told.popitem(last=False)
+
+    def _note_look(self, key: str, look: Look | None) -> None:
+        if look is None:
+            return
+        with self._lock:
+            self._looks[key] = look
+            if len(self._looks) > _REMEMBERED_LOOKS:
+                self._looks.popitem(last=False)
 
     def _asked_for(self, key: str) -> int:
         """Note that an image is asked for; return how many others were since it was last."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 import anomalist
@@ -23,6 +24,7 @@ from anomalist.calibration import (
     finite_or_none,
     threshold,
 )
+from anomalist.conditions import learnt_looks
 from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
 from anomalist.data.scenes import find_scenes
 from anomalist.data.walking import LEAST_NORMAL
@@ -30,7 +32,6 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
 from anomalist.files import atomic_path, check_writable
-from anomalist.inspection.conditions import learnt_looks
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
@@ -372,11 +373,7 @@ def _of_stage(progress: OnStage | None, stage: str) -> Progress | None:
 
 
 def _summary(parts: Parts, alpha: float, transform: Transform) -> dict[str, Any]:
-    # Seen when they passed the backbone.
-    thumbnails = np.stack([sample.look(transform).thumbnail for sample in parts.train])
-    scenes = int(find_scenes(thumbnails).max()) + 1
-    # A few alike are among any photographs, and change nothing.
-    few = scenes > _ALL_SCENES * len(parts.train)
+    scenes = scenes_in(parts.train, transform)
     return {
         "alpha": alpha,
         "name": parts.name,
@@ -386,9 +383,18 @@ def _summary(parts: Parts, alpha: float, transform: Transform) -> dict[str, Any]
         "data_hash": parts.train.content_hash(),
         "known_images": known_images(parts),
         "version": anomalist.__version__,
-        "scenes": len(parts.train) if few else scenes,
+        "scenes": len(parts.train) if scenes is None else int(scenes.max()) + 1,
         "looks": learnt_looks(parts.train, transform),
     }
+
+
+def scenes_in(images: ImageSet, transform: Transform) -> npt.NDArray[np.intp] | None:
+    """Return which photographs show one scene, by its number; None where nearly all differ."""
+    # Seen when they passed the backbone.
+    thumbnails = np.stack([sample.look(transform).thumbnail for sample in images])
+    scenes = find_scenes(thumbnails)
+    # A few alike are among any photographs, and change nothing.
+    return None if scenes.max() + 1 > _ALL_SCENES * len(images) else scenes
 
 
 def _thumbnails(images: ImageSet, bit_depth: int) -> list[bytes]:

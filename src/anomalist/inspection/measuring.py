@@ -12,13 +12,13 @@ import numpy as np
 
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.calibration import fewest_images
+from anomalist.conditions import Conditions
 from anomalist.data import ImageSet, gather_mask_remarks, gather_remarks, open_dataset
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
-from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import understand, unseen
 from anomalist.metrics import EvaluatedAt, Evaluation, Metrics, extra_limits
@@ -42,20 +42,20 @@ class Measured:
     alarms : dict of str to (int, int)
         By kind of defect, ``good`` included: images above the threshold, and images. Empty without
         a threshold.
-    alpha : float
-        The false-alarm rate that the thresholds are for.
+    alpha : float or None
+        The false-alarm rate that the thresholds are for; None where there are none.
     notes : tuple of str
         What a reader must know.
     conditions : dict
         Whether the images are like those that the threshold's promise is for, see
-        `~anomalist.inspection.conditions.Conditions.as_dict`.
+        `~anomalist.conditions.Conditions.as_dict`.
     """
 
     metrics: Metrics
     calibrated: dict[str, float | None]
     intervals: dict[str, tuple[float, float]]
     alarms: dict[str, tuple[int, int]]
-    alpha: float
+    alpha: float | None
     notes: tuple[str, ...] = ()
     conditions: dict[str, Any] = field(default_factory=dict)
 
@@ -66,15 +66,17 @@ class Measured:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values: the `values`, and what else is printed."""
-        return {
+        fields: dict[str, Any] = {
             **self.values(),
             "evaluated_at": self.metrics.evaluated_at,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
-            "alarms": {k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()},
-            "alpha": self.alpha,
-            "conditions": self.conditions,
-            "notes": list(self.notes),
         }
+        if self.alpha is not None:
+            fields["alarms"] = {
+                k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()
+            }
+            fields |= {"alpha": self.alpha, "conditions": self.conditions}
+        return {**fields, "notes": list(self.notes)}
 
     def write(self, out: str | Path) -> list[Path]:
         """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""

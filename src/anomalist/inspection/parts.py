@@ -185,7 +185,11 @@ def check_outside(out: Path, root: Path) -> None:
 
 def known_images(parts: Parts) -> list[str]:
     """Return short hashes of the images that were learnt from or left out, sorted."""
-    images = [*parts.train, *map(Sample, parts.excluded)]
+    return short_hashes([*parts.train, *map(Sample, parts.excluded)])
+
+
+def short_hashes(images: Iterable[Sample]) -> list[str]:
+    """Return the beginnings of the hashes of images, each once, sorted."""
     return sorted({image.sha256()[:_SHORT_HASH] for image in images})
 
 

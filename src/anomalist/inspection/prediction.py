@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from anomalist.conditions import Conditions
 from anomalist.data import ImageSet, Remarks, Sample
 from anomalist.data.images import read_bytes
 from anomalist.data.walking import HEATMAPS, SHEET
@@ -19,7 +20,6 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
 from anomalist.files import atomic_path, sha256_of
-from anomalist.inspection.conditions import Conditions
 from anomalist.inspection.findings import Finding, Rule
 from anomalist.inspection.inputs import place_of
 from anomalist.inspection.results import Results, Tally, Used

@@ -27,10 +27,12 @@ from anomalist.metrics.evaluation import (
 from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
 from anomalist.metrics.pro import extra_limits, pro, pro_curve
+from anomalist.metrics.spro import SPRO_LIMITS, spro
 
 __all__ = [
     "CALIBRATED_NAMES",
     "METRIC_NAMES",
+    "SPRO_LIMITS",
     "Comparison",
     "EvaluatedAt",
     "Evaluation",
@@ -53,4 +55,5 @@ __all__ = [
     "pro",
     "pro_curve",
     "roc_curve",
+    "spro",
 ]

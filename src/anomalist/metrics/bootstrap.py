@@ -104,20 +104,40 @@ def score_intervals(
     seed: int,
 ) -> dict[str, Interval]:
     """Intervals of every metric of image scores, of which ``summary`` is."""
+    check_resampling(n_bootstrap, level)
+    draws = draw_resamples(labels, n_bootstrap, seed)
+    return _intervals(summary, resampled_scores(summary, scores, labels, draws), level)
+
+
+def resampled_scores(
+    summary: Summary,
+    scores: Array,
+    labels: npt.NDArray[np.bool_],
+    draws: npt.NDArray[np.int64],
+) -> dict[str, Array]:
+    """Metrics of image scores in resamples, as `resampled` gives them."""
     ranking = summary.outline
     reached = scores[:, None] >= ranking.thresholds
     above = scores[:, None] > ranking.thresholds
     positive = labels[:, None]
     counts = Counts(reached & positive, reached & ~positive, above & ~positive, None)
     one = np.ones(len(scores), np.int64)
-    return _intervals(summary, ranking, counts, labels * one, one, n_bootstrap, level, seed)
+    return resampled(summary, ranking, counts, labels * one, one, draws)
 
 
 def pixel_intervals(
     summary: Summary, pixels: Pixels, n_bootstrap: int, level: float, seed: int
 ) -> dict[str, Interval]:
     """Intervals of every metric of pixels, of which ``summary`` is."""
-    _check(n_bootstrap, level)
+    check_resampling(n_bootstrap, level)
+    draws = draw_resamples(pixels.n_positive > 0, n_bootstrap, seed)
+    return _intervals(summary, resampled_pixels(summary, pixels, draws), level)
+
+
+def resampled_pixels(
+    summary: Summary, pixels: Pixels, draws: npt.NDArray[np.int64]
+) -> dict[str, Array]:
+    """Metrics of pixels in resamples, as `resampled` gives them."""
     ranking = summary.outline
     binned = len(ranking.thresholds) > MAX_THRESHOLDS
     if binned:
@@ -127,26 +147,27 @@ def pixel_intervals(
         # All that lies between two thresholds counts as tied.
         above = np.concatenate([np.zeros_like(counts.fp[:, :1]), counts.fp[:, :-1]], axis=1)
         counts = replace(counts, fp_above=above)
-    return _intervals(
-        summary, ranking, counts, pixels.n_positive, pixels.n_pixels, n_bootstrap, level, seed
-    )
+    return resampled(summary, ranking, counts, pixels.n_positive, pixels.n_pixels, draws)
 
 
-def _intervals(
+def _intervals(summary: Summary, found: dict[str, Array], level: float) -> dict[str, Interval]:
+    return {name: ends(exact, found[name], level) for name, exact in summary.values.items()}
+
+
+def resampled(
     summary: Summary,
     ranking: Ranking,
     counts: Counts,
     n_positive: npt.NDArray[np.int64],
     n: npt.NDArray[np.int64],
-    n_bootstrap: int,
-    level: float,
-    seed: int,
-) -> dict[str, Interval]:
-    """Intervals from the counts of each image at the thresholds of a ranking."""
-    _check(n_bootstrap, level)
-    # The first row is the data itself, which tells what the binning costs.
-    itself = np.ones((1, len(n)), np.int64)
-    draws = np.concatenate([itself, draw_resamples(n_positive > 0, n_bootstrap, seed)])
+    draws: npt.NDArray[np.int64],
+) -> dict[str, Array]:
+    """Metrics by name, (1 + B,), from the counts of each image at the thresholds of a ranking.
+
+    The first is that of the data itself, which tells what the binning costs; the others are those
+    of resamples that hold each image as often as ``draws``, (B, N), says.
+    """
+    draws = np.concatenate([np.ones((1, len(n)), np.int64), draws])
     # Rows of (images, thresholds); a resample's counts are sums of rows, so one product each.
     tp, fp, fp_above = (c.astype(np.float64) for c in (counts.tp, counts.fp, counts.fp_above))
     batches = []
@@ -156,7 +177,7 @@ def _intervals(
         if counts.found is not None:
             regions = times @ counts.found
             overlap = regions / regions[:, -1:]
-        resampled = Ranking(
+        drawn = Ranking(
             thresholds=ranking.thresholds,
             tp=times @ tp,
             fp=times @ fp,
@@ -167,34 +188,32 @@ def _intervals(
         )
         # A resample of images without a normal pixel has no false positive rate.
         with np.errstate(invalid="ignore"):
-            batches.append(resampled.values(summary.pro_limits))
-    return {
-        name: _ends(exact, np.concatenate([batch[name] for batch in batches]), level)
-        for name, exact in summary.values.items()
-    }
+            batches.append(drawn.values(summary.pro_limits))
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def overlap_interval(
     overlap: PerImageOverlap, n_bootstrap: int, level: float, seed: int
 ) -> Interval:
     """Interval of AUPIMO, good images and those with defects being drawn apart."""
-    _check(n_bootstrap, level)
+    check_resampling(n_bootstrap, level)
     known = overlap.good | overlap.defective
     times = np.zeros((1 + n_bootstrap, len(known)), np.int64)
     times[0] = known
     times[1:, known] = draw_resamples(overlap.defective[known], n_bootstrap, seed)
     values = [overlap.resampled(times[i : i + BATCH]) for i in range(0, len(times), BATCH)]
-    return _ends(overlap.mean, np.concatenate(values), level)
+    return ends(overlap.mean, np.concatenate(values), level)
 
 
-def _ends(exact: float, values: Array, level: float) -> Interval:
+def ends(exact: float, values: Array, level: float) -> Interval:
     """Interval of a value, of resamples of which the first is the data itself, binned like them."""
-    binned, resampled = values[0], values[1:]
-    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2]) + (exact - binned)
+    low, high = np.nanquantile(values[1:], [(1 - level) / 2, (1 + level) / 2])
+    low, high = low + exact - values[0], high + exact - values[0]
     return max(float(low), 0.0), min(float(high), 1.0)
 
 
-def _check(n_bootstrap: int, level: float) -> None:
+def check_resampling(n_bootstrap: int, level: float) -> None:
+    """Refuse what gives no interval."""
     if n_bootstrap < 1:
         raise ParameterError(f"n_bootstrap must be 1 or more, not {n_bootstrap}")
     if not 0 < level < 1:
@@ -268,12 +287,13 @@ def f1_interval_of(
 
 
 def draw_resamples(
-    anomalous: npt.NDArray[np.bool_], n_bootstrap: int, seed: int
+    strata: npt.NDArray[np.bool_ | np.int64], n_bootstrap: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """How often each resample holds each image, of shape (n_bootstrap, N)."""
+    """How often each resample holds each image, (n_bootstrap, N); strata keep their size."""
     rng = np.random.default_rng(seed)
-    draws = np.zeros((n_bootstrap, len(anomalous)), np.int64)
-    for stratum in (np.flatnonzero(~anomalous), np.flatnonzero(anomalous)):
-        if n := len(stratum):
-            draws[:, stratum] = rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
+    draws = np.zeros((n_bootstrap, len(strata)), np.int64)
+    for stratum in np.unique(strata):
+        images = np.flatnonzero(strata == stratum)
+        n = len(images)
+        draws[:, images] = rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
     return draws

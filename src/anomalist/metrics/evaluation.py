@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.bootstrap import Interval, overlap_interval, pixel_intervals, score_intervals
+from anomalist.metrics.loco import LogicalStructural
 from anomalist.metrics.pimo import FPR_BOUNDS, PerImageOverlap
 from anomalist.metrics.pixels import EvaluatedAt, Pixels
 from anomalist.metrics.pro import extra_limits
@@ -279,6 +280,13 @@ class Evaluation:
         return Summary.of(rank_pixels(self.pixels), self._pro_limits)
 
     @cached_property
+    def logical_structural(self) -> LogicalStructural | None:
+        """Metrics of the two groups of MVTec LOCO's defects; None of other data sets."""
+        if self.labels is None:
+            return None
+        return LogicalStructural.of(self.predictions, self.labels, self.pixels)
+
+    @cached_property
     def per_image_overlap(self) -> PerImageOverlap | None:
         """AUPIMO of the images with defects; None where good images don't tell it."""
         if self.pixel_summary is None or self._no_aupimo is not None:
@@ -329,6 +337,8 @@ class Evaluation:
             notes.append(f"no pixel metrics: the masks hold no {kind} pixel")
         elif (missing := self._no_aupimo) is not None:
             notes.append(f"no pixel_AUPIMO: {missing}")
+        if self.logical_structural is not None:
+            notes += self.logical_structural.notes
         return notes
 
     def metrics(
@@ -356,6 +366,10 @@ class Evaluation:
             values["pixel_AUPIMO"] = overlap.mean
             if intervals:
                 spread["pixel_AUPIMO"] = overlap_interval(overlap, *options)
+        if (groups := self.logical_structural) is not None:
+            values |= groups.values
+            if intervals:
+                spread |= groups.intervals(*options)
         named = (*METRIC_NAMES, "image_threshold", "pixel_threshold")
         return Metrics(
             **{name: value for name, value in values.items() if name in named},

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from anomalist.compiling import njit
-from anomalist.data import Transform
+from anomalist.data import ImageSet, Transform
 from anomalist.errors import DataError
 from anomalist.metrics.ranking import CHUNK, Array, check_binary, check_finite, sortable
 from anomalist.metrics.regions import bounding_box, regions_of
@@ -54,6 +54,16 @@ class Marked:
         """Return the part of the mask in the box."""
         count = self._shape[0] * self._shape[1]
         return np.unpackbits(self._bits, count=count).view(np.bool_).reshape(self._shape)
+
+    def shares(self, values: Array) -> npt.NDArray[np.float64]:
+        """Return what each defective pixel adds to the overlap, summed over regions.
+
+        Parameters
+        ----------
+        values : array
+            Of all pixels in the box.
+        """
+        return regions_of(self.mask())[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +199,61 @@ class Pixels:
         grids = {size: Grid.of(transform, size, maps.shape[1:]) for size in set(sizes)}
         return cls(maps, marked, [grids[size] for size in sizes])
 
+    @classmethod
+    def of_images(
+        cls,
+        maps: Sequence[Array],
+        images: ImageSet,
+        at: EvaluatedAt,
+        transform: Transform | None = None,
+    ) -> Pixels | None:
+        """Lay maps on images, or the images' masks on the maps.
+
+        Parameters
+        ----------
+        maps : sequence of N arrays of shape (h, w)
+            Finite. Each covers all of what its image shows, or what a transform left of it.
+        images : ImageSet
+            N labelled images, in the order of the maps.
+        at : {"original", "input"}
+            At the size of the images, to which maps are enlarged bilinearly, or of the maps, to
+            which masks are brought by the nearest pixel.
+        transform : Transform, optional
+            What the images went through before they were seen. Only its crop matters; at the
+            input, it gives the size of the maps.
+
+        Returns
+        -------
+        Pixels or None
+            None where a defective image has no mask, or it isn't known which are defective.
+
+        Raises
+        ------
+        DataError
+            If an image or a mask can't be read.
+        """
+        if any(s.label is None or (s.label and s.mask is None) for s in images):
+            return None
+
+        def read(i: int) -> tuple[Marked, tuple[int, int]]:
+            sample, shape = images[i], maps[i].shape
+            mask = sample.read_mask() if sample.label else None
+            if at == "original":
+                return Marked(mask), sample.size() if mask is None else mask.shape
+            if mask is not None:
+                mask = (Transform(shape) if transform is None else transform).mask(mask)
+            return Marked(mask), shape
+
+        marked, sizes = zip(*threaded_map(read, range(len(images))), strict=True)
+        if at == "input":
+            return cls(maps, marked)
+
+        @cache
+        def grid(size: tuple[int, int], shape: tuple[int, int]) -> Grid:
+            return Grid.of(Transform(shape) if transform is None else transform, size, shape)
+
+        return cls(maps, marked, [grid(s, one.shape) for s, one in zip(sizes, maps, strict=True)])
+
     def __len__(self) -> int:
         return len(self.maps)
 
@@ -238,7 +303,7 @@ class Pixels:
     def positives(
         self, image: int, low: Any = None, high: Any = None
     ) -> tuple[Array, npt.NDArray[np.float64]]:
-        """Return values of an image's defective pixels, and one over the area of their region.
+        """Return values of an image's defective pixels, and what each adds to the overlap.
 
         Parameters
         ----------
@@ -253,13 +318,13 @@ class Pixels:
         mask = self.marked[image].mask()
         inside = np.empty(mask.shape, self.dtype)
         self._write(image, box, inside)
-        values, inverse_area = inside[mask], regions_of(mask)[1]
+        values, shares = inside[mask], self.marked[image].shares(inside)
         chosen = np.ones(len(values), bool)
         if low is not None:
             chosen &= values >= low
         if high is not None:
             chosen &= values < high
-        return (values, inverse_area) if chosen.all() else (values[chosen], inverse_area[chosen])
+        return (values, shares) if chosen.all() else (values[chosen], shares[chosen])
 
     def _write(self, image: int, box: Box, target: Array) -> None:
         if self.grids is None:
@@ -341,11 +406,11 @@ def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
                 more, more_above = _reached(pixels.fill([piece], buffer), spare, ascending)
                 at_least += more
                 above += more_above
-            values, inverse_area = pixels.positives(image)
+            values, shares = pixels.positives(image)
             order = np.argsort(values)
             tp = len(values) - np.searchsorted(values, ascending, sorter=order)
             tp_above = len(values) - np.searchsorted(values, ascending, "right", sorter=order)
-            found = np.concatenate([[0.0], np.cumsum(inverse_area[order][::-1])])[tp]
+            found = np.concatenate([[0.0], np.cumsum(shares[order][::-1])])[tp]
             yield image, (tp, at_least - tp, above - tp_above, found)
 
     counted = dict(_in_shares(count, len(pixels)))

@@ -72,11 +72,7 @@ def pro(
     >>> pro(maps, masks, [0.05, 0.3]).round(4)
     array([0.5   , 0.7222])
     """
-    limits = np.asarray(fpr_limit, dtype=np.float64)
-    if limits.ndim > 1:
-        raise ParameterError(f"fpr_limit must be a number or several, not of shape {limits.shape}")
-    for limit in limits.reshape(-1).tolist():
-        check_fpr_limit(limit)
+    limits = check_fpr_limits(fpr_limit)
     ranking = _rank_regions(maps, masks)
     if limits.ndim == 0:
         return float(ranking.pro(float(limits)))
@@ -130,6 +126,16 @@ def check_fpr_limit(fpr_limit: float) -> None:
     """Refuse a limit at which the area means nothing."""
     if not 0 < fpr_limit <= 1:
         raise ParameterError(f"fpr_limit must be above 0 and at most 1, not {fpr_limit}")
+
+
+def check_fpr_limits(fpr_limit: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return a limit or several as an array of shape () or (K,), if each means something."""
+    limits = np.asarray(fpr_limit, dtype=np.float64)
+    if limits.ndim > 1:
+        raise ParameterError(f"fpr_limit must be a number or several, not of shape {limits.shape}")
+    for limit in limits.reshape(-1).tolist():
+        check_fpr_limit(limit)
+    return limits
 
 
 def extra_limits(pro_limits: Iterable[float]) -> tuple[float, ...]:

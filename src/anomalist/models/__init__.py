@@ -7,6 +7,7 @@ from anomalist.models.header import (
     checked_summary,
     expect,
     saved_calibration,
+    saved_reference,
     take_below,
 )
 from anomalist.models.layout import Layout, array_state, check_state, conforms
@@ -24,6 +25,7 @@ __all__ = [
     "expect",
     "read_model",
     "saved_calibration",
+    "saved_reference",
     "sign",
     "take_below",
     "write_model",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from anomalist.calibration import Calibration
+from anomalist.calibration import Calibration, Reference
 from anomalist.errors import ModelFileError
 from anomalist.models.layout import array_state, conforms
 
@@ -83,6 +83,32 @@ def saved_calibration(header: dict[str, Any], tensors: dict[str, Tensor]) -> Cal
         raise ModelFileError("its header lacks or garbles 'calibration'")
     state = {**values, **array_state(tensors)}
     return Calibration.from_state(state) if state else None
+
+
+#: What `~anomalist.calibration.Reference.state` gives.
+_REFERENCE = {
+    "names": tuple[str, ...],
+    "rows": tuple[tuple[float, ...], ...],
+    "center": tuple[float, ...],
+    "spread": tuple[float, ...],
+    "near": float,
+}
+
+
+def saved_reference(header: dict[str, Any]) -> Reference | None:
+    """Return what a header keeps of each photograph that was learnt from; files may lack it.
+
+    Raises
+    ------
+    ModelFileError
+        If it makes no sense.
+    """
+    state = header.get("reference")
+    if state is None:
+        return None
+    if not conforms(state, _REFERENCE):
+        raise ModelFileError("its header lacks or garbles 'reference'")
+    return Reference.from_state(state)
 
 
 def take_below(prefix: str, entries: dict[str, Entry]) -> dict[str, Entry]:

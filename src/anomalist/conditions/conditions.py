@@ -13,67 +13,26 @@ from scipy.special import betainc, betaln  # type: ignore[import-untyped]
 from scipy.stats import betabinom  # type: ignore[import-untyped]
 
 from anomalist.calibration import alarm_ranks
+from anomalist.conditions.measures import MEASURES
+from anomalist.conditions.promise import Promise, Promised
+from anomalist.conditions.shift import LEVEL, ShiftWatch
 from anomalist.data import Sample, Transform
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
-from anomalist.inspection.findings import Rule
 from anomalist.predictions import Predictions
 
-#: How often one of the conditions may be told to fail of photographs that are like those learnt
-#: from, in all of a run, however often it is looked at.
-LEVEL = 0.01
-
 _UNLIKE = "what the threshold promises isn't for them"
+_REMEDY = (
+    "a threshold from 20 new good ones restores it (anomalist calibrate MODEL --data FOLDER --out"
+    " FILE)"
+)
 _FEW_SIZES = 4
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """A number of a `Look` that is compared with the range learnt from.
-
-    ``floor``, or the share ``least`` of the range's end, is what a difference must exceed to matter
-    at all.
-    """
-
-    low: str
-    high: str
-    what: str
-    floor: float = 0.0
-    least: float = 0.0
-
-    def margin(self, end: float) -> float:
-        return max(self.floor, self.least * abs(end))
-
-
-#: By name of the number; those that a model file records.
-MEASURES = {
-    "brightness": _Measure("darker", "brighter", "mean grey level", 2.0),
-    "contrast": _Measure("of less contrast", "of more contrast", "deviation of grey levels", 2.0),
-    "sharpness": _Measure("less sharp", "sharper or noisier", "sharpness", least=0.1),
-    "red": _Measure("greener", "redder", "red less green", 2.0),
-    "yellow": _Measure("bluer", "yellower", "yellow less blue", 2.0),
-    "colour": _Measure("less colourful", "more colourful", "colour", 2.0),
-}
 # Mean differences between the channels below which a photograph is grey, and from which it has
 # colour; JPEG leaves a little of it in grey ones.
 _GREY, _COLOUR = 1.0, 2.0
-
-
-def learnt_looks(samples: Iterable[Sample], transform: Transform) -> dict[str, list[float]]:
-    """Return the range of each of the `MEASURES` over photographs, for a model's summary.
-
-    Raises
-    ------
-    DataError
-        If one can't be read, where it wasn't before.
-    """
-    looks = [sample.look(transform) for sample in samples]
-    ranges = {}
-    for name in MEASURES:
-        values = [getattr(look, name) for look in looks]
-        ranges[name] = [min(values), max(values)]
-    return ranges
 
 
 @dataclass
@@ -93,10 +52,12 @@ class Conditions:
     the range is wide is told at once. Differences that don't matter, such as two grey levels, don't
     count.
 
+    That all photographs have shifted within the ranges is found by a `ShiftWatch`.
+
     Parameters
     ----------
-    rule : Rule
-        Which photographs alarm, and what was promised.
+    rule : Promised
+        Which photographs alarm, and what was promised, such as a `Rule` of `anomalist.inspection`.
     images : int
         How many were learnt from and are independent.
     learnt : dict of str to (float, float)
@@ -105,6 +66,8 @@ class Conditions:
         Widths and heights learnt from; empty where the model doesn't say.
     transform : Transform
         How photographs are looked at.
+    shift : ShiftWatch, optional
+        Watches for a shift; files of early versions know too little for one.
 
     Examples
     --------
@@ -114,17 +77,20 @@ class Conditions:
     >>> detector = PatchCore(image_size=64).fit(good)
     >>> _ = detector.calibrate(good)
     >>> conditions = Conditions.of(detector)
-    >>> new = rng.normal(160, 6, (8, 64, 64, 3)).astype(np.uint8)
-    >>> conditions.add(detector.predict(new))
-    >>> conditions.notes()[0].split(" was promised")[0]
-    '8 of 8 photographs alarm where 0.1% to 16.8%'
+    >>> new = rng.normal(160, 6, (12, 64, 64, 3)).astype(np.uint8)
+    >>> _ = conditions.add(detector.predict(new))
+    >>> for note in conditions.notes():
+    ...     print(note[:59])
+    the photographs have shifted, from the first on of 12 (by c
+    12 of 12 photographs alarm where 0.1% to 16.8% was promised
     """
 
-    rule: Rule
+    rule: Promised
     images: int
     learnt: dict[str, tuple[float, float]]
     sizes: list[tuple[int, int]]
     transform: Transform
+    shift: ShiftWatch | None = None
     total: int = 0
     failed: int = 0
     alarms: int = 0
@@ -139,28 +105,45 @@ class Conditions:
     _told: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, detector: Detector, rule: Rule | None = None) -> Self:
+    def of(
+        cls,
+        detector: Detector,
+        rule: Promised | None = None,
+        *,
+        sizes: Iterable[tuple[int, int]] | None = None,
+    ) -> Self:
         """Begin with no photograph.
 
         Parameters
         ----------
         detector : Detector
             Fitted.
-        rule : Rule, optional
+        rule : Promised, optional
             By default that of the detector.
+        sizes : iterable of (int, int), optional
+            Widths and heights learnt from; by default what the detector's summary tells.
         """
-        rule = Rule.of(detector) if rule is None else rule
-        summary = detector.summary_
+        rule = Promise.of(detector) if rule is None else rule
+        summary, reference = detector.summary_, detector.reference_
         looks = summary.get("looks", {})
+        images = summary.get("scenes", summary.get("images", 0))
+        if not looks and reference is not None:
+            looks = reference.ranges(MEASURES)
+            images = len(reference.rows)
+        if sizes is None:
+            sizes = [(width, height) for width, height, _ in summary.get("sizes", ())]
         return cls(
             rule=rule,
-            images=summary.get("scenes", summary.get("images", 0)),
+            images=images,
             learnt={name: (low, high) for name, (low, high) in looks.items()},
-            sizes=[(width, height) for width, height, _ in summary.get("sizes", ())],
+            sizes=list(sizes),
             transform=detector.transform,
+            shift=None if reference is None else ShiftWatch(reference, detector.transform),
         )
 
-    def add(self, predictions: Predictions | None, failed: Mapping[Any, str] | None = None) -> None:
+    def add(
+        self, predictions: Predictions | None, failed: Mapping[Any, str] | None = None
+    ) -> list[dict[str, float] | None]:
         """Count photographs.
 
         Parameters
@@ -169,10 +152,15 @@ class Conditions:
             Of those that could be scored. Where they are labelled, good ones count alone.
         failed : dict, optional
             The others.
+
+        Returns
+        -------
+        list of dict of str to float, or None
+            Of each photograph that counts, the numbers that `replay` takes.
         """
         self.failed += len(failed or {})
         if predictions is None:
-            return
+            return []
         good = np.arange(len(predictions))
         if predictions.labels is not None:
             self.labelled = True
@@ -185,6 +173,14 @@ class Conditions:
                 self._look(sample)
             except DataError:  # gone since it was scored
                 continue
+        if self.shift is None:
+            return [None] * len(good)
+        return self.shift.add(predictions[good])
+
+    def replay(self, numbers: dict[str, float] | None, path: str) -> None:
+        """Take in what an earlier call said of a photograph, for a shift that goes on."""
+        if self.shift is not None:
+            self.shift.replay(numbers, path)
 
     def _look(self, sample: Sample) -> None:
         if self.sizes:
@@ -228,11 +224,18 @@ class Conditions:
     def failing(self) -> dict[str, str]:
         """Return the conditions that fail: a sentence each, by name."""
         found = {}
+        shifted: set[tuple[str, int]] = set()
+        shift = None if self.shift is None else self.shift.describe(self._noun())
+        if self.shift is not None and shift is not None:
+            found["shift"] = f"{shift}: {_UNLIKE}; {_REMEDY}"
+            shifted = {(d.name, d.shift.side) for d in self.shift.differences()}
         if self._other_sizes:
             found["size"] = self._size_sentence()
         for name, measure in MEASURES.items():
             for side, word in enumerate((measure.low, measure.high)):
                 count = self._outside.get(name, [0, 0])[side]
+                if (name, 2 * side - 1) in shifted:  # told already
+                    continue
                 if count and ((name, side) in self._far or self._too_many(count)):
                     low, high = self.learnt[name]
                     end = self._seen[name][side]
@@ -275,6 +278,7 @@ class Conditions:
             "alarms": None if self.rule.threshold is None else self.alarms,
             "promised": None if promise is None else list(promise),
             "failing": self.failing(),
+            "shift": None if self.shift is None else self.shift.as_dict(),
             "other_sizes": [[w, h, count] for (w, h), count in self._other_sizes.most_common()],
             "looks": {
                 name: {
@@ -287,9 +291,11 @@ class Conditions:
             },
         }
 
+    def _noun(self) -> str:
+        return "good image" if self.labelled else "photograph"
+
     def _photographs(self) -> str:
-        noun = "good image" if self.labelled else "photograph"
-        return plural(self.total, noun)
+        return plural(self.total, self._noun())
 
     def _of(self, count: int) -> str:
         return f"{count} of {self._photographs()} {'is' if count == 1 else 'are'}"

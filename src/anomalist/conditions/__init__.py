@@ -1,0 +1,19 @@
+"""Whether photographs are like those that a threshold's promise is for."""
+
+from anomalist.conditions.conditions import Conditions, evidence
+from anomalist.conditions.measures import MEASURES, WATCHED, learnt_looks
+from anomalist.conditions.promise import Promise, Promised
+from anomalist.conditions.shift import LEVEL, Difference, ShiftWatch
+
+__all__ = [
+    "LEVEL",
+    "MEASURES",
+    "WATCHED",
+    "Conditions",
+    "Difference",
+    "Promise",
+    "Promised",
+    "ShiftWatch",
+    "evidence",
+    "learnt_looks",
+]
