@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,41 @@ def find_copies(train: ImageSet | Pictures, test: ImageSet | Pictures) -> list[C
         if likeness >= least:
             found.append(Copy(i, int(place), float(likeness), bool(flipped)))
     return found
+
+
+def describe_copies(
+    copies: Sequence[Copy], tested: ImageSet, learnt: ImageSet | None = None
+) -> str | None:
+    """Say how many photographs are near copies, and which; None where there is none.
+
+    Parameters
+    ----------
+    copies : sequence of Copy
+        What `find_copies` found.
+    tested : ImageSet
+        The second set.
+    learnt : ImageSet, optional
+        The first, where its names are known.
+
+    Examples
+    --------
+    >>> from anomalist.data import Sample
+    >>> images = ImageSet([Sample("a.png"), Sample("b.png")])
+    >>> describe_copies([Copy(0, 1, 0.994)], images, images)
+    '1 of 2 images to test on is a near copy of one learnt from, such as a.png of b.png (likeness
+     0.99): what is measured on it says little of new parts'
+    """
+    if not copies:
+        return None
+    first, count = max(copies, key=lambda copy: copy.likeness), len(copies)
+    of = "" if learnt is None else f" of {learnt[first.train].path}"
+    are, them = ("is a near copy", "it") if count == 1 else ("are near copies", "them")
+    mirrored = ", mirrored" if first.mirrored else ""
+    return (
+        f"{count} of {len(tested)} images to test on {are} of {'one' if count == 1 else 'ones'}"
+        f" learnt from, such as {tested[first.test].path}{of} (likeness {first.likeness:.2f}"
+        f"{mirrored}): what is measured on {them} says little of new parts"
+    )
 
 
 def _checked(pictures: Pictures) -> Pictures:
