@@ -7,7 +7,9 @@
 PatchCore with the embedded weights, prints what its engine prints, and keeps its maps and scores as
 its users do: as the engine hands them out, normalised and clamped; with the normalisation switched
 off; and the pictures that it writes by itself. ``compare`` measures them all, at the images' own
-size and at that of the maps.
+size and at that of the maps, and once with masks brought to the maps' size as anomalib does it, by
+the upper left pixel of each cell instead of the nearest to its centre, and the image threshold
+excluded as in its decisions: then the numbers are its own.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ from typing import Any
 
 import numpy as np
 
+from anomalist.data import MVTecAD
+from anomalist.data.belonging import belong
+from anomalist.data.maps import read_map_array
 from anomalist.features import find_weights
 from anomalist.inspection import measure_maps
-from anomalist.metrics import EvaluatedAt
+from anomalist.metrics import EvaluatedAt, auroc, best_f1, f1_at, pro
 from anomalist.report import to_markdown
 
 LAYERS = ["blocks.2", "blocks.4"]
@@ -117,7 +122,36 @@ def compare(data: Path, category: str, out: Path) -> None:
             row = {"what": f"{file}, at {at}"}
             rows.append(row | {name: f"{values[name]:.4f}" for name in names.values()})
             print(f"{file}, at {at} ({seconds:.1f} s):", *measured.notes, sep="\n  ")
+    rows.append({"what": "raw.npz, as anomalib counts"} | as_anomalib(data, category, out))
     print(to_markdown(pd.DataFrame(rows)))
+
+
+def as_anomalib(data: Path, category: str, out: Path) -> dict[str, str]:
+    """The same maps against masks of the upper left pixels; the best threshold isn't reached."""
+    found = read_map_array(out / "raw.npz")
+    test = MVTecAD(data).category(category).test
+    places = belong(found.names, test.paths).of
+    order = [places[i] for i in range(len(test))]
+    maps = found.maps[order]
+    masks = np.zeros(maps.shape, bool)
+    for i, sample in enumerate(test):
+        mask = sample.read_mask() if sample.label else None
+        if mask is not None:
+            rows, columns = (
+                np.arange(n) * m // n for n, m in zip(maps.shape[1:], mask.shape, strict=True)
+            )
+            masks[i] = mask[np.ix_(rows, columns)]
+    assert found.scores is not None
+    scores, labels = found.scores[order], test.labels
+    above = np.nextafter(best_f1(scores, labels)[1], np.inf)
+    values = {
+        "image_AUROC": auroc(scores, labels),
+        "image_F1Score": f1_at(scores, labels, above),
+        "pixel_AUROC": auroc(maps.ravel(), masks.ravel()),
+        "pixel_F1Score": best_f1(maps.ravel(), masks.ravel())[0],
+        "pixel_PRO": pro(maps, masks),
+    }
+    return {name: f"{value:.4f}" for name, value in values.items()}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import anomalist
 from anomalist.benchmark.decisions import calibrated_metrics
 from anomalist.benchmark.models import Fitted
+from anomalist.benchmark.official import official_limits, official_metrics
 from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
@@ -48,9 +49,12 @@ def record_of(done: Done) -> RunRecord:
     """Measure what was predicted, and make the record."""
     task, category, fitted = done.task, done.category, done.fitted
     detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
-    evaluation = Evaluation(predictions, task.asked.evaluate_at, task.asked.pro_limits)
+    dataset = task.dataset.name
+    limits = official_limits(dataset, task.asked.pro_limits)
+    evaluation = Evaluation(predictions, task.asked.evaluate_at, limits)
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
+    official = official_metrics(dataset, evaluation, detector.calibration_)
     parts = getattr(detector, "members_", [detector])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
@@ -62,11 +66,13 @@ def record_of(done: Done) -> RunRecord:
         weights_sha256="+".join(dict.fromkeys(part.backbone_.weights_sha256 for part in parts)),
         parameters=detector.parameters(),
         transform=detector.transform.as_dict(),
-        metrics={**metrics.as_dict(), **decisions.values},
-        intervals={**metrics.intervals, **decisions.intervals},
+        metrics={**metrics.as_dict(), **decisions.values, **official.values},
+        intervals={**metrics.intervals, **decisions.intervals, **official.intervals},
         notes=(
             *metrics.notes,
             *decisions.notes,
+            *official.notes,
+            *_split_notes(fitted),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -91,6 +97,15 @@ def record_of(done: Done) -> RunRecord:
         command=task.command,
         finished=now(),
     )
+
+
+def _split_notes(fitted: Fitted) -> list[str]:
+    """Say that not all training images were learnt from."""
+    if not fitted.split:
+        return []
+    calibration = fitted.detector.calibration_
+    method = "" if calibration is None else calibration.method
+    return [f"calibrated on {method}; --split 0 fits to all images"]
 
 
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:

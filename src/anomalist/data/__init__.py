@@ -13,6 +13,7 @@ from anomalist.data.loader import load_batches, load_masks
 from anomalist.data.manifest import Manifest
 from anomalist.data.masks import read_mask
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.mvtec_ad_2 import MVTecAD2
 from anomalist.data.real_iad import RealIAD
 from anomalist.data.remarks import Remarks, bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
@@ -42,6 +43,7 @@ __all__ = [
     "KolektorSDD",
     "Listing",
     "MVTecAD",
+    "MVTecAD2",
     "Manifest",
     "RealIAD",
     "Remarks",

@@ -14,6 +14,7 @@ from anomalist.data.layout import existing_folder
 from anomalist.data.manifest import Manifest, manifests_in
 from anomalist.data.manifest_rows import SUFFIXES
 from anomalist.data.mvtec_ad import MVTecAD
+from anomalist.data.mvtec_ad_2 import MVTecAD2
 from anomalist.data.names import existing
 from anomalist.data.reading import Reading
 from anomalist.data.real_iad import RealIAD, real_iad_lists
@@ -23,6 +24,8 @@ from anomalist.errors import DataError, ParameterError
 #: The names that ``format`` takes.
 FORMATS = (
     "mvtec_ad",
+    "mvtec_ad_2",
+    "mvtec_loco",
     "visa",
     "btad",
     "mpdd",
@@ -123,10 +126,12 @@ def open_dataset(
         loose_good=loose_good,
     )
     if name in LAYOUTS:
-        return KnownLayout(reading, LAYOUTS[name])
+        return _CLASSES.get(name, KnownLayout)(reading, LAYOUTS[name])
     if name == "mvtec_ad" or (name is None and reading.is_split):
         layout = layout_of(reading) if name is None else None
-        return MVTecAD.of(reading) if layout is None else KnownLayout(reading, layout)
+        if layout is None:
+            return MVTecAD.of(reading)
+        return _CLASSES.get(layout.name, KnownLayout)(reading, layout)
     try:
         return Folder.of(reading)
     except DataError as error:
@@ -159,6 +164,9 @@ def _is_plain(root: Path) -> bool:
     """Whether a folder has neither VisA's lists nor its folders: its scripts' layout, maybe."""
     return not (root / "split_csv").is_dir() and not visa_folders(root)
 
+
+# Of layouts that are more than names of folders.
+_CLASSES: dict[str | None, type[KnownLayout]] = {"mvtec_ad_2": MVTecAD2}
 
 _LISTED: dict[str, Callable[[Path, str, Iterable[str | Path]], Dataset]] = {
     "visa": lambda root, variant, exclude: VisA(root, variant or None, exclude=exclude),

@@ -40,6 +40,18 @@ LAYOUTS = {
     layout.name: layout
     for layout in (
         Layout(
+            "mvtec_ad_2",
+            "MVTec AD 2",
+            (
+                *("train/good", "validation/good", "test_public/good", "test_public/bad"),
+                "test_public/ground_truth/bad",
+            ),
+            (
+                *("can", "fabric", "fruit_jelly", "rice", "sheet_metal", "vial", "wallplugs"),
+                "walnuts",
+            ),
+        ),
+        Layout(
             "btad",
             "BTAD",
             ("train/ok", "test/ok", "test/ko", "ground_truth/ko"),
@@ -52,6 +64,18 @@ LAYOUTS = {
             (
                 *("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate"),
                 "tubes",
+            ),
+        ),
+        Layout(
+            "mvtec_loco",
+            "MVTec LOCO",
+            (
+                *("train/good", "validation/good", "test/good", "test/logical_anomalies"),
+                *("test/structural_anomalies", "ground_truth", "defects_config.json"),
+            ),
+            (
+                *("breakfast_box", "juice_bottle", "pushpins", "screw_bag"),
+                "splicing_connectors",
             ),
         ),
         Layout(

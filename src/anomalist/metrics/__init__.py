@@ -1,5 +1,6 @@
 """Metrics as pure functions: AUROC, AP, F1, PRO, their curves and their intervals."""
 
+from anomalist.metrics.binary import class_f1, seg_f1
 from anomalist.metrics.bootstrap import bootstrap_interval, f1_interval
 from anomalist.metrics.classification import (
     auroc,
@@ -42,6 +43,7 @@ __all__ = [
     "average_precision",
     "best_f1",
     "bootstrap_interval",
+    "class_f1",
     "delong_test",
     "evaluate",
     "extra_limits",
@@ -55,5 +57,6 @@ __all__ = [
     "pro",
     "pro_curve",
     "roc_curve",
+    "seg_f1",
     "spro",
 ]

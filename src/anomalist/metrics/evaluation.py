@@ -32,7 +32,7 @@ METRIC_NAMES = (
 
 CALIBRATED_NAMES = ("image_F1_calibrated", "pixel_F1_calibrated", "image_false_alarm_rate")
 
-_OTHERS = ("pixel_PRO_", "pixel_AUPIMO", "image_AUROC_", "pixel_sPRO_")
+_OTHERS = ("pixel_PRO_", "pixel_AUPIMO", "image_AUROC_", "pixel_sPRO_", "ClassF1", "SegF1")
 
 
 def other_metrics(columns: Iterable[str]) -> list[str]:

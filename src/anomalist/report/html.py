@@ -237,6 +237,8 @@ def metric_title(name: str) -> str:
     >>> metric_title("image_AUROC_logical"), metric_title("pixel_AUPIMO")
     ('Image AUROC, logical', 'Pixel AUPIMO')
     """
+    if "_" not in name:
+        return name
     kind, metric, *rest = name.split("_")
     title = f"{kind.capitalize()} {metric}"
     for part in rest:
