@@ -7,10 +7,14 @@ from anomalist.benchmark.published import Published, published
 from anomalist.benchmark.records import RunRecord, results_frame
 from anomalist.benchmark.runner import benchmark, write_results
 from anomalist.benchmark.store import ResultStore, RunStore
+from anomalist.benchmark.stress_cases import CONDITIONS
+from anomalist.benchmark.stress_runner import StressWatcher, stress
+from anomalist.benchmark.stress_store import StressRun, stress_frame, stress_runs
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 
 __all__ = [
+    "CONDITIONS",
     "Asked",
     "Executor",
     "Inventory",
@@ -19,6 +23,8 @@ __all__ = [
     "ResultStore",
     "RunRecord",
     "RunStore",
+    "StressRun",
+    "StressWatcher",
     "Task",
     "Watcher",
     "benchmark",
@@ -26,5 +32,8 @@ __all__ = [
     "plan",
     "published",
     "results_frame",
+    "stress",
+    "stress_frame",
+    "stress_runs",
     "write_results",
 ]

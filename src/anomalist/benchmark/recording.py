@@ -145,6 +145,7 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
         "alpha": alpha,
         "method": calibration.method,
         "scenes": calibration.scenes,
+        "retrained": calibration.retrained,
         "image_threshold": finite_or_none(calibration.threshold(alpha)),
         "pixel_threshold": finite_or_none(calibration.pixel_threshold(alpha)),
         "pixel_low": low,

@@ -10,19 +10,22 @@ from pathlib import Path
 import anomalist
 from anomalist.benchmark.executor import Executor, LocalExecutor
 from anomalist.benchmark.inventory import Inventory
+from anomalist.benchmark.leaks import leaks
 from anomalist.benchmark.names import check_free, named
 from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.recording import now
 from anomalist.benchmark.records import RunRecord, results_frame
 from anomalist.benchmark.store import ResultStore, RunStore
+from anomalist.benchmark.stress_store import stress_frame, stress_runs
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 from anomalist.calibration import DEFAULT_ALPHA, check_split, fewest_images
-from anomalist.data import Category, Dataset
+from anomalist.data import Dataset
 from anomalist.detectors import Detector
 from anomalist.detectors.grouping import check_groups
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
+from anomalist.files import write_text
 from anomalist.metrics import EvaluatedAt, extra_limits
 from anomalist.report import write_report, write_tables
 
@@ -193,7 +196,7 @@ def benchmark(
     shared = unite_backbones(member.make_backbone() for member in members)
     for backbone in shared:
         store.adopt(backbone)
-    notes = {name: _copies(sets[name]) for name in {task.category for task in to_do}}
+    notes = {n: leaks(sets[n], results) for n in dict.fromkeys(t.category for t in to_do)}
     to_do = [
         dataclasses.replace(task, notes=notes[task.category], draws=_draws(task, before.everything))
         for task in to_do
@@ -213,7 +216,7 @@ def write_results(
     left_out: Sequence[str] = (),
     max_megabytes: float = 25.0,
 ) -> None:
-    """Write all tables of a results folder, and ``report.html``.
+    """Write all tables of a results folder, and ``report.html``, with what a stress test gave.
 
     Parameters
     ----------
@@ -232,7 +235,17 @@ def write_results(
         {**vars(n), "note": f"{n.protocol}; chosen with the test set: {n.selection}"}
         for n in beside
     ]
-    write_report(records, out, published=numbers, left_out=left_out, max_megabytes=max_megabytes)
+    stressed = stress_runs(out, records)
+    if stressed:
+        write_text(Path(out) / "stress.csv", stress_frame(stressed).to_csv(index=False))
+    write_report(
+        records,
+        out,
+        published=numbers,
+        left_out=left_out,
+        stressed=stressed,
+        max_megabytes=max_megabytes,
+    )
 
 
 def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -> None:
@@ -255,18 +268,6 @@ def _tell(watcher: Watcher | None, lines: Iterable[str]) -> None:
             warnings.warn(line, stacklevel=3)
         else:
             watcher.notice(line)
-
-
-def _copies(category: Category) -> tuple[str, ...]:
-    """Warn of test images that were learnt from."""
-    seen = category.test.shared_with(category.train)
-    if not seen:
-        return ()
-    are = "1 test image is" if len(seen) == 1 else f"{len(seen)} test images are"
-    return (
-        f"{are} among those learnt from, byte for byte, such as {seen[0]}: what is measured on"
-        " them says nothing",
-    )
 
 
 def _draws(task: Task, there: Sequence[RunRecord]) -> bool:

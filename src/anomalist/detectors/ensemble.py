@@ -18,7 +18,7 @@ from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
 import anomalist.detectors.registry as registry
-from anomalist.calibration import Calibration, join_groups
+from anomalist.calibration import Calibration, Reference, join_groups
 from anomalist.data import ImageSet, load_masks
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
@@ -240,7 +240,10 @@ class Ensemble(Detector):
         if len(good) > 1:
             calibrations = [m.calibration_ for m in self.members_ if m.calibration_ is not None]
             groups = reduce(join_groups, (calibration.groups for calibration in calibrations))
-            self.calibration_ = Calibration.of(good, method=self.held_out_method, groups=groups)
+            self.calibration_ = Calibration.of(
+                good, method=self.held_out_method, groups=groups, retrained=self.trains
+            )
+            self.reference_ = Reference.of(good, groups)
 
     def _held_out(
         self,

@@ -34,6 +34,7 @@ from anomalist.detectors.grouping import Grouping, calibrate_grouped, check_grou
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
 from anomalist.files import atomic_path, check_writable
+from anomalist.inspection.copies import NearCopies, kept_pictures
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
@@ -307,6 +308,7 @@ def fit_parts(
         told.append(text)
     detector.summary_ = _summary(parts, alpha, detector.transform, grouping)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
+    detector.pictures_ = kept_pictures(parts.train, detector.bit_depth_)
     detector.save(out)
     for leftover in unfinished_training(out):
         leftover.unlink()
@@ -329,7 +331,8 @@ def fit_parts(
         except DataError as error:
             raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
         read = tuple(reading_notes(detector, parts.test))
-        measured = measure(predictions, detector, alpha, read)
+        copies = NearCopies.of_model(detector, parts.test)
+        measured = measure(predictions, detector, alpha, read, near_copies=copies)
     notes = (
         *grouping.notes,
         *told,
@@ -373,7 +376,12 @@ def _by_added(
             " like all of them"
         )
     method = f"{calibration.method}; of those added"
-    detector.calibrate_by(held_out[places], method=method, groups=calibration.groups[places])
+    detector.calibrate_by(
+        held_out[places],
+        method=method,
+        groups=calibration.groups[places],
+        retrained=calibration.retrained,
+    )
     return held_out[places], (
         f"the threshold is from the held-out scores of {len(places)} images added, and what it"
         " promises is for photographs like those"

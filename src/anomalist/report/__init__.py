@@ -1,5 +1,6 @@
 """Tables and pictures of results."""
 
+from anomalist.report.copies import copies_sheet
 from anomalist.report.figures import (
     colour_map,
     contact_sheet,
@@ -9,6 +10,7 @@ from anomalist.report.figures import (
     write_heatmaps,
 )
 from anomalist.report.html import write_report
+from anomalist.report.stress import Stress
 from anomalist.report.tables import (
     category_metrics,
     metrics_csv,
@@ -20,9 +22,11 @@ from anomalist.report.tables import (
 )
 
 __all__ = [
+    "Stress",
     "category_metrics",
     "colour_map",
     "contact_sheet",
+    "copies_sheet",
     "heatmap_sheet",
     "metrics_csv",
     "overlay",
