@@ -7,6 +7,7 @@ from anomalist.benchmark.published import Published, published
 from anomalist.benchmark.records import RunRecord, results_frame
 from anomalist.benchmark.runner import benchmark, write_results
 from anomalist.benchmark.store import ResultStore, RunStore
+from anomalist.benchmark.submission import Submission, submit
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 
@@ -19,6 +20,7 @@ __all__ = [
     "ResultStore",
     "RunRecord",
     "RunStore",
+    "Submission",
     "Task",
     "Watcher",
     "benchmark",
@@ -26,5 +28,6 @@ __all__ = [
     "plan",
     "published",
     "results_frame",
+    "submit",
     "write_results",
 ]
