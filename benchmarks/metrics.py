@@ -1,12 +1,16 @@
-"""All seven metrics beside ADEval, anomalib, scikit-learn and MVTec's evaluation of PRO.
+"""The metrics beside ADEval, anomalib, scikit-learn and MVTec's evaluation of PRO.
 
     python benchmarks/metrics.py --images 83 --size 900 --repeats 3
     python benchmarks/metrics.py --images 83 --size 900 --map_size 256
     python benchmarks/metrics.py --images 63 --size 3000 --map_size 256 --repeats 1
+    python benchmarks/metrics.py --real ../shared/data/mvtec_ad/bottle --repeats 1
 
 With ``--map_size``, maps of that size are measured against masks of ``--size``, which are files, as
 are the images: everyone enlarges maps bilinearly and reads every mask. ADEval is then fed image by
 image, and told between which values the maps lie.
+
+With ``--real``, they are the maps that PaDiM gives the test images of a category of MVTec AD, from
+224 x 224 pixels, against the masks of the category.
 
 Maps are smoothed noise, higher on elliptic defects; a quarter of the images are good. Every
 contender runs in a process of its own, so that its peak memory is its own: "loaded" is what the
@@ -77,6 +81,19 @@ def make_files(folder: Path, images: int, size: int, map_size: int) -> None:
     np.save(folder / "maps.npy", maps)
 
 
+def make_real(folder: Path, category: Path) -> None:
+    """Maps of real photographs, of which only the names change."""
+    from anomalist import MVTecAD, PaDiM
+
+    images = MVTecAD(category.parent).category(category.name)
+    detector = PaDiM(image_size=224, device="cpu").fit(images.train)
+    np.save(folder / "maps.npy", detector.predict(images.test).maps)
+    for i, sample in enumerate(images.test):
+        (folder / f"{i:03}.png").symlink_to(sample.path.resolve())
+        for mask in sample.mask_files:
+            (folder / f"{i:03}_mask.png").symlink_to(mask.resolve())
+
+
 Maps = np.ndarray
 Contender = Callable[[Maps, Maps], dict[str, float]]
 
@@ -103,7 +120,7 @@ def anomalist_original(intervals: bool) -> Contender:
             images=images,
             transform=transform,
         )
-        return evaluate(predictions, intervals=intervals).as_dict()
+        return evaluate(predictions, pro_limits=[0.05], intervals=intervals).as_dict()
 
     return run
 
@@ -114,7 +131,8 @@ def masks_of(files: Path, images: int) -> Iterator[Maps]:
     for i in range(images):
         mask = files / f"{i:03}_mask.png"
         with Image.open(mask if mask.exists() else files / f"{i:03}.png") as image:
-            yield np.asarray(image) > 127  # the photographs are dark
+            marked = np.asarray(image.convert("L")) > 127
+            yield marked if mask.exists() else np.zeros_like(marked)
 
 
 def adeval_original() -> Contender:
@@ -192,19 +210,39 @@ def mvtec() -> Contender:
     return lambda maps, masks: {"pixel_PRO": float(pro(maps, masks))}
 
 
+def aupimo() -> Contender:
+    from anomalist.metrics import aupimo
+
+    return lambda maps, masks: {"pixel_AUPIMO": aupimo(maps, masks)[0]}
+
+
+def anomalib_aupimo() -> Contender:
+    import torch
+    from anomalib.metrics.pimo import _AUPIMO
+
+    def run(maps: Maps, masks: Maps) -> dict[str, float]:
+        compute = _AUPIMO(return_average=False)
+        compute.update(torch.from_numpy(maps), torch.from_numpy(masks))
+        return {"pixel_AUPIMO": float(compute.compute()[1].aupimos.nanmean())}
+
+    return run
+
+
 CONTENDERS: dict[str, Callable[[], Contender]] = {
-    "anomalist evaluate, 7 metrics": lambda: anomalist(intervals=False),
-    "anomalist evaluate, 7 metrics and intervals": lambda: anomalist(intervals=True),
+    "anomalist evaluate, 8 metrics": lambda: anomalist(intervals=False),
+    "anomalist evaluate, 8 metrics and intervals": lambda: anomalist(intervals=True),
     "ADEval AUROC, AP, PRO (binned)": adeval,
     "anomalib AUROC": lambda: anomalib("pixel_AUROC"),
     "anomalib AUPRO": lambda: anomalib("pixel_PRO"),
     "scikit-learn AUROC": lambda: scikit_learn("pixel_AUROC"),
     "scikit-learn AP": lambda: scikit_learn("pixel_AP"),
     "MVTec's PRO, as in tests/reference": mvtec,
+    "anomalist AUPIMO (exact)": aupimo,
+    "anomalib AUPIMO (300,000 thresholds)": anomalib_aupimo,
 }
 ORIGINAL: dict[str, Callable[[], Any]] = {
-    "anomalist evaluate at original, 7 metrics": lambda: anomalist_original(intervals=False),
-    "anomalist evaluate at original, 7 metrics and intervals": lambda: anomalist_original(True),
+    "anomalist evaluate at original, 9 metrics": lambda: anomalist_original(intervals=False),
+    "anomalist evaluate at original, 9 metrics and intervals": lambda: anomalist_original(True),
     "ADEval AUROC, AP, PRO at original (binned)": adeval_original,
     "MVTec's evaluation, as in tests/reference": mvtec_original,
 }
@@ -233,6 +271,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=83)
     parser.add_argument("--size", type=int, default=900)
     parser.add_argument("--map_size", type=int)
+    parser.add_argument("--real", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peers-python", default=sys.executable)
     parser.add_argument("--only", nargs="*", metavar="NAME")
@@ -241,6 +280,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.measure:
         measure(args.measure, args.data, args.repeats)
+        return
+    if args.data and args.real:
+        make_real(args.data, args.real)
         return
     if args.data and args.map_size:
         make_files(args.data, args.images, args.size, args.map_size)
@@ -253,13 +295,17 @@ def main() -> None:
         shape = ["--images", str(args.images), "--size", str(args.size), "--data", folder]
         if args.map_size:
             shape += ["--map_size", str(args.map_size)]
+        if args.real:
+            shape += ["--real", str(args.real)]
         subprocess.run([sys.executable, __file__, *shape], check=True)
         ours: dict[str, float] = {}
-        side = args.map_size or args.size
-        print(f"{args.images} maps of {side}x{side}, float32, masks of {args.size}x{args.size}\n")
+        maps = np.load(Path(folder) / "maps.npy", mmap_mode="r")
+        size = f"{args.size}x{args.size}"
+        told = f"masks of {args.real}" if args.real else f"masks of {size}"
+        print(f"{len(maps)} maps of {maps.shape[2]}x{maps.shape[1]}, {maps.dtype}, {told}\n")
         print("| | first s | median s | x ours | CPU s | x ours | loaded MB | peak MB | values |")
         print("|-|-:|-:|-:|-:|-:|-:|-:|-|")
-        for name in args.only or (ORIGINAL if args.map_size else CONTENDERS):
+        for name in args.only or (ORIGINAL if args.map_size or args.real else CONTENDERS):
             python = args.peers_python if name.startswith(PEERS) else sys.executable
             command = [python, __file__, *shape, "--repeats", str(args.repeats), "--measure", name]
             done = subprocess.run(command, capture_output=True, text=True)

@@ -98,7 +98,7 @@ def test_decisions_are_made_at_the_threshold_of_good_training_images(
     (few,) = benchmark(MVTecAD(dots), [small()], tmp_path / "few")
     assert few.metrics["image_F1_calibrated"] is None
     assert few.calibration["image_threshold"] is None
-    assert any("takes 19 good training images or more, there are 6" in n for n in few.notes)
+    assert any("takes 19 good images to calibrate on or more, there are 6" in n for n in few.notes)
     (record,) = benchmark(MVTecAD(dots), [small()], tmp_path / "enough", alpha=0.2)
     threshold, scores = record.calibration["image_threshold"], record.calibration["scores"]
     detector = small().fit(MVTecAD(dots).category("dot").train)

@@ -37,6 +37,7 @@ from anomalist.data import Folder, make_sample_set
 from anomalist.detectors import DETECTORS, Detector
 from anomalist.errors import WeightsError
 from anomalist.features import PINNED, WeightsFile, find_weights, weights
+from tests.data.drawn_loco import draw_loco
 from tests.docs.blocks import PAGES, ROOT, Block, Command, blocks, commands, inline, read
 
 SIZE = 64
@@ -47,6 +48,7 @@ NOT_RUN = {
 # What a page takes for given, beside data/mvtec_ad.
 GIVEN = {
     "README.md": ("my_parts", "new_photos"),
+    "docs/metrics.md": ("data/mvtec_loco_anomaly_detection",),
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),
     "docs/model_file.md": ("bottle.anomalist",),
@@ -193,6 +195,8 @@ def give(name: str, place: Path, mvtec: Path, resnet18: Path) -> None:
         shutil.copy(resnet18, path)
     elif name == "new.png":
         shutil.copy(bottle / "test" / "good" / "000.png", path)
+    elif name == "data/mvtec_loco_anomaly_detection":
+        draw_loco(path)
     elif name == "dtd/images":
         path.mkdir()
         noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)

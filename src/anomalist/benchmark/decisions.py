@@ -66,7 +66,7 @@ def calibrated_metrics(
     if n < fewest_images(alpha):
         note = (
             f"no threshold: a false-alarm rate of {alpha:g} takes {fewest_images(alpha)} good"
-            f" training images or more, there are {n}"
+            f" images to calibrate on or more, there are {n}"
         )
         return Decisions(values, notes=(note,))
     intervals, hits = {}, None

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from anomalist.benchmark.epochs import TestCurve
 from anomalist.benchmark.models import Fitted, KeptModels
 from anomalist.benchmark.resources import peak_memory_mb, reset_peak_memory
@@ -91,22 +93,56 @@ class Fitting:
         self._features, self._shelf, self._watcher = features, shelf, watcher
         self._models = KeptModels(results) if task.keeps_model else None
         self._scratch = results.scratch(*task.key)
+        self._learnt = category.train
+        if task.split:
+            held_out, _ = task.detector.deal(category.train, task.split)
+            self._learnt = category.train[np.flatnonzero(~held_out)]
 
     def fitted(self) -> Fitted:
         """Return the task's detector, fitted, and calibrated if that is asked."""
         task = self._task
         if isinstance(task.detector, Ensemble):
-            return self._assembled(task.detector)
-        (identity,) = task.identities
-        fitted = self._member(
-            task.detector, identity, self._scratch, "", calibrate=task.asked.calibrate
-        )
-        if task.asked.calibrate:
+            fitted = self._assembled(task.detector)
+        else:
+            (identity,) = task.identities
+            fitted = self._member(
+                task.detector,
+                identity,
+                self._scratch,
+                "",
+                calibrate=task.asked.calibrate and not task.split,
+            )
+        if task.split:
+            fitted = self._apart(fitted)
+            if self._models is not None and not isinstance(task.detector, Ensemble):
+                self._models.keep(fitted, task.identities[0], task.name)
+            return fitted
+        if task.asked.calibrate or isinstance(task.detector, Ensemble):
             return fitted
         # Others may have calibrated it, for their own use.
         detector = copy.copy(fitted.detector)
         detector.calibration_ = None
         return dataclasses.replace(fitted, detector=detector, held_out=None, calibrate_seconds=0.0)
+
+    def _apart(self, fitted: Fitted) -> Fitted:
+        """Calibrate a detector on the images that were held out of its fit."""
+        detector = copy.copy(fitted.detector)
+        reset_peak_memory()
+        clock = Clock(self._features)
+        detector.calibrate(
+            self._category.train,
+            split=self._task.split,
+            store=self._features,
+            progress=self._stage("calibrate"),
+        )
+        return dataclasses.replace(
+            fitted,
+            detector=detector,
+            held_out=None,
+            calibrate_seconds=clock.seconds(),
+            peak_memory_mb=max(fitted.peak_memory_mb, peak_memory_mb()),
+            split=self._task.split,
+        )
 
     def _assembled(self, ensemble: Ensemble) -> Fitted:
         members = [
@@ -119,8 +155,9 @@ class Fitting:
         ]
         reset_peak_memory()
         clock = Clock(self._features)
-        good = self._category.train
-        held_out = [m.held_out or m.detector.predict(good, store=self._features) for m in members]
+        held_out = [
+            m.held_out or m.detector.predict(self._learnt, store=self._features) for m in members
+        ]
         detector = dataclasses.replace(ensemble)
         detector.assemble([m.detector for m in members], held_out)
         fit_seconds = sum(m.fit_seconds + m.calibrate_seconds for m in members)
@@ -131,7 +168,7 @@ class Fitting:
         self, member: Detector, identity: Identity, scratch: Path, suffix: str, *, calibrate: bool
     ) -> Fitted:
         """Take over or fit the detector or one that it is made of; keep it for others."""
-        good = self._category.train
+        good = self._learnt
         fitted = self._shelf.take(identity)
         if fitted is None and self._models is not None:
             fitted = self._models.find(member, identity, good)
@@ -167,7 +204,7 @@ class Fitting:
             training.after_epoch = curve
         clock = Clock(self._features)
         detector.fit(
-            self._category.train,
+            self._learnt,
             store=self._features,
             progress=self._stage("fit"),
             training=training,

@@ -19,7 +19,11 @@ from anomalist.predictions import Predictions
 
 @dataclass
 class Fitted:
-    """A fitted detector, how it scores good images that it hadn't seen, and what that cost."""
+    """A fitted detector, how it scores its images as if it hadn't seen them, and what that cost.
+
+    ``held_out`` is None where it wasn't calibrated so; ``split`` is the share of the images that
+    was held out of the fit and has calibrated it.
+    """
 
     detector: Detector
     held_out: Predictions | None
@@ -27,6 +31,7 @@ class Fitted:
     calibrate_seconds: float
     peak_memory_mb: float
     epochs: list[dict[str, float | None]]
+    split: float = 0.0
 
 
 class KeptModels:
@@ -51,9 +56,11 @@ class KeptModels:
         neither where another run keeps the same.
         """
         key = f"models/{owner}/{identity.category}_seed{identity.seed}{suffix}"
-        known = self._places(identity) if suffix else [key]
-        if fitted.held_out is None or any(self._what(k, identity) is not None for k in known):
-            return
+        held_out = fitted.held_out
+        for known in self._places(identity) if suffix else [key]:
+            what = self._what(known, identity)
+            if what is not None and (held_out is None or what["held_out"]):
+                return
         with self._results.put(f"{key}.anomalist") as path:
             fitted.detector.save(path)
         what = {
@@ -62,26 +69,35 @@ class KeptModels:
             "calibrate_seconds": fitted.calibrate_seconds,
             "peak_memory_mb": fitted.peak_memory_mb,
             "epochs": fitted.epochs,
+            "held_out": held_out is not None,
         }
-        held_out = fitted.held_out
+        arrays: dict[str, Any] = {"what": json.dumps(what)}
+        if held_out is not None:
+            arrays |= {"scores": held_out.scores, "maps": held_out.maps}
         # Last, so that whatever has this file is whole.
         with self._results.put(f"{key}.npz") as path, path.open("wb") as file:
-            np.savez(file, scores=held_out.scores, maps=held_out.maps, what=json.dumps(what))
+            np.savez(file, **arrays)
 
     def find(self, detector: Detector, identity: Identity, good: ImageSet) -> Fitted | None:
-        """Return what was kept of this very detector by whichever run, if anything was."""
-        for key in self._places(identity):
-            what = self._what(key, identity)
+        """Return what was kept of this very detector by whichever run, if anything was.
+
+        One with its held-out predictions, of the images that it was fitted to, comes first.
+        """
+        known = {key: self._what(key, identity) for key in self._places(identity)}
+        for key in sorted(known, key=lambda k: not (known[k] or {}).get("held_out")):
+            what = known[key]
             model = self._results.get(f"{key}.anomalist")
             arrays = self._results.get(f"{key}.npz")
             if what is None or model is None or arrays is None:
                 continue
             try:
-                with np.load(arrays) as kept:
-                    scores, maps = kept["scores"], kept["maps"]
-                held_out = Predictions(
-                    good.paths, scores, maps, good.labels, None, good.defects, images=good
-                )
+                held_out = None
+                if what.pop("held_out"):
+                    with np.load(arrays) as kept:
+                        scores, maps = kept["scores"], kept["maps"]
+                    held_out = Predictions(
+                        good.paths, scores, maps, good.labels, None, good.defects, images=good
+                    )
                 fitted = type(detector).load(model, device=detector.device)
                 return Fitted(fitted, held_out, **what)
             except (OSError, ValueError, KeyError, TypeError, ModelFileError):

@@ -72,6 +72,7 @@ def record_of(done: Done) -> RunRecord:
             *metrics.notes,
             *decisions.notes,
             *official.notes,
+            *_split_notes(fitted),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -96,6 +97,15 @@ def record_of(done: Done) -> RunRecord:
         command=task.command,
         finished=now(),
     )
+
+
+def _split_notes(fitted: Fitted) -> list[str]:
+    """Say that not all training images were learnt from."""
+    if not fitted.split:
+        return []
+    calibration = fitted.detector.calibration_
+    method = "" if calibration is None else calibration.method
+    return [f"calibrated on {method}; --split 0 fits to all images"]
 
 
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from anomalist.benchmark.records import RunRecord, results_frame
 from anomalist.benchmark.store import ResultStore, RunStore
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
-from anomalist.calibration import DEFAULT_ALPHA, fewest_images
+from anomalist.calibration import DEFAULT_ALPHA, check_split, fewest_images
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
@@ -38,6 +38,7 @@ def benchmark(
     oracle: bool = False,
     evaluate_at: EvaluatedAt = "original",
     pro_limits: Iterable[float] = (),
+    split: float | None = None,
     keep_models: bool = False,
     store: FeatureStore | None = None,
     watcher: Watcher | None = None,
@@ -52,15 +53,14 @@ def benchmark(
 
     A name stands for one configuration in a results folder: the detector's settings, those of an
     ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``oracle``,
-    ``evaluate_at`` and ``pro_limits``, which decide what is measured. Another one under a name that
-    is taken is refused before any work, whatever the seeds; batch size, device and memory limits
-    may change.
-    With ``keep_models``, one that is measured otherwise under another name takes over what was
-    fitted. Where the images of a
-    category or the version of anomalist are other ones than a record's, its run is done again if
-    the plan holds it. Otherwise the tables leave it out, which a line tells: they are of the
-    version, and of each category's images, of the run that was finished last. A file in
-    ``out/runs`` that is no record is passed over, which a line tells before any work.
+    ``evaluate_at``, ``pro_limits`` and ``split``, which decide what is measured. Another one under
+    a name that is taken is refused before any work, whatever the seeds; batch size, device and
+    memory limits may change. With ``keep_models``, one that is measured otherwise under another
+    name takes over what was fitted. Where the images of a category or the version of anomalist are
+    other ones than a record's, its run is done again if the plan holds it. Otherwise the tables
+    leave it out, which a line tells: they are of the version, and of each category's images, of the
+    run that was finished last. A file in ``out/runs`` that is no record is passed over, which a
+    line tells before any work.
 
     Several processes may benchmark into one folder at once, best with categories or seeds of their
     own: files are replaced whole, and the one that ends last writes the tables of all. A run that
@@ -97,6 +97,12 @@ def benchmark(
     pro_limits : iterable of float
         False positive rates up to which PRO is measured too, besides 0.3, each a column of its own
         such as ``pixel_PRO_0.05``.
+    split : float, optional
+        Share of the training images that is held out of the fit to calibrate, dealt by the seed;
+        what thresholds promise holds for certain then. By default
+        :meth:`~anomalist.detectors.Detector.usual_split`: 0.3 for detectors that train and
+        ensembles of them, where images are enough for ``alpha``, and none for others. 0 fits all to
+        all images, as published tables do.
     keep_models : bool
         Whether to keep fitted detectors in ``out/models``, with what they gave to good images that
         they hadn't seen. Ensembles take over members from there, of the same configuration, seed,
@@ -122,7 +128,8 @@ def benchmark(
         If a category has no test image, or an image can't be read.
     ParameterError
         If the plan is empty or names a detector, a category or a seed twice, a name can't be one or
-        is taken by another configuration, or ``alpha`` isn't between 0 and 1.
+        is taken by another configuration, ``alpha`` isn't between 0 and 1, or ``split`` is no
+        share.
 
     Examples
     --------
@@ -142,10 +149,11 @@ def benchmark(
     [('patchcore', 'patchcore'), ('small', 'patchcore')]
     """
     fewest_images(alpha)  # refuses one that makes no sense before any work is done
+    check_split(split or 0.0)
     detectors = named(detectors)
     categories = list(dataset.categories if categories is None else categories)
     _check_plan(list(detectors), categories, list(seeds))
-    asked = Asked(alpha, calibrate, oracle, evaluate_at, extra_limits(pro_limits))
+    asked = Asked(alpha, calibrate, oracle, evaluate_at, extra_limits(pro_limits), split)
     results = RunStore(out)
     before = results.inventory()
     check_free(detectors, asked, before.everything, results.folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import anomalist
 from anomalist.benchmark.configuration import config_hash, configuration, hash_of
@@ -36,6 +36,10 @@ class Asked:
     pro_limits : tuple of float
         False positive rates up to which PRO is measured, besides 0.3; as
         `~anomalist.metrics.extra_limits` gives them.
+    split : float, optional
+        Share of the training images that is held out of the fit to calibrate, see
+        :meth:`~anomalist.detectors.Detector.calibrate`; by default what each detector's
+        ``usual_split`` says.
     """
 
     alpha: float = DEFAULT_ALPHA
@@ -43,11 +47,28 @@ class Asked:
     oracle: bool = False
     evaluate_at: EvaluatedAt = "original"
     pro_limits: tuple[float, ...] = ()
+    split: float | None = None
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
         """Return the configuration of a detector's runs, as JSON values."""
-        asked = {**dataclasses.asdict(self), "pro_limits": list(self.pro_limits)}
+        asked = {
+            **dataclasses.asdict(self),
+            "pro_limits": list(self.pro_limits),
+            "split": self._asked_split(detector),
+        }
         return configuration(detector, **asked)
+
+    def split_of(self, detector: Detector, images: int) -> float:
+        """Return the share of so many independent images that is held out of a detector's fit."""
+        asked = self._asked_split(detector)
+        return detector.usual_split(images, self.alpha) if isinstance(asked, str) else asked
+
+    def _asked_split(self, detector: Detector) -> float | Literal["auto"]:
+        if not self.calibrate:
+            return 0.0
+        if self.split is None:
+            return "auto" if any(part.trained for part in detector.components()) else 0.0
+        return self.split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,6 +96,8 @@ class Task:
         All that decides its result, apart from data and seed.
     member_configs : tuple of str
         Hash of the configuration of each of its ``members``.
+    split : float
+        Share of the training images that is held out of the fit to calibrate.
     after : tuple of Key
         Tasks that fit members of this ensemble: they come first, where they come at all.
     draws : bool
@@ -95,6 +118,7 @@ class Task:
     asked: Asked
     configuration: dict[str, Any]
     member_configs: tuple[str, ...]
+    split: float = 0.0
     after: tuple[Key, ...] = ()
     draws: bool = False
     keeps_model: bool = False
@@ -125,8 +149,9 @@ class Task:
     def identities(self) -> list[Identity]:
         """What makes fitted detectors those that its ``members`` would become."""
         version = anomalist.__version__
+        deal = f"{self.split:g} by seed {self.seed}" if self.split else ""
         return [
-            Identity(self.category, self.data_hash, config, member.seed, version)
+            Identity(self.category, self.data_hash, config, member.seed, version, deal)
             for member, config in zip(self.members, self.member_configs, strict=True)
         ]
 
@@ -149,6 +174,8 @@ class Identity:
     config: str
     seed: int
     version: str
+    #: What says which images were held out of its fit; empty for none.
+    deal: str = ""
 
 
 def plan(
@@ -207,6 +234,7 @@ def plan(
     of_members = {name: tuple(map(config_hash, d.components())) for name, d in ordered}
     for category, data_hash in data.items():
         fits: dict[Identity, Key] = {}
+        images = len(dataset.category(category).train)
         for seed in seeds:
             for name, detector in ordered:
                 task = Task(
@@ -218,6 +246,7 @@ def plan(
                     asked=asked,
                     configuration=settings[name],
                     member_configs=of_members[name],
+                    split=asked.split_of(detector, images),
                     draws=seed == min(seeds),
                     keeps_model=keep_models,
                     command=command,

@@ -23,17 +23,28 @@ from anomalist.calibration.grouping import all_differ, number_groups
 from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.reference import Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
+from anomalist.calibration.splitting import (
+    DEFAULT_SPLIT,
+    affordable_split,
+    check_split,
+    count_held_out,
+    hold_out,
+)
 
 __all__ = [
     "DEFAULT_ALPHA",
+    "DEFAULT_SPLIT",
     "Calibration",
     "Drift",
     "Reference",
     "Shift",
+    "affordable_split",
     "alarm_ranks",
     "all_differ",
     "assign_folds",
     "attainable_rate",
+    "check_split",
+    "count_held_out",
     "cross_conformal_p_values",
     "cross_p_values",
     "error_coverage",
@@ -43,6 +54,7 @@ __all__ = [
     "find_outliers",
     "finite_or_none",
     "held_out_scores",
+    "hold_out",
     "look_of",
     "number_groups",
     "p_values",

@@ -11,6 +11,7 @@ from anomalist.cli.options import (
     CommaList,
     add_detector_options,
     add_evaluate_at,
+    add_split,
     add_store_options,
     build_detectors,
     command_parser,
@@ -45,6 +46,7 @@ def parser() -> ArgumentParser:
         default=True,
         help="get thresholds and p-values from the training images, at the cost of more fits",
     )
+    add_split(arguments)
     arguments.add_argument(
         "--oracle",
         action="store_true",
@@ -98,6 +100,7 @@ def run(arguments: Namespace, output: Output) -> None:
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
+            split=arguments.split,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
             watcher=progress,

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import add_hyperparameters, build_detectors, command_parser
+from anomalist.cli.options import (
+    add_hyperparameters,
+    add_split,
+    build_detectors,
+    command_parser,
+)
 from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant, detector_signatures
 from anomalist.errors import ParameterError
@@ -51,6 +56,7 @@ def parser() -> ArgumentParser:
         default=constant("anomalist.calibration", "DEFAULT_ALPHA"),
         help="false-alarm rate that the threshold is to have",
     )
+    add_split(arguments)
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_hyperparameters(arguments)
     return arguments
@@ -91,6 +97,7 @@ def run(arguments: Namespace, output: Output) -> None:
                 parts,
                 arguments.out,
                 alpha=arguments.alpha,
+                split=arguments.split,
                 progress=progress,
                 estimate=estimate,
             )
@@ -130,9 +137,8 @@ def _show(result: FitResult, output: Output) -> None:
         output.result("on the images that were held out:")
         output.result(result.measured)
     if result.sheet is not None:
-        output.result(
-            "least normal of the images learnt from, by held-out score; often mislabelled ones:"
-        )
+        of = "images held out to calibrate" if result.split else "images learnt from"
+        output.result(f"least normal of the {of}, by held-out score; often mislabelled ones:")
         for path, score in result.least_normal:
             output.result(f"  {score:10.5g}  {path}")
         output.result(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")

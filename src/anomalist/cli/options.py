@@ -70,6 +70,18 @@ def add_evaluate_at(arguments: ArgumentParser) -> None:
     )
 
 
+def add_split(arguments: ArgumentParser) -> None:
+    """Add ``--split``."""
+    arguments.add_argument(
+        "--split",
+        type=float | None,
+        default=None,
+        help="share of the good images that is held out of the fit to calibrate, so that what"
+        " thresholds promise holds for certain; 0 for none (default: 0.3 for detectors that train,"
+        " where images are enough)",
+    )
+
+
 def add_device(arguments: ArgumentParser) -> None:
     """Add ``--device`` of commands that are given a model."""
     arguments.add_argument(

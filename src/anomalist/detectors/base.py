@@ -19,8 +19,11 @@ from anomalist.calibration import (
     DEFAULT_ALPHA,
     Calibration,
     Reference,
+    affordable_split,
     all_differ,
+    check_split,
     held_out_scores,
+    hold_out,
     number_groups,
 )
 from anomalist.data import (
@@ -36,7 +39,7 @@ from anomalist.data import (
 )
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.hyperparameters import check_hyperparameters
-from anomalist.detectors.recall import check_unseen, places_of
+from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
 from anomalist.errors import DataError, ParameterError
@@ -209,11 +212,15 @@ class Detector(Saved):
         *,
         seen: bool = True,
         groups: Iterable[Hashable] | None = None,
+        split: float = 0.0,
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Training | None = None,
     ) -> Predictions:
         """Learn how good images score, which gives thresholds and p-values.
+
+        With a ``split``, it is fitted too, to the share of the images that isn't held out, unless
+        it is fitted to just these already; afterwards it is that detector.
 
         Parameters
         ----------
@@ -227,28 +234,54 @@ class Detector(Saved):
             One an image, equal for images that aren't independent, such as shots of one part or
             frames of one run: none of a group is used to score another, and what is promised is
             for an image of a new group. Without it, every image is a group of its own.
+        split : float
+            Share of the images, such as 0.3, that is held out of the fit to calibrate: dealt by
+            its seed, whole groups of them, copies of an image with it. What is promised then holds
+            for certain. 0 holds none out.
         store : FeatureStore, optional
             Keeps feature maps for other detectors, seeds and settings.
         progress : callable, optional
             Called with the number of images done and the total.
         training : Training, optional
-            How the trainings of copies are kept, each beside the checkpoint that it names.
+            How the trainings of copies are kept, each beside the checkpoint that it names; with a
+            ``split`` how its own training is.
 
         Returns
         -------
         Predictions
-            Of the images, in their order, by a detector that hadn't seen them. What they say is in
-            ``calibration_``, a :class:`~anomalist.calibration.Calibration`.
+            Of the images, in their order, or of those held out, by a detector that hadn't seen
+            them. What they say is in ``calibration_``, a
+            :class:`~anomalist.calibration.Calibration`.
 
         Raises
         ------
         DataError
-            If there is no image, or only one, or one group, that was seen, one is labelled
-            anomalous, groups aren't one an image, or images aren't those that it was fitted to
-            where ``seen``, or are among them where not.
+            If there is no image, or only one, or one group, that was seen or to be split, one is
+            labelled anomalous, groups aren't one an image, or images aren't those that it was
+            fitted to where ``seen``, or are among them where not.
         ParameterError
-            If the detector isn't fitted.
+            If the detector isn't fitted, unless by a ``split``, or ``split`` is below 0 or not
+            below 1.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from anomalist import CFA, MVTecAD
+        >>> from anomalist.data import make_sample_set
+        >>> root = make_sample_set(
+        ...     tempfile.mkdtemp(), image_size=64, train=10, good=1, per_defect=1,
+        ...     categories=["brass_key"],
+        ... )
+        >>> detector = CFA(image_size=64, epochs=1)
+        >>> good = detector.calibrate(MVTecAD(root).category("brass_key").train, split=0.3)
+        >>> len(detector.images_), len(good)
+        (7, 3)
         """
+        check_split(split)
+        if split:
+            if not seen:
+                raise ParameterError("split deals images that aren't held out yet: not seen=False")
+            return self._split(images, split, groups, store, progress, training)
         model = copy.copy(self)
         model._check_fitted()
         given = as_image_set(images)
@@ -269,6 +302,73 @@ class Detector(Saved):
         reference = Reference.of(good, numbers)
         self.calibration_ = Calibration.of(good, method=method, groups=numbers)
         self.reference_ = reference
+        return good
+
+    def deal(
+        self, images: ImageSet, split: float, groups: Iterable[Hashable] | None = None
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Deal images as :meth:`calibrate` does with a ``split``.
+
+        Parameters
+        ----------
+        images : ImageSet
+            N good images.
+        split : float
+            Share to hold out.
+        groups : iterable of hashable, optional
+            One an image, equal for images that aren't independent.
+
+        Returns
+        -------
+        held_out : bool array of shape (N,)
+        groups : int64 array of shape (N,)
+            Those given, with copies of an image in its group.
+        """
+        numbers = join_copies(images, number_groups(groups, len(images)))
+        return hold_out(len(images), split, seed=self.seed, groups=numbers), numbers
+
+    def usual_split(self, images: int, alpha: float) -> float:
+        """Return the share to hold out where fit and calibration are planned and nobody asks.
+
+        It is 0 for all that don't train, or where `affordable_split` says so.
+
+        Parameters
+        ----------
+        images : int
+            Number of good images, or of independent scenes that they show.
+        alpha : float
+            The false-alarm rate that thresholds are to have.
+        """
+        trains = any(part.trained for part in self.components())
+        return affordable_split(images, alpha) if trains else 0.0
+
+    def _split(
+        self,
+        images: ImagesLike,
+        split: float,
+        groups: Iterable[Hashable] | None,
+        store: FeatureStore | None,
+        progress: Progress | None,
+        training: Training | None,
+    ) -> Predictions:
+        given = as_image_set(images)
+        check_good(given)
+        held_out, numbers = self.deal(given, split, groups)
+        learnt, others = given[np.flatnonzero(~held_out)], given[np.flatnonzero(held_out)]
+        if not hasattr(self, "backbone_") or not is_fitted_to(self.images_, learnt):
+            self.fit(
+                learnt,
+                groups=numbers[~held_out],
+                store=store,
+                progress=progress,
+                training=training,
+            )
+        good = self.calibrate(
+            others, seen=False, groups=numbers[held_out], store=store, progress=progress
+        )
+        assert self.calibration_ is not None
+        method = f"{len(others)} of {len(given)} images, held out of the fit at random"
+        self.calibration_ = dataclasses.replace(self.calibration_, method=method)
         return good
 
     def _held_out(

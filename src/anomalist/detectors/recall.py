@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from anomalist.calibration import number_groups
 from anomalist.data import ImageSet
 from anomalist.data.names import plural
 from anomalist.errors import DataError
@@ -64,6 +65,20 @@ def check_unseen(fitted: Digests, images: ImageSet) -> None:
             f"{images[min(both)].path} is among the images that it was fitted to: calibrate on"
             " others, or on exactly those with seen=True"
         )
+
+
+def is_fitted_to(fitted: Digests, images: ImageSet) -> bool:
+    """Whether a detector was fitted to exactly these images, in this order."""
+    return np.array_equal(fitted, images.digests())
+
+
+def join_copies(images: ImageSet, groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Number groups anew, those as one that hold copies, byte for byte, of the same image."""
+    joined = groups.copy()
+    for places in _places(images).values():
+        for place in places[1:]:
+            joined[joined == joined[place]] = joined[places[0]]
+    return number_groups(joined, len(joined))
 
 
 def _places(images: ImageSet) -> dict[bytes, list[int]]:

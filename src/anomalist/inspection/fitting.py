@@ -19,6 +19,8 @@ from PIL import Image
 import anomalist
 from anomalist.calibration import (
     DEFAULT_ALPHA,
+    check_split,
+    count_held_out,
     fewest_images,
     find_outliers,
     finite_or_none,
@@ -73,6 +75,8 @@ class FitResult:
         These images and their held-out scores, the highest first.
     measured : Measured or None
         How it does on the images that were held out, where there are any.
+    split : float
+        The share of the images that was held out of the fit to calibrate.
     odd : Odd or None
         Images whose held-out scores lie far above all others', where there are any.
     notes : tuple of str
@@ -85,6 +89,7 @@ class FitResult:
     sheet: Path | None
     least_normal: list[tuple[Path, float]]
     measured: Measured | None
+    split: float = 0.0
     odd: Odd | None = None
     notes: tuple[str, ...] = ()
 
@@ -98,6 +103,7 @@ class FitResult:
             "images": training["images"],
             "scenes": training["scenes"],
             "looks": training["looks"],
+            "split": self.split,
             "rule": self.rule.as_dict(),
             "sheet": None if self.sheet is None else str(self.sheet),
             "least_normal": [{"path": str(p), "score": score} for p, score in self.least_normal],
@@ -191,6 +197,7 @@ def fit_parts(
     out: str | Path,
     *,
     alpha: float = DEFAULT_ALPHA,
+    split: float | None = None,
     progress: OnStage | None = None,
     estimate: Callable[[float], None] | None = None,
 ) -> FitResult:
@@ -209,6 +216,11 @@ def fit_parts(
         The model file.
     alpha : float
         The false-alarm rate that the threshold is to have.
+    split : float, optional
+        Share of the images that is held out of the fit to calibrate, so that what the threshold
+        promises holds for certain; 0 for none. By default 0.3 for detectors that train and
+        ensembles of them, where that many give a threshold, and none for others. A training whose
+        images are then too few for a threshold says so in the notes.
     progress : callable, optional
         Called with a stage, the number of images done and the total.
     estimate : callable, optional
@@ -217,9 +229,9 @@ def fit_parts(
     Raises
     ------
     DataError
-        If an image can't be read.
+        If an image can't be read, or there is but one, or one scene, to split.
     ParameterError
-        If ``alpha`` isn't between 0 and 1, or ``out`` lies among the images.
+        If ``alpha`` isn't between 0 and 1, ``split`` is no share, or ``out`` lies among the images.
     OSError
         If the file can't be written.
 
@@ -239,12 +251,19 @@ def fit_parts(
     (15, 'key_least_normal.png')
     """
     fewest_images(alpha)
+    check_split(split or 0.0)
     out = Path(out)
     _check_writable(out, parts.root)
     _check_memory(detector, len(parts.train))
-    if len(parts.train) > 1:
+    share = detector.usual_split(len(parts.train), alpha) if split is None else split
+    learnt = parts.train
+    if share:
+        held_out_of, _ = detector.deal(parts.train, share)
+        learnt = parts.train[np.flatnonzero(~held_out_of)]
+    folds = not share or detector.components() != [detector]
+    if len(learnt) > 1 and folds:
         for member in detector.components():
-            member.check_calibrates(len(parts.train))
+            member.check_calibrates(len(learnt))
     store = FeatureStore()
     shared = unite_backbones(member.make_backbone() for member in detector.components())
     for backbone in shared:
@@ -253,11 +272,12 @@ def fit_parts(
         estimate(_seconds(detector, parts, store, shared))
     kept = _training_of(out)
     training = Training(checkpoint=kept)
-    detector.fit(parts.train, store=store, progress=_of_stage(progress, "fit"), training=training)
+    detector.fit(learnt, store=store, progress=_of_stage(progress, "fit"), training=training)
     held_out = None
     if len(parts.train) > 1:
         held_out = detector.calibrate(
             parts.train,
+            split=share,
             store=store,
             progress=_of_stage(progress, "calibrate"),
             training=training,
@@ -290,8 +310,25 @@ def fit_parts(
         *_depth_note(detector, parts.train),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
+        *_split_note(rule, share, len(learnt), len(parts.train)),
     )
-    return FitResult(detector, out, rule, sheet, least_normal, measured, odd, notes)
+    return FitResult(detector, out, rule, sheet, least_normal, measured, share, odd, notes)
+
+
+def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]:
+    """Say how many images were held out of the fit, and what to do where they are too few."""
+    if not share:
+        return []
+    told = f"fitted to {learnt} of {images} images, the other {images - learnt} calibrate"
+    if not rule.missing:
+        return [f"{told}: --split 0 fits to all, and promises less"]
+    needed = images
+    while count_held_out(needed, share) < fewest_images(rule.alpha):
+        needed += 1
+    return [
+        f"{told}, too few for a threshold, which takes {fewest_images(rule.alpha)}: give"
+        f" {needed} images, or --split 0, which calibrates on all that it is fitted to"
+    ]
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:
