@@ -38,6 +38,9 @@ FAST = {
     "submit": [
         *("--image_size", "64", "--layers", "stride4", "--padim.dimensions", "8"),
         *("--detectors", "padim", "--device", "cpu"),
+    "stress": [
+        *("--detectors", "patchcore", "--where", "test", "--draws", "1"),
+        *("--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"),
     ],
     "synthesize": ["--image_size", "64", "--count", "3"],
 }
@@ -397,6 +400,11 @@ def fit(what: str, flags: str, answer: str, code: int, *made: Any, **more: Any) 
 
 def benchmark(what: str, flags: str, answer: str, code: int, *made: Any, **more: Any) -> Case:
     command = f"benchmark parts --out results {flags}".strip()
+    return Case(what, command, answer, code, *(made or (parts,)), **more)
+
+
+def stress(what: str, flags: str, answer: str, code: int, *made: Any, **more: Any) -> Case:
+    command = f"stress parts --out results {flags}".strip()
     return Case(what, command, answer, code, *(made or (parts,)), **more)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tests.bad_input.case import (
     KINDS,
+    Case,
     content,
     evaluate,
     fit,
@@ -21,6 +23,7 @@ from tests.bad_input.case import (
     predict,
     written,
 )
+from tests.data.drawn_loco import CONFIG, draw_loco
 
 TRUTH = "parts/ground_truth/scratch/0.png"
 
@@ -67,6 +70,15 @@ def as_stored(here: Path) -> None:
     exif[0x112] = 6
     Image.fromarray(np.asarray(Image.open(path))[:48]).save(path, exif=exif)
     drawn(here, "0.png", Image.fromarray((box() * 255).astype(np.uint8)[:48]))
+
+
+def loco(here: Path, config: str | None) -> None:
+    """A category of MVTec LOCO whose saturation areas aren't what they should be."""
+    path = draw_loco(here) / "defects_config.json"
+    if config is None:
+        path.unlink()
+    else:
+        path.write_text(config)
 
 
 CASES = [
@@ -218,6 +230,36 @@ CASES = [
         " is taken for the edge",
         0,
         lambda here: masks(here, "0.jpg", "1.png"),
+    ),
+    *(
+        Case(
+            f"MVTec LOCO {what}",
+            "evaluate model.anomalist pushpins --out out",
+            f"Note: no pixel_sPRO: {answer}",
+            0,
+            make,
+            after=written("out/metrics.json"),
+        )
+        for what, answer, make in (
+            (
+                "without its defects_config.json",
+                "pushpins/defects_config.json is missing: it tells the saturation areas of MVTec"
+                " LOCO",
+                lambda here: loco(here, None),
+            ),
+            (
+                "with a defects_config.json of something else",
+                "pushpins/defects_config.json, entry 0: it must have defect_name, pixel_value,"
+                " saturation_threshold, relative_saturation",
+                lambda here: loco(here, '[{"defect": "scratch"}]'),
+            ),
+            (
+                "with a mask whose grey value isn't listed",
+                "the mask pushpins/ground_truth/logical_anomalies/000/001.png has the grey value"
+                " 254, which pushpins/defects_config.json lacks",
+                lambda here: loco(here, json.dumps([CONFIG[0], CONFIG[2]])),
+            ),
+        )
     ),
     predict(
         "photographs beside a folder of masks, which is left out",

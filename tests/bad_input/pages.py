@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bad_input import folders, images, maps, masks, models, promises, runs, settings
+from tests.bad_input import folders, images, maps, masks, models, promises, runs, settings, stresses
 from tests.bad_input.case import Case
 
 PAGES = Path(__file__).parents[2] / "docs" / "bad_input"
@@ -18,6 +18,7 @@ AREAS: dict[str, list[Case]] = {
     "promises": promises.CASES,
     "runs": [*runs.CASES, *runs.PROCESSES],
     "settings": settings.CASES,
+    "stress": stresses.CASES,
     "models": models.CASES,
 }
 

@@ -36,6 +36,17 @@ CASES = [
             ("text", "--alpha: expected a number. Got value: text (anomalist {} --help)", 2),
         )
     ),
+    *(
+        Case(
+            f"PRO up to a false positive rate of {value}",
+            f"{command} --pro_limits 0.05,{value}",
+            f"anomalist: error: fpr_limit must be above 0 and at most 1, not {told}",
+            1,
+            parts,
+        )
+        for command in ("evaluate model.anomalist parts --out out", "benchmark parts --out results")
+        for value, told in (("0", "0.0"), ("30", "30.0"), ("nan", "nan"))
+    ),
     fit(
         "a false-alarm rate that far more images would have to calibrate",
         "--alpha 0.000001",

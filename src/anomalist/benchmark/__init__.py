@@ -7,11 +7,15 @@ from anomalist.benchmark.published import Published, published
 from anomalist.benchmark.records import RunRecord, results_frame
 from anomalist.benchmark.runner import benchmark, write_results
 from anomalist.benchmark.store import ResultStore, RunStore
+from anomalist.benchmark.stress_cases import CONDITIONS
+from anomalist.benchmark.stress_runner import StressWatcher, stress
+from anomalist.benchmark.stress_store import StressRun, stress_frame, stress_runs
 from anomalist.benchmark.submission import Submission, submit
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 
 __all__ = [
+    "CONDITIONS",
     "Asked",
     "Executor",
     "Inventory",
@@ -20,6 +24,8 @@ __all__ = [
     "ResultStore",
     "RunRecord",
     "RunStore",
+    "StressRun",
+    "StressWatcher",
     "Submission",
     "Task",
     "Watcher",
@@ -28,6 +34,9 @@ __all__ = [
     "plan",
     "published",
     "results_frame",
+    "stress",
+    "stress_frame",
+    "stress_runs",
     "submit",
     "write_results",
 ]

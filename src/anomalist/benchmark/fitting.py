@@ -121,7 +121,7 @@ class Fitting:
             return fitted
         # Others may have calibrated it, for their own use.
         detector = copy.copy(fitted.detector)
-        detector.calibration_ = None
+        detector.calibration_ = detector.reference_ = None
         return dataclasses.replace(fitted, detector=detector, held_out=None, calibrate_seconds=0.0)
 
     def _apart(self, fitted: Fitted) -> Fitted:

@@ -20,7 +20,7 @@ _TOLD = 3
 _MARKS = " _+-.,()"
 # What a results folder holds beside the folders that are called after detectors.
 _OWN = {
-    *("runs", "models", "pictures", "report.html"),
+    *("runs", "models", "pictures", "stress", "report.html", "stress.csv"),
     *(f"results.{suffix}" for suffix in ("csv", "json", "md", "parquet", "tex")),
 }
 # Windows takes these for devices.

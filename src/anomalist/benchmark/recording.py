@@ -18,6 +18,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import Calibration, finite_or_none
+from anomalist.conditions import Conditions, Promise
 from anomalist.data import Category, gather_mask_remarks, gather_remarks
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
@@ -54,6 +55,7 @@ def record_of(done: Done) -> RunRecord:
     evaluation = Evaluation(predictions, task.asked.evaluate_at, limits)
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
+    conditions = _conditions(done)
     official = official_metrics(dataset, evaluation, detector.calibration_)
     parts = getattr(detector, "members_", [detector])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
@@ -71,6 +73,7 @@ def record_of(done: Done) -> RunRecord:
         notes=(
             *metrics.notes,
             *decisions.notes,
+            *(f"{task.name}: {note}" for note in conditions.notes()),
             *official.notes,
             *_split_notes(fitted),
             *gather_mask_remarks(category.test),
@@ -91,12 +94,30 @@ def record_of(done: Done) -> RunRecord:
         environment=environment(),
         configuration=task.configuration,
         calibration=calibration_summary(detector.calibration_, alpha),
+        conditions=_anywhere(conditions.as_dict()),
         curves=curves(evaluation),
         images=image_rows(evaluation, category, detector.calibration_, decisions.found),
         epochs=fitted.epochs,
         command=task.command,
         finished=now(),
     )
+
+
+def _conditions(done: Done) -> Conditions:
+    """Hold the good test images against the training images."""
+    detector = done.fitted.detector
+    sizes = dict.fromkeys(sample.size()[::-1] for sample in done.category.train)
+    promise = Promise.of(detector, done.task.asked.alpha)
+    conditions = Conditions.of(detector, promise, sizes=sizes)
+    conditions.add(done.predictions)
+    return conditions
+
+
+def _anywhere(conditions: dict[str, Any]) -> dict[str, Any]:
+    """The same with the path that means the same anywhere."""
+    if conditions["shift"] is not None and (since := conditions["shift"]["since"]) is not None:
+        since["path"] = "/".join(Path(since["path"]).parts[-2:])
+    return conditions
 
 
 def _split_notes(fitted: Fitted) -> list[str]:

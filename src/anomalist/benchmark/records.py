@@ -47,6 +47,9 @@ class RunRecord:
     calibration
         Target false-alarm rate ``alpha``, thresholds (None where training images are too few), the
         map values that pictures show as nothing and as the threshold, and the held-out scores.
+    conditions
+        Whether good test images are like the training images, for which thresholds promise
+        something; see `~anomalist.conditions.Conditions`. Empty in early records.
     curves
         ``roc``, ``pr``, ``pixel_roc``, ``pixel_pr`` and ``pro`` as ``x`` and ``y``, thinned.
     images
@@ -86,6 +89,7 @@ class RunRecord:
     evaluated_at: str = "input"
     configuration: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     images: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, float | None]] = field(default_factory=list)

@@ -15,6 +15,7 @@ from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.recording import now
 from anomalist.benchmark.records import RunRecord, results_frame
 from anomalist.benchmark.store import ResultStore, RunStore
+from anomalist.benchmark.stress_store import stress_frame, stress_runs
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 from anomalist.calibration import DEFAULT_ALPHA, check_split, fewest_images
@@ -22,6 +23,7 @@ from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
+from anomalist.files import write_text
 from anomalist.metrics import EvaluatedAt, extra_limits
 from anomalist.report import write_report, write_tables
 
@@ -206,7 +208,7 @@ def write_results(
     left_out: Sequence[str] = (),
     max_megabytes: float = 25.0,
 ) -> None:
-    """Write all tables of a results folder, and ``report.html``.
+    """Write all tables of a results folder, and ``report.html``, with what a stress test gave.
 
     Parameters
     ----------
@@ -225,7 +227,17 @@ def write_results(
         {**vars(n), "note": f"{n.protocol}; chosen with the test set: {n.selection}"}
         for n in beside
     ]
-    write_report(records, out, published=numbers, left_out=left_out, max_megabytes=max_megabytes)
+    stressed = stress_runs(out, records)
+    if stressed:
+        write_text(Path(out) / "stress.csv", stress_frame(stressed).to_csv(index=False))
+    write_report(
+        records,
+        out,
+        published=numbers,
+        left_out=left_out,
+        stressed=stressed,
+        max_megabytes=max_megabytes,
+    )
 
 
 def _check_plan(detectors: list[str], categories: list[str], seeds: list[int]) -> None:

@@ -20,6 +20,9 @@ Float64 = npt.NDArray[np.float64]
 _SHIFTS = np.array([0.6, 1.2, 2.4])
 # Half of those since the change must lie in the outer quarter: fewer are a share of other parts.
 _OUTER = 0.25
+# Among so many the ranks are those among all to within a tenth of the smallest shift bet on; no
+# more are kept, so that a watch of months takes neither memory nor time for them.
+_KEPT = 2000
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,8 @@ class Drift:
         down = bets[:, places - 1 - high : places - low].mean(axis=1)
         gains = np.log([up if side > 0 else down for side in self._sides[:: len(_SHIFTS)]]).ravel()
         middle = (low + high + 1) / 2 / places
-        ranked.insert(high, value)
+        if len(ranked) < _KEPT:
+            ranked.insert(high, value)
 
         begins = math.log(_later(self.count) - _later(self.count + 1))
         self._mixed = np.logaddexp(self._mixed, begins) + gains

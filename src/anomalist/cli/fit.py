@@ -43,6 +43,14 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--out", type=str, default=None, help="the model file to write, such as part.anomalist"
     )
+    arguments.add_argument(
+        "--add",
+        type=str,
+        default=None,
+        metavar="FOLDER",
+        help="folder of more good images, such as newer ones: they are learnt with the others, and"
+        " from 20 on the threshold is from theirs",
+    )
     arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
     add_folder_options(arguments)
     arguments.add_argument(
@@ -70,7 +78,7 @@ def run(arguments: Namespace, output: Output) -> None:
     if arguments.out is None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, duration
-    from anomalist.inspection import fit_parts, open_parts
+    from anomalist.inspection import add_parts, fit_parts, open_parts
     from anomalist.inspection.fitting import unfinished_training
 
     if "=" in arguments.detector:
@@ -81,6 +89,13 @@ def run(arguments: Namespace, output: Output) -> None:
     (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
     parts = open_parts(arguments.data, arguments.category, **folder_options(arguments))
+    if arguments.add is not None:
+        # Newer photographs of one category lie in a folder without any.
+        named = arguments.category
+        if named is not None and not (Path(arguments.add) / named).is_dir():
+            named = None
+        more = open_parts(arguments.add, named, **folder_options(arguments))
+        parts = add_parts(parts, more)
     output.note(parts.describe())
     for text in parts.notes:
         output.warn(text)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": "draw a sample set, run quick detectors and an ensemble on it, write the report",
     "benchmark": "run detectors x categories x seeds on a data set, resumably",
+    "stress": "measure detectors with few or bad photographs, other light, focus and framing",
     "reproduce": "hold published numbers of MVTec AD against runs of our own",
     "report": "write the tables and report.html of a results folder again",
     "fit": "learn from good images, with a threshold of a stated false-alarm rate",

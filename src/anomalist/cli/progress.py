@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.progress import (
     BarColumn,
@@ -77,7 +77,7 @@ class BenchmarkProgress:
         self._stage = ""
         self._start = time.monotonic()
 
-    def __enter__(self) -> BenchmarkProgress:
+    def __enter__(self) -> Self:
         if self._output.live:
             self._bar.start()
         return self
@@ -141,6 +141,50 @@ class BenchmarkProgress:
         )
         if self._after is not None:
             self._after(record)
+
+
+class StressProgress(BenchmarkProgress):
+    """Shows a stress test's progress: its undisturbed runs, then a line a level.
+
+    Parameters
+    ----------
+    output : Output
+        Where it is shown.
+    out : Path
+        The results folder, where unfinished trainings lie.
+    """
+
+    def __init__(self, output: Output, out: Path) -> None:
+        super().__init__(output, out)
+        self._disturbed = False
+
+    def begin(self, runs: int, reused: int) -> None:
+        """Start the undisturbed runs or, after these, the disturbed ones."""
+        if self._bar.tasks:
+            for task in (self._total, self._images):
+                self._bar.remove_task(task)
+            self._disturbed, self._stage = True, ""
+        kept = self._reused or self._done
+        super().begin(runs, reused)
+        self._reused, self._done = self._reused or kept, 0
+
+    def end(self, record: RunRecord) -> None:
+        """Print a line of an undisturbed run; count a disturbed one."""
+        if not self._disturbed:
+            super().end(record)
+            return
+        self._done += 1
+        self._bar.update(self._total, completed=self._done)
+
+    def expect(self, text: str, seconds: float) -> None:
+        """Print what was done, and how long the rest may take."""
+        left = f"about {duration(seconds)} left"
+        self._bar.update(self._total, left=left)
+        if not text:
+            self._output.note(left)
+        elif not self._output.live:
+            rest = f"; {left}" if self._done < self._runs else ""
+            self._output.note(f"[{self._done}/{self._runs}] {text}{rest}")
 
 
 class StageProgress:

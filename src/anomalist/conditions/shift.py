@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,8 @@ class ShiftWatch:
             words.setdefault(difference.describe())
         named = ", ".join(list(words)[:_TOLD])
         more = " and more" if len(words) > _TOLD else ""
-        start = "from the first on" if number == 1 else f"from {path} on, number {number}"
+        name = "/".join(Path(path).parts[-2:])
+        start = "from the first on" if number == 1 else f"from {name} on, number {number}"
         return (
             f"the {noun}s have shifted, {start} of {self.seen} ({self._sure(differences)}): they"
             f" are {named}{more}"

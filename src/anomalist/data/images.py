@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.data.deep import Developed, develop, laid_on_black, peak_of, whole_of
+from anomalist.data.editing import Edit, develop_edited, edited_image
 from anomalist.data.emptiness import CONSTANT, emptiness
 from anomalist.data.header import Header, Opacity
 from anomalist.data.picture import (
@@ -110,19 +111,25 @@ def develop_file(
     name: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
     bit_depth: int = 16,
+    edit: Edit | None = None,
 ) -> Developed:
-    """Return what `read_image` reads, and what is to be told of it."""
+    """Return what `read_image` reads, and what is to be told of it.
+
+    ``edit`` changes the samples before they become 8 bits.
+    """
     with opened(source, name, max_pixels) as picture:
         header = picture.header
         if header.reader == "values":
-            found = develop(picture.values(), header, bit_depth)
+            found = develop_edited(picture.values(), header, bit_depth, edit)
         else:
             image, told = _rgb(picture.upright())
-            found = Developed(image, (*picture.damage(), *told))
+            found = Developed(edited_image(image, edit), (*picture.damage(), *told))
         return _with_remarks(found, header)
 
 
-def develop_array(pixels: npt.NDArray[np.uint8 | np.uint16], bit_depth: int = 16) -> Developed:
+def develop_array(
+    pixels: npt.NDArray[np.uint8 | np.uint16], bit_depth: int = 16, edit: Edit | None = None
+) -> Developed:
     """Return the RGB image of an array: the one that `read_image` reads from a file of its pixels.
 
     Parameters
@@ -131,6 +138,8 @@ def develop_array(pixels: npt.NDArray[np.uint8 | np.uint16], bit_depth: int = 16
         Grey, RGB, or RGB and opacity.
     bit_depth : int
         As for `read_image`.
+    edit : Edit, optional
+        As for `develop_file`.
 
     Examples
     --------
@@ -139,8 +148,9 @@ def develop_array(pixels: npt.NDArray[np.uint8 | np.uint16], bit_depth: int = 16
     """
     header = _header_of(pixels)
     if header.reader == "values":
-        return _with_remarks(develop(with_channels(pixels), header, bit_depth), header)
-    return _with_remarks(Developed(*_rgb(Image.fromarray(pixels))), header)
+        return _with_remarks(develop_edited(with_channels(pixels), header, bit_depth, edit), header)
+    image, told = _rgb(Image.fromarray(pixels))
+    return _with_remarks(Developed(edited_image(image, edit), told), header)
 
 
 def peak_of_file(source: str | Path | bytes, *, name: str | Path | None = None) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import os.path
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomalist.data.changed import Change, ChangedSource
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
@@ -99,6 +101,7 @@ class Sample:
     _looks: dict[Transform, Look] = field(init=False)
     # What the mask told when it was last read, as of a state of its files.
     _told: tuple[_State, tuple[str, ...]] | None = field(init=False, default=None)
+    _changes: tuple[Change, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -116,6 +119,37 @@ class Sample:
             data = held(str(self.path), self.image)
             put("image", data)
             put("_source", MemorySource(str(self.path), data))
+
+    def changed(self, change: Change) -> Sample:
+        """Return the sample with its image as something changed it, each time that it is read.
+
+        Nothing is copied or kept. The hash is that of the content and of what changed it, and the
+        mask moves with the image.
+
+        Examples
+        --------
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Inverted:
+        ...     key: str = "inverted"
+        ...     def image(self, samples, white, rng):
+        ...         return white - samples
+        ...     def mask(self, mask):
+        ...         return mask
+        >>> dark = Sample("frame", image=np.zeros((48, 64), np.uint8))
+        >>> light = dark.changed(Inverted())
+        >>> light.read().getpixel((0, 0)), light.sha256() == dark.sha256()
+        ((255, 255, 255), False)
+        """
+        made = copy.copy(self)
+        for name, value in (
+            ("_source", ChangedSource(self._source, change)),
+            ("_changes", (*self._changes, change)),
+            ("_looks", {}),
+            ("_told", None),
+        ):
+            object.__setattr__(made, name, value)
+        return made
 
     def read(self, bit_depth: int = 16) -> Image.Image:
         """Return the image as RGB, as `read_image` does.
@@ -290,7 +324,12 @@ class Sample:
         if not self.mask_files:
             raise DataError(f"{self.path} has no file for each of its defects")
         listed, size = read_saturations(self.saturation), self.size()
-        return [read_defect(m, size, listed, listed=self.saturation) for m in self.mask_files]
+        found = [read_defect(m, size, listed, listed=self.saturation) for m in self.mask_files]
+        for change in self._changes:
+            moved = ((change.mask(defect.pixels), defect.saturation) for defect in found)
+            # What is moved out of the picture is no defect of it, or only a part of one.
+            found = [Defect(m, min(area, m.sum())) for m, area in moved if m.any()]
+        return found
 
     @property
     def mask_files(self) -> tuple[Path, ...]:
@@ -334,6 +373,8 @@ class Sample:
             found = Mask(self.mask, share_remarks(self.mask))
         else:
             found = read_truth(self.mask_files, Photograph(self.path, size, self._turn))
+        for change in self._changes:
+            found = replace(found, pixels=change.mask(found.pixels))
         # Replaced as a whole, so that threads need no lock.
         object.__setattr__(self, "_told", (state, found.remarks))
         return found
@@ -356,7 +397,9 @@ class Sample:
     def _identity(self) -> tuple[Any, ...]:
         mask = array_sha256(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
         image = None if self.image is None else self.sha256()
-        return self.path, self.label, self.defect, mask, image, self.group, self.saturation
+        changes = tuple(change.key for change in self._changes)
+        known = self.path, self.label, self.defect, mask, image, self.group, self.saturation
+        return *known, changes
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sample):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.data.deep import Developed
+from anomalist.data.editing import Edit
 from anomalist.data.header import DEPTHS
 from anomalist.data.images import (
     develop_array,
@@ -69,11 +70,14 @@ class Content:
         """
         return self.develop(bit_depth).image
 
-    def develop(self, bit_depth: int = 16) -> Developed:
-        """Return it as RGB, and what is to be told of it; see :meth:`decode`."""
+    def develop(self, bit_depth: int = 16, edit: Edit | None = None) -> Developed:
+        """Return it as RGB, and what is to be told of it; see :meth:`decode`.
+
+        ``edit`` changes its samples before they become 8 bits.
+        """
         if isinstance(self.data, bytes):
-            return develop_file(self.data, name=self.name, bit_depth=bit_depth)
-        return develop_array(self.data, bit_depth)
+            return develop_file(self.data, name=self.name, bit_depth=bit_depth, edit=edit)
+        return develop_array(self.data, bit_depth, edit)
 
 
 class Source(Protocol):

@@ -299,10 +299,32 @@ class Detector(Saved):
             check_unseen(model.images_, given)
             good = model.predict(given, store=store, progress=progress)
             method = "images that it wasn't fitted to"
-        reference = Reference.of(good, numbers)
-        self.calibration_ = Calibration.of(good, method=method, groups=numbers)
-        self.reference_ = reference
+        self.calibrate_by(good, method=method, groups=numbers)
         return good
+
+    def calibrate_by(
+        self, good: Predictions, *, method: str, groups: Iterable[Hashable] | None = None
+    ) -> None:
+        """Take thresholds, p-values and what counts as usual from predictions that are there.
+
+        Parameters
+        ----------
+        good : Predictions
+            By this detector, of good images that it hadn't seen, or as if, such as some of those
+            that :meth:`calibrate` gave.
+        method : str
+            How it was seen to that it hadn't seen them.
+        groups : iterable of hashable, optional
+            One an image, equal for images that aren't independent.
+
+        Raises
+        ------
+        DataError
+            If there is none, one is labelled anomalous, or groups aren't one an image.
+        """
+        reference = Reference.of(good, groups)
+        self.calibration_ = Calibration.of(good, method=method, groups=groups)
+        self.reference_ = reference
 
     def deal(
         self, images: ImageSet, split: float, groups: Iterable[Hashable] | None = None

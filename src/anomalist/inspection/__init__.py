@@ -7,7 +7,7 @@ from anomalist.inspection.fitting import FitResult, Odd, fit_parts
 from anomalist.inspection.inputs import list_inputs
 from anomalist.inspection.measuring import Measured, evaluate_model, measure
 from anomalist.inspection.outside import measure_maps
-from anomalist.inspection.parts import Parts, open_parts
+from anomalist.inspection.parts import Parts, add_parts, open_parts
 from anomalist.inspection.prediction import identity_of, predict_files
 from anomalist.inspection.recalibrating import Recalibrated, recalibrate
 from anomalist.inspection.results import Tally
@@ -26,6 +26,7 @@ __all__ = [
     "Rule",
     "Tally",
     "Watch",
+    "add_parts",
     "evaluate_model",
     "find_regions",
     "fit_parts",

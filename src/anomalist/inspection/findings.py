@@ -73,6 +73,9 @@ class Finding:
         The first 16 hexadecimal digits of the hash of the model's file.
     notes : tuple of str
         What reading the image told.
+    looks : dict of str to float or None
+        Light, sharpness, colour, framing and more, by which a shift is told; None where the
+        photograph shows again what one before it did.
     """
 
     path: str
@@ -87,6 +90,7 @@ class Finding:
     sha256: str | None = None
     model: str | None = None
     notes: tuple[str, ...] = ()
+    looks: dict[str, float] | None = None
 
     def row(self) -> list[str]:
         """Return the row of ``predictions.csv``, empty where something is None.

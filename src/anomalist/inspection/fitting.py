@@ -253,7 +253,9 @@ def fit_parts(
     fewest_images(alpha)
     check_split(split or 0.0)
     out = Path(out)
-    _check_writable(out, parts.root)
+    for root in (parts.root, parts.added_root):
+        if root is not None:
+            _check_writable(out, root)
     _check_memory(detector, len(parts.train))
     share = detector.usual_split(len(parts.train), alpha) if split is None else split
     learnt = parts.train
@@ -282,6 +284,10 @@ def fit_parts(
             progress=_of_stage(progress, "calibrate"),
             training=training,
         )
+    calibrating, told = held_out, list[str]()
+    if held_out is not None and parts.added:
+        calibrating, text = _by_added(detector, held_out, parts, alpha)
+        told.append(text)
     detector.summary_ = _summary(parts, alpha, detector.transform)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
     detector.save(out)
@@ -290,8 +296,8 @@ def fit_parts(
     rule = Rule.of(detector, alpha=alpha)
     sheet, least_normal = None, list[tuple[Path, float]]()
     odd = None
-    if held_out is not None:
-        odd = Odd.of(held_out, rule)
+    if held_out is not None and calibrating is not None:
+        odd = Odd.of(calibrating, rule)
         order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
         least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
         sheet = _sheet_of(out)
@@ -304,9 +310,10 @@ def fit_parts(
             )
         except DataError as error:
             raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
-        told = tuple(reading_notes(detector, parts.test))
-        measured = measure(predictions, detector, alpha, told)
+        read = tuple(reading_notes(detector, parts.test))
+        measured = measure(predictions, detector, alpha, read)
     notes = (
+        *told,
         *_depth_note(detector, parts.train),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
@@ -329,6 +336,29 @@ def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]
         f"{told}, too few for a threshold, which takes {fewest_images(rule.alpha)}: give"
         f" {needed} images, or --split 0, which calibrates on all that it is fitted to"
     ]
+
+
+def _by_added(
+    detector: Detector, held_out: Predictions, parts: Parts, alpha: float
+) -> tuple[Predictions, str]:
+    """Take the threshold from the images that were added, as what comes next is like them."""
+    needed = fewest_images(alpha)
+    calibration = detector.calibration_
+    assert calibration is not None
+    added = {sample.path for sample in parts.train[-parts.added :]}
+    places = np.flatnonzero([sample.path in added for sample in held_out.images])
+    if len(places) < needed:
+        return held_out, (
+            f"of the images added {len(places)} calibrate, and a threshold of their own takes"
+            f" {needed}: it is from all {len(held_out)}, and what it promises is for photographs"
+            " like all of them"
+        )
+    method = f"{calibration.method}; of those added"
+    detector.calibrate_by(held_out[places], method=method, groups=calibration.groups[places])
+    return held_out[places], (
+        f"the threshold is from the held-out scores of {len(places)} images added, and what it"
+        " promises is for photographs like those"
+    )
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,6 +49,10 @@ class Parts:
         What was assumed, and what looks odd.
     understanding : Understanding
         What the images of the folder are taken for, masks and what is left out included.
+    added : int
+        How many of the images to learn from, the last ones, were added from another folder.
+    added_root : Path or None
+        That folder.
     """
 
     name: str
@@ -58,6 +63,8 @@ class Parts:
     sizes: dict[tuple[int, int], int]
     notes: tuple[str, ...]
     understanding: Understanding
+    added: int = 0
+    added_root: Path | None = None
 
     def describe(self) -> str:
         """Return what is there, as a sentence."""
@@ -67,6 +74,8 @@ class Parts:
         )
         more = f" and {len(self.sizes) - _TOLD} more sizes" if len(self.sizes) > _TOLD else ""
         text = f"{self.name}: {plural(len(self.train), 'good image')} to learn from"
+        if self.added:
+            text += f", {self.added} of them added"
         text += f", {sizes}{more} pixels"
         if len(self.test):
             kinds = Counter(self.test.defects)
@@ -83,6 +92,7 @@ class Parts:
         return {
             **self.understanding.as_dict(),
             "train": len(self.train),
+            "added": self.added,
             "test": dict(Counter(self.test.defects)),
             "excluded": [str(path) for path in self.excluded],
             "sizes": [
@@ -166,6 +176,42 @@ def open_parts(
         )
     notes += _repeated(train, test)
     return Parts(found.name, dataset.root, train, test, found.excluded, sizes, tuple(notes), found)
+
+
+def add_parts(parts: Parts, more: Parts) -> Parts:
+    """Return parts with the good images of another folder after their own.
+
+    Images that are there already are left out, with a note. Where the other folder has images held
+    out to test on, those are tested on, as what comes next is like them.
+
+    Parameters
+    ----------
+    parts, more : Parts
+        What `open_parts` found in either.
+
+    Raises
+    ------
+    DataError
+        If the other folder has no image that is new.
+    """
+    there = {sample.sha256() for sample in parts.train}
+    new = [sample for sample in more.train if sample.sha256() not in there]
+    if not new:
+        raise DataError(f"{more.root} has no good image to add that isn't in {parts.root}")
+    notes = [*parts.notes, *more.notes]
+    if left := len(more.train) - len(new):
+        notes.append(f"not added: {plural(left, 'image')} of {more.root} that {parts.root} has too")
+    train = ImageSet([*parts.train, *new], parts.name)
+    return dataclasses.replace(
+        parts,
+        train=train,
+        test=more.test if len(more.test) else parts.test,
+        excluded=(*parts.excluded, *more.excluded),
+        sizes=dict(Counter(sample.size() for sample in train).most_common()),
+        notes=tuple(notes),
+        added=len(new),
+        added_root=more.root,
+    )
 
 
 def check_outside(out: Path, root: Path) -> None:

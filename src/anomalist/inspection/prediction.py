@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -173,6 +173,10 @@ def predict_files(
     results = Results(out, call, model=model, threshold=rule.threshold, used=used, tally=tally)
     with results, ThreadPoolExecutor(_READERS, thread_name_prefix="anomalist-reader") as pool:
         writer = _Writer(detector, rule, results, heatmaps, arrays, finding)
+        if conditions is not None:
+            for numbers, path in results.looks():
+                conditions.replay(numbers, path)
+            _tell_news(conditions, news)
         watch = looks if isinstance(looks, Watch) else None
         reading = _Reading(results, pool, watch, kept)
         stopped: KeyboardInterrupt | None = None
@@ -180,12 +184,10 @@ def predict_files(
             for photographs in looks:
                 to_do = reading.to_do(photographs)
                 for chunk, predictions, failed in _in_chunks(detector, to_do):
-                    writer.write(chunk, predictions, failed)
+                    seen = [] if conditions is None else conditions.add(predictions, failed)
+                    writer.write(chunk, predictions, failed, seen)
                     if conditions is not None:
-                        conditions.add(predictions, failed)
-                        if news is not None:
-                            for text in conditions.news():
-                                news(text)
+                        _tell_news(conditions, news)
         except KeyboardInterrupt as error:
             stopped = error
         results.tally.notes += writer.remarks.lines()
@@ -198,6 +200,12 @@ def predict_files(
             raise stopped
         results.finish()
     return results.tally
+
+
+def _tell_news(conditions: Conditions, news: Callable[[str], None] | None) -> None:
+    if news is not None:
+        for text in conditions.news():
+            news(text)
 
 
 class _Writer:
@@ -231,8 +239,9 @@ class _Writer:
         chunk: list[Sample | Finding],
         predictions: Predictions | None,
         failed: Mapping[Path, str],
+        looks: Sequence[dict[str, float] | None] = (),
     ) -> None:
-        """Write what is found on some photographs."""
+        """Write what is found on some photographs, and how those that were scored look."""
         if self._scale is None and predictions is not None:
             low = float(np.median(predictions.maps))
             self._scale = low, low + (float(predictions.maps.max()) - low) / 2
@@ -248,7 +257,10 @@ class _Writer:
                 self._results.fail(found)
                 self._tell(found)
                 continue
-            prediction = predictions[next(scored)]
+            place = next(scored)
+            prediction = predictions[place]
+            if place < len(looks):
+                known["looks"] = looks[place]
             notes = one.remarks(self._detector.transform.bit_depth)
             self.remarks.add(one.path, notes)
             found = dataclasses.replace(self._found(prediction, self._scale), notes=notes, **known)

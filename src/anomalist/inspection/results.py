@@ -20,6 +20,7 @@ from anomalist.errors import ResultsError
 from anomalist.files import absolute, atomic_path, held_alone, sha256_of, write_text
 from anomalist.inspection.findings import COLUMNS, Finding
 from anomalist.inspection.inputs import place_of
+from anomalist.models import conforms
 
 #: What is done with a folder that holds results already: those of the same call are gone on with,
 #: and all else is refused; any are added to; they are removed first.
@@ -269,6 +270,20 @@ class Results:
     def claim(self, path: str, sha256: str) -> None:
         """Say that a row of this photograph will come, so that no other file takes it for new."""
         self._rows.setdefault(sha256, {})[_key(path)] = Row(path, path)
+
+    def looks(self) -> Iterator[tuple[dict[str, float], str]]:
+        """Yield how photographs of earlier rows look, and their paths, as far as rows say so.
+
+        Of a row that somebody changed, numbers that are none don't count.
+        """
+        if not self._jsonl.exists():
+            return
+        with self._jsonl.open("rb") as lines:
+            for line in lines:
+                entry = json.loads(line)
+                if isinstance(looks := entry.get("looks"), dict) and self._stands_for(entry):
+                    numbers = {k: v for k, v in looks.items() if conforms(v, float)}
+                    yield numbers, entry["path"]
 
     def keep(self, path: str) -> None:
         """Say that a photograph has its row: if it failed since, it doesn't any more."""

@@ -9,6 +9,7 @@ from anomalist.report.figures import (
     write_heatmaps,
 )
 from anomalist.report.html import write_report
+from anomalist.report.stress import Stress
 from anomalist.report.tables import (
     category_metrics,
     metrics_csv,
@@ -20,6 +21,7 @@ from anomalist.report.tables import (
 )
 
 __all__ = [
+    "Stress",
     "category_metrics",
     "colour_map",
     "contact_sheet",

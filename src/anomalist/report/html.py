@@ -22,6 +22,7 @@ from anomalist.report import charts, failures
 from anomalist.report.figures import colour_map
 from anomalist.report.gallery import REVIEW, gallery
 from anomalist.report.runs import Estimate, Results, Run
+from anomalist.report.stress import Stress, StressedRun
 from anomalist.report.tables import headline_others, where_pixels
 
 _TEMPLATES = files("anomalist.report") / "templates"
@@ -105,6 +106,7 @@ def write_report(
     *,
     published: Sequence[Mapping[str, Any]] = (),
     left_out: Sequence[str] = (),
+    stressed: Sequence[StressedRun] = (),
     max_megabytes: float = 25.0,
 ) -> Path:
     """Write ``report.html``: which detector is best, by how much, at what cost, and what it misses.
@@ -125,6 +127,8 @@ def write_report(
         stand beside all runs of that method, whatever these are called.
     left_out : sequence of str
         Lines on runs that the folder holds and the report doesn't show.
+    stressed : sequence of StressedRun
+        Runs of a stress test, for a section of their own.
     max_megabytes : float
         Size that the file stays below, by showing fewer images; what isn't images takes 5 MB and
         more.
@@ -141,7 +145,7 @@ def write_report(
     """
     results, out = Results(runs), Path(out)
     template = _template()
-    page = {**_page(results, published), "left_out": left_out}
+    page = {**_page(results, published, stressed), "left_out": left_out}
     nothing = {"all": 0, "with_pictures": 0, "shown": 0, "wrong": 0, "wrong_shown": 0}
     frame = template.render(**page, images=[], counts=nothing)
     # A thousandth for what the sentences about the images add.
@@ -166,8 +170,13 @@ def _text(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _page(
+    results: Results,
+    published: Sequence[Mapping[str, Any]],
+    stressed: Sequence[StressedRun],
+) -> dict[str, Any]:
     detectors = results.detectors
+    stress = Stress(stressed) if stressed else None
     styles = charts.styles(detectors)
     oracles = {n: t for n, t in _ORACLES.items() if any(_cells(results, n, results.categories))}
     others = _others(results)
@@ -199,6 +208,7 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
         "sizes": failures.by_size(results),
         "weakest": _weakest(results, kinds),
         "published": _published(results, published),
+        "stress": stress,
         "settings_of": [_repeat(results, detector) for detector in detectors],
         "commands": list(dict.fromkeys(run.command for run in results.runs if run.command)),
         "environments": _environments(results),
@@ -212,6 +222,7 @@ def _page(results: Results, published: Sequence[Mapping[str, Any]]) -> dict[str,
             "detectors": styles,
             "tradeoff": charts.tradeoff(results),
             "runs": charts.by_run(results),
+            "stress": None if stress is None else stress.charts(),
         },
     }
 

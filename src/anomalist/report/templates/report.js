@@ -116,6 +116,43 @@
   window.addEventListener("beforeprint", resize);
   window.addEventListener("afterprint", resize);
 
+  // Stress
+
+  const stressed = report.stress;
+  const stressChart = (place, name, metric, title) => {
+    const shape = stressed.conditions[name], points = stressed.points[byId("stress-category")?.value ?? Object.keys(stressed.points)[0]][name];
+    const found = (points[byId("stress-where")?.value ?? stressed.place] ?? points.train ?? {})[metric] ?? {};
+    const traces = detectors.filter((detector) => found[detector]).map((detector) => {
+      const style = report.detectors[detector], columns = [0, 1, 2, 3].map((i) => found[detector].map((point) => point[i]));
+      const [x, y, low, high] = columns;
+      return {
+        x, y, name: literal(detector), mode: "lines+markers", line: { color: style.colour, dash: style.dash, width: 2 }, marker: { color: style.colour, symbol: style.symbol, size: 7 },
+        error_y: { type: "data", symmetric: false, array: y.map((value, i) => high[i] === null ? 0 : high[i] - value), arrayminus: y.map((value, i) => low[i] === null ? 0 : value - low[i]), thickness: 1, width: 3, color: `${style.colour}88` },
+        hovertemplate: "%{fullData.name} at %{x}: %{y:.1f} %<extra></extra>",
+      };
+    });
+    const line = (more) => ({ type: "line", line: { color: "#7f7f7f", width: 1, dash: "dot" }, ...more });
+    const shapes = shape.rest === null ? [] : [line({ x0: shape.rest, x1: shape.rest, y0: 0, y1: 1, yref: "paper" })];
+    if (metric === "image_false_alarm_rate") {
+      for (const alpha of stressed.alpha) shapes.push(line({ x0: 0, x1: 1, xref: "paper", y0: alpha, y1: alpha, line: { color: "#7f7f7f", width: 1, dash: "dash" } }));
+    }
+    const x = axis(name, { tickvals: shape.ticks.map(([level]) => level), ticktext: shape.ticks.map(([, text]) => text), tickangle: 0 });
+    if (shape.log) x.type = "log";
+    if (shape.falling) x.autorange = "reversed";
+    draw(place, traces, layout(x, axis(`${title}, %`, { rangemode: metric === "image_false_alarm_rate" ? "tozero" : "normal" }), { shapes, showlegend: false, margin: { l: 48, r: 12, t: 12, b: 40 } }), "No run has it, or it couldn't be measured.");
+  };
+  const stress = () => {
+    const metric = byId("stress-metric");
+    for (const name of Object.keys(stressed.conditions)) {
+      stressChart(byId(`stress-${name}-metric`), name, metric.value, metric.options[metric.selectedIndex].text);
+      stressChart(byId(`stress-${name}-alarms`), name, "image_false_alarm_rate", "False alarms");
+    }
+  };
+  if (stressed) {
+    for (const id of ["stress-metric", "stress-where", "stress-category"]) byId(id)?.addEventListener("change", stress);
+    stress();
+  }
+
   // Tables by metric
 
   byId("metric")?.addEventListener("change", (event) => {

@@ -1,0 +1,117 @@
+"""``anomalist stress DATA``: detectors under disturbed conditions, at stated levels, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from anomalist.cli.folders import add_folder_options, folder_options
+from anomalist.cli.options import (
+    CommaList,
+    add_detector_options,
+    add_evaluate_at,
+    add_split,
+    add_store_options,
+    build_detectors,
+    command_parser,
+)
+from anomalist.cli.output import Output
+from anomalist.cli.signatures import constant
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's arguments."""
+    arguments = command_parser(__doc__ or "")
+    arguments.add_argument(
+        "data", type=str, help="folder in the layout of MVTec AD or VisA, or a plain folder"
+    )
+    arguments.add_argument(
+        "--categories", type=CommaList(), default=None, help="which, by commas (default: all)"
+    )
+    add_folder_options(arguments)
+    arguments.add_argument(
+        "--conditions",
+        type=CommaList(),
+        default=None,
+        help="which, separated by commas, each with levels where others than the usual are meant,"
+        " as in brightness=0.8:1.2,jpeg: shots, contamination, brightness, gamma, gradient, focus,"
+        " noise, jpeg, shift, turn, scale (default: all)",
+    )
+    arguments.add_argument(
+        "--where",
+        type=CommaList(),
+        default=("test", "all"),
+        help="change photographs among the test images alone, among all, or both in turn",
+    )
+    arguments.add_argument(
+        "--seeds", type=CommaList(int), default=(0,), help="seeds, separated by commas"
+    )
+    arguments.add_argument(
+        "--draws",
+        type=int,
+        default=constant("anomalist.benchmark.stress_runner", "DEFAULT_DRAWS"),
+        help="seeds that shots have at least: which photographs are learnt from is drawn",
+    )
+    arguments.add_argument("--out", type=str, default="results", help="the results folder")
+    arguments.add_argument(
+        "--alpha",
+        type=float,
+        default=constant("anomalist.calibration", "DEFAULT_ALPHA"),
+        help="false-alarm rate that thresholds are to have",
+    )
+    add_split(arguments)
+    add_evaluate_at(arguments)
+    add_store_options(arguments)
+    add_detector_options(arguments)
+    return arguments
+
+
+def run(arguments: Namespace, output: Output) -> None:
+    """Run the command."""
+    from anomalist.benchmark import RunStore, stress, stress_runs
+    from anomalist.cli.progress import StressProgress
+    from anomalist.data import open_dataset
+    from anomalist.features import FeatureStore
+    from anomalist.files import check_writable
+    from anomalist.inspection.parts import check_outside
+    from anomalist.report import Stress
+
+    dataset = open_dataset(arguments.data, **folder_options(arguments))
+    for name in arguments.categories or dataset.categories:
+        for note in dataset.understand(name).notes:
+            output.warn(f"{name}: {note}")
+    detectors = build_detectors(arguments, output)
+    out = Path(arguments.out)
+    if dataset.name == "folder":
+        check_outside(out, dataset.root)
+    check_writable(out / "stress.csv")
+    with StressProgress(output, out) as progress:
+        frame = stress(
+            dataset,
+            detectors,
+            out,
+            categories=arguments.categories,
+            conditions=arguments.conditions,
+            where=arguments.where,
+            seeds=arguments.seeds,
+            draws=arguments.draws,
+            alpha=arguments.alpha,
+            evaluate_at=arguments.evaluate_at,
+            pro_limits=arguments.pro_limits,
+            split=arguments.split,
+            store=FeatureStore(**arguments.store),
+            watcher=progress,
+            command=arguments.command_line,
+        )
+    runs = stress_runs(out, RunStore(out).inventory().records)
+    verdict = Stress(runs).verdict() if runs else []
+    for detector, sentence in verdict:
+        output.result(f"{detector}: {sentence}")
+    output.result(f"report: {out.resolve() / 'report.html'}\ntable: {out.resolve() / 'stress.csv'}")
+    output.fields |= {
+        "stress": frame.to_dict("records"),
+        "weakest": dict(verdict),
+        "out": out.resolve(),
+        "report": out.resolve() / "report.html",
+    }
