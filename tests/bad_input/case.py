@@ -38,6 +38,7 @@ FAST = {
     "submit": [
         *("--image_size", "64", "--layers", "stride4", "--padim.dimensions", "8"),
         *("--detectors", "padim", "--device", "cpu"),
+    ],
     "stress": [
         *("--detectors", "patchcore", "--where", "test", "--draws", "1"),
         *("--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"),
