@@ -77,7 +77,7 @@ def measure_maps(
         Where pixels are compared: at the size of each mask, to which maps are enlarged, or at the
         size of the maps.
     pro_limits : iterable of float
-        False positive rates up to which PRO is measured, besides 0.3.
+        False positive rates up to which PRO is measured too, besides 0.3.
     transform : Transform, optional
         Of maps of a crop: what the images went through.
     incomplete : bool
