@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -136,6 +137,8 @@ def write_archive(
             _add(archive, entry.binary_name, buffer)
             if progress is not None:
                 progress(done)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _add(archive: tarfile.TarFile, name: str, buffer: io.BytesIO) -> None:

@@ -178,9 +178,11 @@ def submit(
             alarms[entry.category] += bool((values > one.threshold).any())
             return values, one.threshold
 
-        with atomic_path(out) as path:
-            write_archive(path, entries, values_of, scale, _of(progress, "write", len(entries)))
-            check_archive(path, entries, _of(progress, "check", 2 * len(entries)))
+        # Not beside the archive, where one that was killed would leave gigabytes.
+        path = staged / "archive.tar.gz"
+        write_archive(path, entries, values_of, scale, _of(progress, "write", len(entries)))
+        check_archive(path, entries, _of(progress, "check", 2 * len(entries)))
+        path.replace(out)
         shutil.rmtree(staged)
     counts = {name: sum(map(len, splits.values())) for name, splits in private.items()}
     return Submission(
