@@ -137,8 +137,8 @@ def write_archive(
             _add(archive, entry.binary_name, buffer)
             if progress is not None:
                 progress(done)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _add(archive: tarfile.TarFile, name: str, buffer: io.BytesIO) -> None:
