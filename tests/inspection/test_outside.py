@@ -13,7 +13,8 @@ from anomalist.data.maps import AnomalyMap
 from anomalist.errors import DataError, ParameterError
 from anomalist.inspection import measure_maps
 from anomalist.inspection.spoilt import MapChecks, score_notes
-from anomalist.metrics import auroc, average_precision, pro
+from anomalist.metrics import auroc, average_precision, pro, spro
+from tests.data.drawn_loco import draw_loco
 from tests.reference.mvtec import enlarged
 
 Maps = list[npt.NDArray[np.float32]]
@@ -55,6 +56,31 @@ def test_maps_of_the_images_size_are_measured_as_they_are(
     assert found.pixel_AP == pytest.approx(expected)
     assert found.pixel_PRO == pytest.approx(pro(np.array(maps), masks))
     assert found.evaluated_at == "original"
+
+
+def test_pro_at_other_limits(dots: Path, test: ImageSet, tmp_path: Path) -> None:
+    maps = drawn(test)
+    masks = np.array([s.read_mask() if s.label else np.zeros((64, 64), bool) for s in test])
+    folder = saved(tmp_path / "maps", test, maps)
+    found = measure_maps(folder, dots, pro_limits=[0.3, 0.05]).metrics
+    assert found.others["pixel_PRO_0.05"] == pytest.approx(pro(np.array(maps), masks, 0.05))
+    assert "pixel_PRO_0.3" not in found.others
+    with pytest.raises(ParameterError, match="fpr_limit"):
+        measure_maps(folder, dots, pro_limits=[0])
+
+
+def test_maps_of_mvtec_loco_are_measured_up_to_saturation_areas(tmp_path: Path) -> None:
+    loco = draw_loco(tmp_path)
+    images = MVTecAD(loco).category("pushpins").test
+    rng, maps = np.random.default_rng(0), []
+    for sample in images:
+        mask = sample.read_mask() if sample.label else np.zeros((60, 72), bool)
+        assert mask is not None
+        maps.append((mask + rng.normal(size=mask.shape)).astype(np.float32))
+    found = measure_maps(saved(tmp_path / "maps", images, maps), loco).metrics
+    defects = [s.read_defects() if s.label else [] for s in images]
+    expected = spro(np.array(maps[:6]), defects[:6])
+    assert found.others["pixel_sPRO_0.05_logical"] == pytest.approx(expected)
 
 
 def test_smaller_maps_are_enlarged_or_masks_brought_to_them(

@@ -84,6 +84,7 @@ def run(arguments: Namespace, output: Output) -> None:
             category=arguments.category,
             **folder_options(arguments),
             evaluate_at=arguments.evaluate_at,
+            pro_limits=arguments.pro_limits,
             transform=transform,
             incomplete=arguments.incomplete,
             progress=lambda done, total: progress("read", done, total),

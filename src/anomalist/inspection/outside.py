@@ -26,7 +26,7 @@ from anomalist.features import Progress
 from anomalist.inspection.measuring import Measured
 from anomalist.inspection.parts import understand
 from anomalist.inspection.spoilt import MapChecks, score_notes, upside_down
-from anomalist.metrics import EvaluatedAt, Evaluation
+from anomalist.metrics import EvaluatedAt, Evaluation, extra_limits
 from anomalist.metrics.pixels import Pixels
 from anomalist.predictions import Predictions
 
@@ -45,6 +45,7 @@ def measure_maps(
     masks: Iterable[str | Path] = (),
     exclude: Iterable[str | Path] = (),
     evaluate_at: EvaluatedAt = "original",
+    pro_limits: Iterable[float] = (),
     transform: Transform | None = None,
     incomplete: bool = False,
     progress: Progress | None = None,
@@ -74,6 +75,8 @@ def measure_maps(
     evaluate_at : {"original", "input"}
         Where pixels are compared: at the size of each mask, to which maps are enlarged, or at the
         size of the maps.
+    pro_limits : iterable of float
+        False positive rates up to which PRO is measured too, besides 0.3.
     transform : Transform, optional
         Of maps of a crop: what the images went through.
     incomplete : bool
@@ -114,6 +117,7 @@ def measure_maps(
     """
     if maps is None and scores is None:
         raise ParameterError("there is nothing to measure: give maps, scores or both")
+    pro_limits = extra_limits(pro_limits)
     dataset = open_dataset(data, good=good, bad=bad, masks=masks, exclude=exclude)
     understood = understand(dataset, category)
     test = understood.test
@@ -158,7 +162,7 @@ def measure_maps(
     if transform is not None:
         _check_crop(stack, transform)
     pixels = None if stack is None else Pixels.of_images(stack, images, evaluate_at, transform)
-    evaluation = Evaluation(predictions, evaluate_at, pixels=pixels)
+    evaluation = Evaluation(predictions, evaluate_at, pro_limits, pixels=pixels)
     metrics = evaluation.metrics(intervals=True)
     notes += [*checks.notes(evaluate_at), *score_notes(values)]
     for kind, auroc in (("image", metrics.image_AUROC), ("pixel", metrics.pixel_AUROC)):
