@@ -52,6 +52,27 @@ def mpdd(root: Path) -> Path:
     return mvtec_ad(root, "bracket_black")
 
 
+def mvtec_loco(root: Path) -> Path:
+    """A folder of masks for each image, whose values name the kind of defect."""
+    for folder, count in (("train", 4), ("validation", 2), ("test", 2)):
+        for i in range(count):
+            photograph(root / f"pushpins/{folder}/good/{i:03}.png", 7 * count + i)
+    for number, kind in enumerate(("logical_anomalies", "structural_anomalies")):
+        photograph(root / f"pushpins/test/{kind}/000.png", 20 + number, defect=True)
+        mask(root / f"pushpins/ground_truth/{kind}/000/000.png", value=255 - number)
+    entries = [
+        {
+            "defect_name": name,
+            "pixel_value": 255 - number,
+            "saturation_threshold": 1.0,
+            "relative_saturation": True,
+        }
+        for number, name in enumerate(("missing_pushpin", "broken"))
+    ]
+    (root / "pushpins/defects_config.json").write_text(json.dumps(entries))
+    return root
+
+
 def visa(root: Path, *, lists: bool = True) -> Path:
     """As the archive holds it: masks number the kinds of defects from 1 on."""
     rows = ["object,split,label,image,mask"]
@@ -226,6 +247,7 @@ def folder(root: Path) -> Path:
 TREES: dict[tuple[str, str], Callable[[Path], Path]] = {
     ("MVTec AD", "mvtec_ad"): mvtec_ad,
     ("MVTec AD 2", "mvtec_ad_2"): mvtec_ad_2,
+    ("MVTec LOCO", "mvtec_loco"): mvtec_loco,
     ("VisA", "visa"): visa,
     ("VisA without its lists", "visa"): visa_raw,
     ("VisA as its script writes it", "visa"): visa_1cls,

@@ -7,7 +7,7 @@ import shutil
 
 from PIL import Image
 
-from tests.bad_input import layouts
+from tests.bad_input import formats, layouts
 from tests.bad_input.case import (
     DEEP,
     KINDS,
@@ -339,4 +339,4 @@ NAMES = [
 ]
 
 
-CASES = [*SPECIAL, *FOLDERS, *layouts.CASES, *NAMES]
+CASES = [*SPECIAL, *FOLDERS, *layouts.CASES, *formats.CASES, *NAMES]

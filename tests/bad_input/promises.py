@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.bad_input.case import evaluate, fit, grey, save_grey
+from tests.bad_input.case import Case, evaluate, fit, grey, parts, save_grey
 
 
 def with_odd(*odd: int) -> Callable[[Path], object]:
@@ -47,6 +47,12 @@ def labelled(light: int = 0, side: int = 64) -> Callable[[Path], object]:
             save_grey(here / "parts" / "bent" / f"{i}.png", bad)
 
     return make
+
+
+def three(here: Path) -> None:
+    """Three good photographs that no model was fitted to."""
+    for i in range(3):
+        save_grey(here / "parts" / f"{i}.png", grey(100 + i))
 
 
 CASES = [
@@ -105,5 +111,28 @@ CASES = [
         " doesn't hold for these photographs",
         0,
         labelled(light=60),
+    ),
+    Case(
+        "too few new good photographs for a threshold",
+        "calibrate model.anomalist --data parts --out new.anomalist",
+        "anomalist: error: parts has 3 new good images, and a threshold for a false-alarm rate of"
+        " 0.2 takes 4: photograph 1 more, or ask for a higher --alpha",
+        1,
+        three,
+    ),
+    Case(
+        "photographs to calibrate with that the model was fitted to",
+        "calibrate model.anomalist --data parts --out new.anomalist",
+        "anomalist: error: parts has 0 new good images (and 6 others that it was fitted to), and a"
+        " threshold for a false-alarm rate of 0.2 takes 4: photograph 4 more, or ask for a higher"
+        " --alpha",
+        1,
+        lambda here: parts(here, 6, 0),
+    ),
+    fit(
+        "a folder to add that has nothing new",
+        "--add parts",
+        "anomalist: error: parts has no good image to add that isn't in parts",
+        1,
     ),
 ]

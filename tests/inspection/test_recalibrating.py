@@ -59,6 +59,10 @@ def test_the_promise_is_restored_for_photographs_like_the_new_ones(
     assert Rule.of(saved) == result.rule
     assert result.rule.scenes == 24
     assert failing(saved, brighter) == {}
+    conditions = Conditions.of(saved)
+    assert conditions.images == 24
+    looks = saved.summary_["looks"]["brightness"]
+    assert conditions.learnt["brightness"] == pytest.approx(looks, rel=1e-4)
     # What was learnt from is now what differs.
     assert "darker" in failing(saved, data)["shift"]
     assert saved.summary_["images"] == 40

@@ -10,6 +10,7 @@ from pathlib import Path
 import anomalist
 from anomalist.benchmark.executor import Executor, LocalExecutor
 from anomalist.benchmark.inventory import Inventory
+from anomalist.benchmark.leaks import leaks
 from anomalist.benchmark.names import check_free, named
 from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.recording import now
@@ -19,7 +20,7 @@ from anomalist.benchmark.stress_store import stress_frame, stress_runs
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 from anomalist.calibration import DEFAULT_ALPHA, check_split, fewest_images
-from anomalist.data import Category, Dataset
+from anomalist.data import Dataset
 from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
@@ -188,7 +189,7 @@ def benchmark(
     shared = unite_backbones(member.make_backbone() for member in members)
     for backbone in shared:
         store.adopt(backbone)
-    notes = {name: _copies(sets[name]) for name in {task.category for task in to_do}}
+    notes = {n: leaks(sets[n], results) for n in dict.fromkeys(t.category for t in to_do)}
     to_do = [
         dataclasses.replace(task, notes=notes[task.category], draws=_draws(task, before.everything))
         for task in to_do
@@ -260,18 +261,6 @@ def _tell(watcher: Watcher | None, lines: Iterable[str]) -> None:
             warnings.warn(line, stacklevel=3)
         else:
             watcher.notice(line)
-
-
-def _copies(category: Category) -> tuple[str, ...]:
-    """Warn of test images that were learnt from."""
-    seen = category.test.shared_with(category.train)
-    if not seen:
-        return ()
-    are = "1 test image is" if len(seen) == 1 else f"{len(seen)} test images are"
-    return (
-        f"{are} among those learnt from, byte for byte, such as {seen[0]}: what is measured on"
-        " them says nothing",
-    )
 
 
 def _draws(task: Task, there: Sequence[RunRecord]) -> bool:

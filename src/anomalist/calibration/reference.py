@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -118,24 +118,30 @@ class Reference:
         known = {name: columns[name] for name in names if name in columns}
         return {name: (float(c.min()), float(c.max())) for name, c in known.items()}
 
-    def measure(self, predictions: Predictions, transform: Transform) -> Float64:
+    def measure(
+        self, predictions: Predictions, transform: Transform, places: Sequence[int] | None = None
+    ) -> Float64:
         """Return the same numbers of photographs; NaN where one has none, as one that is gone.
 
         Parameters
         ----------
         predictions : Predictions
-            N photographs.
+            The photographs.
         transform : Transform
             That of the detector.
+        places : sequence of int, optional
+            Which N of them; by default all.
 
         Returns
         -------
         float64 array of shape (N, len(names))
         """
-        rows = np.full((len(predictions), len(self.names)), np.nan)
-        for i, sample in enumerate(predictions.images):
+        chosen = range(len(predictions)) if places is None else places
+        rows = np.full((len(chosen), len(self.names)), np.nan)
+        for row, i in zip(rows, chosen, strict=True):
+            look = predictions.images[i].look
             try:
-                columns = _columns([sample.look(transform)], predictions.scores[i : i + 1])
+                columns = _columns([look(transform)], predictions.scores[i : i + 1])
             except DataError:
                 continue
             if predictions.pooled is not None and len(self.center) == predictions.pooled.shape[1]:
@@ -143,7 +149,7 @@ class Reference:
                 columns[FEATURES] = _apart(pooled[None], self.center, self.spread**2)
             for place, name in enumerate(self.names):
                 if name in columns:
-                    rows[i, place] = columns[name][0]
+                    row[place] = columns[name][0]
         return _rounded(rows)
 
     def state(self) -> dict[str, Any]:

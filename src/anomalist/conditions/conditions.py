@@ -24,8 +24,8 @@ from anomalist.predictions import Predictions
 
 _UNLIKE = "what the threshold promises isn't for them"
 _REMEDY = (
-    "a threshold from 20 new good ones restores it (anomalist calibrate MODEL --data FOLDER --out"
-    " FILE)"
+    "20 new good ones restore it, by a threshold of theirs (anomalist calibrate MODEL --data FOLDER"
+    " --out FILE) or learnt with the others (anomalist fit ... --add FOLDER)"
 )
 _FEW_SIZES = 4
 
@@ -127,9 +127,9 @@ class Conditions:
         summary, reference = detector.summary_, detector.reference_
         looks = summary.get("looks", {})
         images = summary.get("scenes", summary.get("images", 0))
-        if not looks and reference is not None:
-            looks = reference.ranges(MEASURES)
-            images = len(reference.rows)
+        if reference is not None:
+            # Those that calibrate, which needn't be those that it was fitted to.
+            looks, images = reference.ranges(MEASURES), len(reference.rows)
         if sizes is None:
             sizes = [(width, height) for width, height, _ in summary.get("sizes", ())]
         return cls(
@@ -175,7 +175,7 @@ class Conditions:
                 continue
         if self.shift is None:
             return [None] * len(good)
-        return self.shift.add(predictions[good])
+        return self.shift.add(predictions, good.tolist())
 
     def replay(self, numbers: dict[str, float] | None, path: str) -> None:
         """Take in what an earlier call said of a photograph, for a shift that goes on."""

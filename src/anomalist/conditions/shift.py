@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,17 @@ class ShiftWatch:
         #: How many were seen, and how many of them showed the same again.
         self.seen = self.again = 0
 
-    def add(self, predictions: Predictions) -> list[dict[str, float] | None]:
+    def add(
+        self, predictions: Predictions, places: Sequence[int] | None = None
+    ) -> list[dict[str, float] | None]:
         """Take in photographs in their order.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            Of the photographs.
+        places : sequence of int, optional
+            Which of them; by default all.
 
         Returns
         -------
@@ -100,9 +110,10 @@ class ShiftWatch:
             The numbers of each, for `replay`; None of one that shows the same again or is gone.
         """
         numbers = []
-        for values, sample in zip(
-            self._reference.measure(predictions, self._transform), predictions.images, strict=True
-        ):
+        places = range(len(predictions)) if places is None else places
+        rows = self._reference.measure(predictions, self._transform, places)
+        for values, place in zip(rows, places, strict=True):
+            sample = predictions.images[place]
             one = None
             if not self._shows_again(sample):
                 one = {

@@ -25,6 +25,7 @@ from anomalist.errors import DataError, ParameterError
 FORMATS = (
     "mvtec_ad",
     "mvtec_ad_2",
+    "mvtec_loco",
     "visa",
     "btad",
     "mpdd",

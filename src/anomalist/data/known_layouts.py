@@ -67,6 +67,18 @@ LAYOUTS = {
             ),
         ),
         Layout(
+            "mvtec_loco",
+            "MVTec LOCO",
+            (
+                *("train/good", "validation/good", "test/good", "test/logical_anomalies"),
+                *("test/structural_anomalies", "ground_truth", "defects_config.json"),
+            ),
+            (
+                *("breakfast_box", "juice_bottle", "pushpins", "screw_bag"),
+                "splicing_connectors",
+            ),
+        ),
+        Layout(
             "kolektor_sdd2",
             "KolektorSDD2",
             ("train/*_GT.png", "test/*_GT.png"),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from anomalist.calibration import Calibration, Reference
 from anomalist.data import DEPTHS, Transform
+from anomalist.data.copies import SIDE
 from anomalist.detectors.hyperparameters import hyperparameter_kinds
 from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
 from anomalist.features import Backbone, NoDeviceError, pick_device
@@ -56,6 +57,9 @@ class Saved(ABC):
         What is known of the fit, as JSON values.
     thumbnails_ : list of bytes
         JPEG files of some of the images.
+    pictures_ : uint8 array of shape (p, 128, 128)
+        Small grey pictures of the images, or of as many as are kept, evenly spread: by them near
+        copies are found, see `~anomalist.data.copies.find_copies`.
     """
 
     name: ClassVar[str]
@@ -72,6 +76,7 @@ class Saved(ABC):
     reference_: Reference | None
     summary_: dict[str, Any]
     thumbnails_: list[bytes]
+    pictures_: npt.NDArray[np.uint8]
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector to one file: a JSON header and safetensors, backbone included.
@@ -93,6 +98,8 @@ class Saved(ABC):
         }
         if self.reference_ is not None:
             header["reference"] = self.reference_.state()
+        if len(self.pictures_):
+            tensors["pictures"] = torch.from_numpy(self.pictures_)
         write_model(path, {**header, "summary": self.summary_}, tensors)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -218,6 +225,10 @@ class Saved(ABC):
         arrays = array_state(thumbnails)
         check_state(arrays, layout)
         self.thumbnails_ = [arrays[name].tobytes() for name in layout]
+        if "pictures" in left:
+            pictures = array_state({"pictures": left.pop("pictures")})
+            check_state(pictures, {"pictures": Layout(np.uint8, ("p", SIDE, SIDE))})
+            self.pictures_ = pictures["pictures"]
         self._load_state(header, left, device)
         return self
 
@@ -276,6 +287,7 @@ class Saved(ABC):
         self.reference_ = None
         self.summary_ = {}
         self.thumbnails_ = []
+        self.pictures_ = np.empty((0, SIDE, SIDE), np.uint8)
 
     def __getstate__(self) -> dict[str, Any]:
         # What follows from the fitted arrays is rebuilt by the one who unpickles.

@@ -34,6 +34,7 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
 from anomalist.files import atomic_path, check_writable
+from anomalist.inspection.copies import NearCopies, kept_pictures
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, known_images
@@ -290,6 +291,7 @@ def fit_parts(
         told.append(text)
     detector.summary_ = _summary(parts, alpha, detector.transform)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
+    detector.pictures_ = kept_pictures(parts.train, detector.bit_depth_)
     detector.save(out)
     for leftover in unfinished_training(out):
         leftover.unlink()
@@ -311,7 +313,8 @@ def fit_parts(
         except DataError as error:
             raise DataError(f"{error}; the model is in {out}, but wasn't measured") from error
         read = tuple(reading_notes(detector, parts.test))
-        measured = measure(predictions, detector, alpha, read)
+        copies = NearCopies.of_model(detector, parts.test)
+        measured = measure(predictions, detector, alpha, read, near_copies=copies)
     notes = (
         *told,
         *_depth_note(detector, parts.train),
@@ -354,7 +357,12 @@ def _by_added(
             " like all of them"
         )
     method = f"{calibration.method}; of those added"
-    detector.calibrate_by(held_out[places], method=method, groups=calibration.groups[places])
+    detector.calibrate_by(
+        held_out[places],
+        method=method,
+        groups=calibration.groups[places],
+        retrained=calibration.retrained,
+    )
     return held_out[places], (
         f"the threshold is from the held-out scores of {len(places)} images added, and what it"
         " promises is for photographs like those"

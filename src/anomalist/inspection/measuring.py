@@ -19,6 +19,7 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
+from anomalist.inspection.copies import NearCopies
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.parts import understand, unseen
 from anomalist.metrics import EvaluatedAt, Evaluation, Metrics, extra_limits
@@ -49,6 +50,8 @@ class Measured:
     conditions : dict
         Whether the images are like those that the threshold's promise is for, see
         `~anomalist.conditions.Conditions.as_dict`.
+    near_copies : NearCopies, optional
+        Images that look like ones that the model learnt from; None where it keeps no pictures.
     """
 
     metrics: Metrics
@@ -58,6 +61,7 @@ class Measured:
     alpha: float | None
     notes: tuple[str, ...] = ()
     conditions: dict[str, Any] = field(default_factory=dict)
+    near_copies: NearCopies | None = None
 
     def values(self) -> dict[str, float | None]:
         """Return the metrics by name, and ``recall_<kind>`` of each kind of defect."""
@@ -75,16 +79,23 @@ class Measured:
             fields["alarms"] = {
                 k: {"above_threshold": a, "images": n} for k, (a, n) in self.alarms.items()
             }
-            fields |= {"alpha": self.alpha, "conditions": self.conditions}
+            near = None if self.near_copies is None else self.near_copies.as_dict()
+            fields |= {"alpha": self.alpha, "conditions": self.conditions, "near_copies": near}
         return {**fields, "notes": list(self.notes)}
 
     def write(self, out: str | Path) -> list[Path]:
-        """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are."""
+        """Write ``metrics.json`` and ``metrics.csv`` in a folder and return where they are.
+
+        Where there are near copies, ``near_copies.png`` shows them; else there is none.
+        """
         out = Path(out)
         text = json.dumps(self.as_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         write_text(out / "metrics.json", text)
         write_text(out / "metrics.csv", metrics_csv(self.values()))
-        return [out / "metrics.json", out / "metrics.csv"]
+        picture = out / "near_copies.png"
+        picture.unlink(missing_ok=True)  # of earlier images
+        drawn = [] if self.near_copies is None else self.near_copies.write(picture)
+        return [out / "metrics.json", out / "metrics.csv", *drawn]
 
     def __str__(self) -> str:
         metrics = self.metrics.as_dict() | self.calibrated
@@ -108,6 +119,8 @@ def measure(
     notes: tuple[str, ...] = (),
     evaluate_at: EvaluatedAt = "original",
     pro_limits: Iterable[float] = (),
+    *,
+    near_copies: NearCopies | None = None,
 ) -> Measured:
     """Measure predictions of a detector on labelled images.
 
@@ -125,6 +138,8 @@ def measure(
         Where pixels are compared, see `~anomalist.metrics.evaluate`.
     pro_limits : iterable of float
         Up to which PRO is measured, besides 0.3.
+    near_copies : NearCopies, optional
+        What of the images looks like ones that the detector learnt from.
     """
     if alpha is None:
         alpha = detector.alpha_
@@ -151,9 +166,11 @@ def measure(
             *decisions.notes,
             *gather_mask_remarks(predictions.images),
             *notes,
+            *(() if near_copies is None else near_copies.notes()),
             *conditions.notes(),
         ),
         conditions.as_dict(),
+        near_copies,
     )
 
 
@@ -221,4 +238,13 @@ def evaluate_model(
         raise DataError(f"{data} has no image that the model wasn't fitted to: nothing to measure")
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
     notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
-    return measure(predictions, detector, alpha, tuple(notes), evaluate_at, pro_limits)
+    copies = NearCopies.of_model(detector, images)
+    return measure(
+        predictions,
+        detector,
+        alpha,
+        tuple(notes),
+        evaluate_at,
+        pro_limits,
+        near_copies=copies,
+    )

@@ -1,5 +1,6 @@
 """Tables and pictures of results."""
 
+from anomalist.report.copies import copies_sheet
 from anomalist.report.figures import (
     colour_map,
     contact_sheet,
@@ -25,6 +26,7 @@ __all__ = [
     "category_metrics",
     "colour_map",
     "contact_sheet",
+    "copies_sheet",
     "heatmap_sheet",
     "metrics_csv",
     "overlay",

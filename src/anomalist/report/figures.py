@@ -241,11 +241,11 @@ def heatmap_sheet(
         )
         caption = f"{kind}  {predictions.scores[chosen]:.3g}"
         pictures = [Image.fromarray(photograph), outlined, Image.fromarray(heatmap)]
-        columns.append(_stack([*pictures, _captions([caption], photograph.shape[1])]))
-    body = _beside(columns)
+        columns.append(stack([*pictures, captions([caption], photograph.shape[1])]))
+    body = beside(columns)
     truth_known = predictions.masks is not None
     legend = _legend(body.width, marks or _marks(low, high, threshold), threshold, truth_known)
-    return _stack([body, legend])
+    return stack([body, legend])
 
 
 def contact_sheet(
@@ -342,12 +342,12 @@ def contact_sheet(
             outlined = ImageDraw.Draw(picture)
             outlined.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_MARK, width=_MARK_WIDTH)
         lines = [called, f"{score:.4g}  {mark or decision}"]
-        tiles.append(_stack([picture, _captions(lines, size[0])]))
+        tiles.append(stack([picture, captions(lines, size[0])]))
     parts = [legend]
-    parts += [_beside(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    parts += [beside(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     if len(ranked) > len(shown):
-        parts.append(_captions([f"and {len(ranked) - len(shown)} more of lower scores"], width))
-    return _stack(parts)
+        parts.append(captions([f"and {len(ranked) - len(shown)} more of lower scores"], width))
+    return stack(parts)
 
 
 def write_heatmaps(
@@ -470,8 +470,8 @@ def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> I
         outlined = image.copy()
         outlined[_outline(mask, 1)] = _CONTOUR
         pictures.append(Image.fromarray(outlined))
-    rows = [_beside(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
-    return _stack(rows)
+    rows = [beside(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+    return stack(rows)
 
 
 def _check_scale(low: float, high: float) -> None:
@@ -593,7 +593,7 @@ def _legend(
         if row and sum(i.width + 2 * _GAP for i in [*row, item]) > width:
             rows.append(row := [])
         row.append(item)
-    body = _stack([_beside(row, 2 * _GAP) for row in rows])
+    body = stack([beside(row, 2 * _GAP) for row in rows])
     framed = Image.new("RGB", (body.width + 2 * _GAP, body.height + 2 * _GAP), "white")
     framed.paste(body, (_GAP, _GAP))
     return framed
@@ -637,7 +637,7 @@ def _sample(text: str, *, threshold: float | None = None, truth: bool = False) -
         truth=patch > 0 if truth else None,
         opacity=0.0,
     )
-    return _beside([Image.fromarray(drawn), _captions([text], round(_font().getlength(text)) + 4)])
+    return beside([Image.fromarray(drawn), captions([text], round(_font().getlength(text)) + 4)])
 
 
 def _font() -> Font:
@@ -679,7 +679,7 @@ def _look(font: Font, letter: str) -> tuple[tuple[int, int], bytes]:
     return mask.size, bytes(mask)
 
 
-def _captions(lines: Sequence[str], width: int) -> Image.Image:
+def captions(lines: Sequence[str], width: int) -> Image.Image:
     """Lines of text, each cut in its middle to fit the width."""
     picture = Image.new("RGB", (width, _CAPTION * len(lines)), "white")
     draw = ImageDraw.Draw(picture)
@@ -693,7 +693,7 @@ def _captions(lines: Sequence[str], width: int) -> Image.Image:
     return picture
 
 
-def _stack(pictures: Sequence[Image.Image]) -> Image.Image:
+def stack(pictures: Sequence[Image.Image]) -> Image.Image:
     """Pictures below each other."""
     height = sum(p.height + _GAP for p in pictures) - _GAP
     sheet = Image.new("RGB", (max(p.width for p in pictures), height), "white")
@@ -704,7 +704,7 @@ def _stack(pictures: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-def _beside(pictures: Sequence[Image.Image], gap: int = _GAP) -> Image.Image:
+def beside(pictures: Sequence[Image.Image], gap: int = _GAP) -> Image.Image:
     """Pictures in a row."""
     width = sum(p.width + gap for p in pictures) - gap
     sheet = Image.new("RGB", (width, max(p.height for p in pictures)), "white")

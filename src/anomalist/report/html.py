@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from anomalist.files import write_text
 from anomalist.metrics.comparison import Comparison
 from anomalist.report import charts, failures
+from anomalist.report.copies import near_copies
 from anomalist.report.figures import colour_map
 from anomalist.report.gallery import REVIEW, gallery
 from anomalist.report.runs import Estimate, Results, Run
@@ -145,7 +146,11 @@ def write_report(
     """
     results, out = Results(runs), Path(out)
     template = _template()
-    page = {**_page(results, published, stressed), "left_out": left_out}
+    page = {
+        **_page(results, published, stressed),
+        "left_out": left_out,
+        "near_copies": near_copies(out, results.categories),
+    }
     nothing = {"all": 0, "with_pictures": 0, "shown": 0, "wrong": 0, "wrong_shown": 0}
     frame = template.render(**page, images=[], counts=nothing)
     # A thousandth for what the sentences about the images add.
