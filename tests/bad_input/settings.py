@@ -47,6 +47,48 @@ CASES = [
         for command in ("evaluate model.anomalist parts --out out", "benchmark parts --out results")
         for value, told in (("0", "0.0"), ("30", "30.0"), ("nan", "nan"))
     ),
+    *(
+        Case(
+            f"a split of {value}",
+            f"{command} --split {value}",
+            f"anomalist: error: {answer.format(command.split()[0])}",
+            code,
+            parts,
+        )
+        for command in (
+            "fit patchcore --data parts --out new.anomalist",
+            "benchmark parts --out results",
+        )
+        for value, answer, code in (
+            (
+                "1",
+                "split must be a share of the images from 0, for none, to below 1, not 1.0",
+                1,
+            ),
+            (
+                "-0.5",
+                "split must be a share of the images from 0, for none, to below 1, not -0.5",
+                1,
+            ),
+            ("nan", "--split: expected a number. Got value: nan (anomalist {} --help)", 2),
+        )
+    ),
+    fit(
+        "a split that leaves too few images to calibrate",
+        "--split 0.3",
+        "Note: fitted to 14 of 20 images, the other 6 calibrate, too few for a threshold, which"
+        " takes 19: give 62 images, or --split 0, which calibrates on all that it is fitted to",
+        0,
+        lambda here: parts(here, 20, 0),
+    ),
+    fit(
+        "a split of one image",
+        "--split 0.3",
+        "anomalist: error: holding out a share of 0.3 needs at least 2 good images, one to fit and"
+        " one to calibrate, of scenes of their own: there is 1",
+        1,
+        lambda here: parts(here, 1, 0),
+    ),
     fit(
         "a false-alarm rate that far more images would have to calibrate",
         "--alpha 0.000001",

@@ -137,6 +137,7 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
     return {
         "alpha": alpha,
         "method": calibration.method,
+        "retrained": calibration.retrained,
         "image_threshold": finite_or_none(calibration.threshold(alpha)),
         "pixel_threshold": finite_or_none(calibration.pixel_threshold(alpha)),
         "pixel_low": low,

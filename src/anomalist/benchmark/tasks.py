@@ -67,7 +67,7 @@ class Asked:
         if not self.calibrate:
             return 0.0
         if self.split is None:
-            return "auto" if any(part.trained for part in detector.components()) else 0.0
+            return "auto" if detector.trains else 0.0
         return self.split
 
 

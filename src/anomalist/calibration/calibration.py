@@ -53,6 +53,9 @@ class Calibration:
         Which images aren't independent, such as shots of one part: equal for those of one scene,
         numbered from 0 in the order in which scenes first appear. Thresholds and p-values are for
         an image of a new scene.
+    retrained : bool
+        Whether other trainings than the detector's own gave the scores. Each training draws a scale
+        of its own, so that what is promised is less certain.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Calibration:
     pixel_excess: float
     method: str
     groups: Int64
+    retrained: bool = False
 
     @property
     def scenes(self) -> int:
@@ -79,7 +83,12 @@ class Calibration:
 
     @classmethod
     def of(
-        cls, good: Predictions, *, method: str, groups: Iterable[Hashable] | None = None
+        cls,
+        good: Predictions,
+        *,
+        method: str,
+        groups: Iterable[Hashable] | None = None,
+        retrained: bool = False,
     ) -> Self:
         """Make the calibration from predictions of good images that the detector hadn't seen.
 
@@ -91,6 +100,8 @@ class Calibration:
             How it was seen to that the detector hadn't seen them.
         groups : iterable of hashable, optional
             One an image, equal for those that aren't independent.
+        retrained : bool
+            Whether other trainings than the detector's own gave the scores.
 
         Raises
         ------
@@ -116,6 +127,7 @@ class Calibration:
             pixel_excess=float((tail - tail[0]).mean(dtype=np.float64)),
             method=method,
             groups=number_groups(groups, len(good)),
+            retrained=retrained,
         )
 
     def p_values(self, scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -188,7 +200,9 @@ class Calibration:
     def state(self) -> dict[str, Any]:
         """Return what a file must keep, by name: arrays, numbers and text."""
         state = {name: getattr(self, name) for name in (*_ARRAYS, *_NUMBERS, "method")}
-        return state if all_differ(self.groups) else {**state, "groups": self.groups}
+        if not all_differ(self.groups):
+            state["groups"] = self.groups
+        return state | ({"retrained": True} if self.retrained else {})
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
@@ -203,7 +217,7 @@ class Calibration:
             if name not in state:
                 raise ModelFileError(f"the calibration is damaged: it has no {name}")
         for name in state:
-            if name not in (*_ARRAYS, *_NUMBERS, "method", "groups"):
+            if name not in (*_ARRAYS, *_NUMBERS, "method", "groups", "retrained"):
                 raise ModelFileError(
                     f"the calibration is damaged: {reprlib.repr(name)} doesn't belong there"
                 )
@@ -236,7 +250,10 @@ class Calibration:
             or not np.array_equal(groups, number_groups(groups, n))
         ):
             raise ModelFileError("the calibration is damaged: groups makes no sense")
-        return cls(**arrays, **numbers, method=method, groups=groups)
+        retrained = state.get("retrained", False)
+        if not isinstance(retrained, bool):
+            raise ModelFileError("the calibration is damaged: retrained makes no sense")
+        return cls(**arrays, **numbers, method=method, groups=groups, retrained=retrained)
 
 
 def _surprise(x: Array, values: Array, shares: Array, begin: int, excess: float) -> Array:

@@ -17,7 +17,7 @@ from anomalist.errors import DataError
 Float64 = npt.NDArray[np.float64]
 
 # Shifts of the mean that are bet on, in standard deviations of a normal number.
-_SHIFTS = np.array([0.6, 1.2, 2.4])
+_SHIFTS = (0.6, 1.2, 2.4)
 # Half of those since the change must lie in the outer quarter: fewer are a share of other parts.
 _OUTER = 0.25
 # Among so many the ranks are those among all to within a tenth of the smallest shift bet on; no
@@ -107,20 +107,13 @@ class Drift:
         if not self._ranked:
             raise DataError("a shift is told from at least one number that was learnt")
         self.limit = math.log(limit)
-        self._sides = np.repeat(sides, len(_SHIFTS))
-        bets = len(self._sides)
+        self._bets = [_Bet(side, shift) for side in sides for shift in _SHIFTS]
         #: How many numbers were added.
         self.count = 0
         #: Natural logarithm of the evidence now.
         self.log_evidence = 0.0
         #: The shift as it was last beyond the limit.
         self.found: Shift | None = None
-        # Of each bet: the mixture over beginnings, and the likeliest of them with what came since.
-        self._mixed = np.full(bets, -np.inf)
-        self._best = np.full(bets, -np.inf)
-        self._since = np.zeros(bets, np.int64)
-        self._outer = np.zeros(bets, np.int64)
-        self._sum = np.zeros(bets)
 
     def add(self, values: float | Iterable[float]) -> None:
         """Take in new numbers, in the order in which they came.
@@ -137,43 +130,57 @@ class Drift:
         ranked = self._ranked
         low, high = bisect.bisect_left(ranked, value), bisect.bisect_right(ranked, value)
         places = len(ranked) + 1
-        bets = _bets(places)
-        up = bets[:, low : high + 1].mean(axis=1)
-        down = bets[:, places - 1 - high : places - low].mean(axis=1)
-        gains = np.log([up if side > 0 else down for side in self._sides[:: len(_SHIFTS)]]).ravel()
+        scores, paid = _normal_scores(places)
+        # The place among equal ones is one of several, all as likely.
+        mine = scores[low : high + 1]
         middle = (low + high + 1) / 2 / places
         if len(ranked) < _KEPT:
             ranked.insert(high, value)
-
         begins = math.log(_later(self.count) - _later(self.count + 1))
-        self._mixed = np.logaddexp(self._mixed, begins) + gains
-        anew = self._best < begins
-        self._best = np.where(anew, begins, self._best) + gains
-        self._since[anew] = self.count
-        self._outer[anew] = 0
-        self._sum[anew] = 0.0
-        self._outer += np.where(self._sides > 0, middle > 1 - _OUTER, middle < _OUTER)
-        self._sum += value
+        for bet in self._bets:
+            bet.take(mine, paid[bet.shift], begins, self.count)
+            bet.sum += value
+            bet.outer += middle > 1 - _OUTER if bet.side > 0 else middle < _OUTER
         self.count += 1
         rest = math.log(_later(self.count))
-        mixture = np.logaddexp.reduce(self._mixed) - math.log(len(self._mixed))
-        self.log_evidence = float(np.logaddexp(mixture, rest))
-        self._look()
+        most = max(self._bets, key=lambda bet: bet.mixed)
+        highest = max(most.mixed, rest)
+        total = sum(math.exp(bet.mixed - highest) for bet in self._bets) / len(self._bets)
+        self.log_evidence = highest + math.log(total + math.exp(rest - highest))
+        if self.log_evidence >= self.limit:
+            self._find(most)
 
-    def _look(self) -> None:
-        if self.log_evidence < self.limit:
-            return
-        most = int(np.argmax(self._mixed))
-        since = int(self._since[most])
-        count = self.count - since
-        if 2 * self._outer[most] >= count:
-            self.found = Shift(
-                since=since,
-                side=int(self._sides[most]),
-                count=count,
-                mean=float(self._sum[most] / count),
-                log_evidence=self.log_evidence,
-            )
+    def _find(self, bet: _Bet) -> None:
+        count = self.count - bet.since
+        if 2 * bet.outer >= count:
+            mean = bet.sum / count
+            self.found = Shift(bet.since, bet.side, count, mean, self.log_evidence)
+
+
+class _Bet:
+    """A bet on one size and direction of a shift: over all beginnings, and on the likeliest."""
+
+    __slots__ = ("best", "mixed", "outer", "shift", "side", "since", "sum")
+
+    def __init__(self, side: int, shift: float) -> None:
+        self.side, self.shift = side, shift
+        self.mixed = self.best = -math.inf
+        # Of the likeliest beginning: where it is, and what came since.
+        self.since = self.outer = 0
+        self.sum = 0.0
+
+    def take(self, scores: Float64, paid: float, begins: float, number: int) -> None:
+        """Take what a rank pays that has one of these normal scores."""
+        slope = self.side * self.shift
+        if len(scores) == 1:
+            gain = slope * float(scores[0]) - paid
+        else:
+            gain = math.log(float(np.exp(slope * scores).mean())) - paid
+        high, low = max(self.mixed, begins), min(self.mixed, begins)
+        self.mixed = high + math.log1p(math.exp(low - high)) + gain
+        if self.best < begins:
+            self.best, self.since, self.outer, self.sum = begins, number, 0, 0.0
+        self.best += gain
 
 
 def _finite(value: float) -> float:
@@ -193,9 +200,10 @@ def _later(number: int) -> float:
 
 
 @lru_cache(maxsize=4)
-def _bets(places: int) -> Float64:
-    """What the bets on shifts pay for each of the ranks, ascending: in the mean 1."""
-    scores = ndtri((np.arange(places) + 0.5) / places)
-    bets = np.exp(_SHIFTS[:, None] * scores)
-    paid: Float64 = bets / bets.mean(axis=1, keepdims=True)
-    return paid
+def _normal_scores(places: int) -> tuple[Float64, dict[float, float]]:
+    """The normal scores of ranks, ascending, and the logarithm of what each bet pays in the mean.
+
+    They are symmetric, so that bets on low ranks pay the same in the mean.
+    """
+    scores: Float64 = ndtri((np.arange(places) + 0.5) / places)
+    return scores, {s: math.log(float(np.exp(s * scores).mean())) for s in _SHIFTS}

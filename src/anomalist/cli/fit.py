@@ -101,8 +101,7 @@ def run(arguments: Namespace, output: Output) -> None:
         output.warn(text)
 
     def estimate(seconds: float) -> None:
-        trains = any(part.trained for part in detector.components())
-        more = ", and trainings, of which the bar tells the time left" if trains else ""
+        more = ", and trainings, of which the bar tells the time left" if detector.trains else ""
         output.note(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
 
     with StageProgress(output) as progress:

@@ -74,7 +74,7 @@ def add_split(arguments: ArgumentParser) -> None:
     """Add ``--split``."""
     arguments.add_argument(
         "--split",
-        type=float | None,
+        type=float,
         default=None,
         help="share of the good images that is held out of the fit to calibrate, so that what"
         " thresholds promise holds for certain; 0 for none (default: 0.3 for detectors that train,"

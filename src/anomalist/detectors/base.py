@@ -299,11 +299,16 @@ class Detector(Saved):
             check_unseen(model.images_, given)
             good = model.predict(given, store=store, progress=progress)
             method = "images that it wasn't fitted to"
-        self.calibrate_by(good, method=method, groups=numbers)
+        self.calibrate_by(good, method=method, groups=numbers, retrained=seen and self.trains)
         return good
 
     def calibrate_by(
-        self, good: Predictions, *, method: str, groups: Iterable[Hashable] | None = None
+        self,
+        good: Predictions,
+        *,
+        method: str,
+        groups: Iterable[Hashable] | None = None,
+        retrained: bool = False,
     ) -> None:
         """Take thresholds, p-values and what counts as usual from predictions that are there.
 
@@ -316,6 +321,8 @@ class Detector(Saved):
             How it was seen to that it hadn't seen them.
         groups : iterable of hashable, optional
             One an image, equal for images that aren't independent.
+        retrained : bool
+            Whether other trainings than its own made them.
 
         Raises
         ------
@@ -323,7 +330,7 @@ class Detector(Saved):
             If there is none, one is labelled anomalous, or groups aren't one an image.
         """
         reference = Reference.of(good, groups)
-        self.calibration_ = Calibration.of(good, method=method, groups=groups)
+        self.calibration_ = Calibration.of(good, method=method, groups=groups, retrained=retrained)
         self.reference_ = reference
 
     def deal(
@@ -361,8 +368,7 @@ class Detector(Saved):
         alpha : float
             The false-alarm rate that thresholds are to have.
         """
-        trains = any(part.trained for part in self.components())
-        return affordable_split(images, alpha) if trains else 0.0
+        return affordable_split(images, alpha) if self.trains else 0.0
 
     def _split(
         self,
@@ -448,6 +454,11 @@ class Detector(Saved):
     def held_out_method(self) -> str:
         """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
         return f"{self.folds} folds, each scored by a copy fitted on the others"
+
+    @property
+    def trains(self) -> bool:
+        """Whether it, or a part of it, is ``trained``."""
+        return any(part.trained for part in self.components())
 
     @property
     def label(self) -> str:

@@ -241,7 +241,10 @@ class Ensemble(Detector):
             of_member = self.members_[0].calibration_
             assert of_member is not None
             self.calibration_ = Calibration.of(
-                good, method=self.held_out_method, groups=of_member.groups
+                good,
+                method=self.held_out_method,
+                groups=of_member.groups,
+                retrained=self.trains,
             )
             self.reference_ = Reference.of(good, of_member.groups)
 

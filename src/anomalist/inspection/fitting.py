@@ -357,7 +357,12 @@ def _by_added(
             " like all of them"
         )
     method = f"{calibration.method}; of those added"
-    detector.calibrate_by(held_out[places], method=method, groups=calibration.groups[places])
+    detector.calibrate_by(
+        held_out[places],
+        method=method,
+        groups=calibration.groups[places],
+        retrained=calibration.retrained,
+    )
     return held_out[places], (
         f"the threshold is from the held-out scores of {len(places)} images added, and what it"
         " promises is for photographs like those"
