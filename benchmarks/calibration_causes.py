@@ -123,7 +123,7 @@ def twice() -> Iterator[dict[str, str]]:
         for members, correlation in ((2, 0.6), (6, 0.3)):
             for name, apart in (("twice", False), ("apart", True)):
                 rates = []
-                for _ in range(400):
+                for _ in range(150):
                     scales = _drawn(rng, n, members, correlation)
                     good = _drawn(rng, n, members, correlation) if apart else scales
                     limit = threshold(_combined(scales, good), _ALPHA)
