@@ -52,7 +52,7 @@ def main() -> None:
     folds.add_argument("sets", type=Path)
     folds.add_argument("--detector", choices=list(_DETECTORS), default="cfa")
     folds.add_argument("--seeds", type=int, default=2)
-    folds.add_argument("--names", default="bottle_dealt,brass_key,texture_blotchy")
+    folds.add_argument("--names", default="bottle_dealt,screw_dealt,brass_key,texture_blotchy")
     commands.add_parser("ensemble")
     arguments = parser.parse_args()
     if arguments.command == "ensemble":
