@@ -300,6 +300,13 @@ class Pixels:
             done += target.size
         return buffer[:done]
 
+    def whole(self, image: int) -> Array:
+        """Return the values of an image, of shape (H, W)."""
+        target = np.empty(self.shapes[image], self.dtype)
+        height, width = target.shape
+        self._write(image, (slice(0, height), slice(0, width)), target)
+        return target
+
     def positives(
         self, image: int, low: Any = None, high: Any = None
     ) -> tuple[Array, npt.NDArray[np.float64]]:
