@@ -154,7 +154,9 @@ def _thresholds(calibration: Calibration, alpha: float | None) -> dict[str, Any]
                 "threshold": score,
                 "pixel_threshold": finite_or_none(calibration.pixel_threshold(rate)),
                 "false_alarms_expected": (
-                    None if score is None else list(promised_range(scenes, rate))
+                    None
+                    if score is None
+                    else list(promised_range(scenes, rate, retrained=calibration.retrained))
                 ),
                 "images_needed": fewest_images(rate),
             }

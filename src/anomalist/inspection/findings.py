@@ -141,6 +141,8 @@ class Rule:
     scenes : int
         Of how many independent scenes they are, as far as is known; that is what the promise is
         for.
+    retrained : bool
+        Whether other trainings than the detector's own gave their scores, which promises less.
     """
 
     alpha: float
@@ -151,6 +153,7 @@ class Rule:
     given: bool
     images: int
     scenes: int
+    retrained: bool = False
 
     @classmethod
     def of(
@@ -195,6 +198,7 @@ class Rule:
             given=given,
             images=images,
             scenes=0 if calibration is None else calibration.scenes,
+            retrained=calibration is not None and calibration.retrained,
         )
 
     @property
@@ -216,8 +220,10 @@ class Rule:
         of = f"{self.images} good images"
         if self.scenes < self.images:
             of += f" of about {plural(self.scenes, 'independent scene')}"
-        low, high = promised_range(self.scenes, self.alpha)
+        low, high = promised_range(self.scenes, self.alpha, retrained=self.retrained)
         expected = f"expect {low:.1%} to {high:.1%}"
+        if self.retrained:
+            expected += " (scored by other trainings, whose scales differ: --split promises more)"
         if self.rate > self.alpha:
             return (
                 f"threshold {self.threshold:.6g}, the highest score of {of}; a false-alarm rate of"
@@ -237,7 +243,7 @@ class Rule:
         """The range of the false-alarm rate to expect; None where there is no promise."""
         if self.given or self.threshold is None:
             return None
-        return promised_range(self.scenes, self.alpha)
+        return promised_range(self.scenes, self.alpha, retrained=self.retrained)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule and what it promises as JSON values."""
