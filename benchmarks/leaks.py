@@ -13,6 +13,7 @@ import argparse
 import io
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,11 +116,25 @@ def measured(name: str, train: ImageSet, test: ImageSet, count: int) -> None:
         print(f"    {what:<24} {right:>3} of {len(chosen)}", flush=True)
 
 
+def halved(name: str, images: ImageSet, splits: int) -> None:
+    """Print which pairs are found between random halves of the training images of a category."""
+    pictures = pictures_of(images)
+    pairs: Counter[tuple[str, str]] = Counter()
+    for seed in range(splits):
+        order = np.random.default_rng(seed).permutation(len(images))
+        one, two = order[: len(order) // 2], order[len(order) // 2 :]
+        for copy in find_copies(pictures[one], pictures[two]):
+            found = images[one[copy.train]].path.name, images[two[copy.test]].path.name
+            pairs[min(found), max(found)] += 1
+    print(f"{name}: between halves of the training images, of {splits}: {dict(pairs)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="a folder in the layout of MVTec AD")
     parser.add_argument("--textures", type=Path, help="a folder with a folder for each texture")
     parser.add_argument("--count", type=int, default=20, help="images changed in each way")
+    parser.add_argument("--splits", type=int, default=12, help="random halves of each category")
     arguments = parser.parse_args()
     print(f"found falsely in a set of independent photographs, as stated: {LEVEL:.0%} of sets")
     with tempfile.TemporaryDirectory() as folder:
@@ -128,6 +143,8 @@ def main() -> None:
             for name in data.categories:
                 category = data.category(name)
                 measured(name, category.train, category.test, arguments.count)
+                if data is sets[0]:
+                    halved(name, category.train, arguments.splits)
     for texture in sorted(arguments.textures.iterdir()) if arguments.textures else []:
         images = ImageSet(map(Sample, list_images(texture)))
         measured(texture.name, images[::2], images[1::2], 0)

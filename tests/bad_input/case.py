@@ -35,6 +35,10 @@ FAST = {
         *("--detectors", "patchcore", "--calibrate", "false"),
         *("--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"),
     ],
+    "submit": [
+        *("--image_size", "64", "--layers", "stride4", "--padim.dimensions", "8"),
+        *("--detectors", "padim", "--device", "cpu"),
+    ],
     "stress": [
         *("--detectors", "patchcore", "--where", "test", "--draws", "1"),
         *("--image_size", "64", "--patchcore.coreset_ratio", "0.2", "--device", "cpu"),

@@ -1,4 +1,4 @@
-"""Maps and scores of other programs that are damaged, missing or no maps."""
+"""Maps and scores that are damaged, missing or no maps, and archives that can't be made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests.bad_input.case import Case, masks, written
+from tests.data.drawn_ad2 import draw_ad2
 
 NAMES = ("good/0", "good/1", "scratch/0", "scratch/1")
 
@@ -234,5 +235,47 @@ CASES = [
                 stretched,
             ),
         )
+    ),
+    *(
+        Case(
+            what,
+            f"submit {arguments}",
+            f"anomalist: error: {answer}",
+            1,
+            lambda here: draw_ad2(here / "ad2", ["can"], private=2),
+        )
+        for what, arguments, answer in (
+            (
+                "an archive of a data set that the server doesn't know",
+                "photos --out a.tar.gz",
+                "photos isn't MVTec AD 2, with train/good, validation/good and test_public in each"
+                " object, whose server alone takes such an archive",
+            ),
+            (
+                "an archive of a part of the data set",
+                "ad2 --out a.tar.gz",
+                "the data set isn't whole, and the server refuses such an archive: fabric is"
+                " missing; fruit_jelly is missing; rice is missing; sheet_metal is missing; vial"
+                " is missing; and 4 more; write it anyway with --incomplete",
+            ),
+            (
+                "an archive of another kind",
+                "ad2 --out a.zip",
+                "a.zip must end in .tar.gz, which the server takes",
+            ),
+            (
+                "an archive of two detectors",
+                "ad2 --detectors padim,dfm --out a.tar.gz",
+                "an archive is of one detector, not of padim, dfm: name one with --detectors",
+            ),
+        )
+    ),
+    Case(
+        "an archive of a part of the data set, which is said to be fine",
+        "submit ad2 --out a.tar.gz --incomplete",
+        "archive: a.tar.gz (4 images, read again)",
+        0,
+        lambda here: draw_ad2(here / "ad2", ["can"], private=2),
+        after=written("a.tar.gz"),
     ),
 ]

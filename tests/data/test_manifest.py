@@ -176,6 +176,13 @@ def test_two_manifests_of_lookout(tmp_path: Path) -> None:
     assert first.train.paths == []
 
 
+def test_a_manifest_of_something_else_is_none(root: Path) -> None:
+    (root / "manifest.json").write_text('{"name": "app", "icons": [{"src": "a.png"}]}')
+    assert open_dataset(root, good=["a", "b"], masks=["m"]).name == "folder"
+    with pytest.raises(DataError, match="has no column of images"):
+        open_dataset(root, format="manifest")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -191,8 +198,9 @@ def test_two_manifests_of_lookout(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_manifests(root: Path, text: str, told: str) -> None:
+    (root / "manifest.csv").write_text(text)
     with pytest.raises(DataError, match=told):
-        write(root, text).category("parts")
+        open_dataset(root, format="manifest").category("parts")
 
 
 def test_many_rows(tmp_path: Path) -> None:

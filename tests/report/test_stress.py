@@ -57,7 +57,8 @@ def test_the_weakest_point_is_named() -> None:
         (
             "patchcore",
             "weakest under brightness: image AUROC falls from 98.0 % to 80.0 % at 1.2, below 90.0 %"
-            " from 1.1 on. False alarms rise most under brightness: from 5.0 % to 80.0 % at 1.1.",
+            " from 1.1 on. False alarms rise most under brightness: from 5.0 % to 80.0 % at 1.1."
+            " With 4 photographs, image AUROC is 70.0 %.",
         )
     ]
     steady = [run("baseline"), run("turn", 5, "all", auroc=0.975, alarms=0.05)]
@@ -71,6 +72,21 @@ def test_the_weakest_point_is_named() -> None:
     assert Stress(good).verdict() == [("patchcore", "nothing could be measured.")]
     few = [run("baseline"), run("shots", 4, "train", auroc=0.7, alarms=None)]
     assert Stress(few).verdict()[0][1].startswith("weakest under shots: image AUROC falls from 98")
+
+
+def test_what_contamination_costs_is_told() -> None:
+    runs = [run("baseline"), run("turn", 5, "test")]
+    for level, hits in ((0, 0.8), (0.1, 0.3), (0.4, 0.0)):
+        runs.append(run("contamination", level, "train"))
+        runs[-1].record.metrics["image_hit_rate"] = hits
+    assert (
+        Stress(runs)
+        .verdict()[0][1]
+        .endswith(
+            " With 10 % of defects among the photographs learnt from, 30.0 % of defects are found,"
+            " without 80.0 %."
+        )
+    )
 
 
 def test_levels_of_either_side_are_told_apart() -> None:

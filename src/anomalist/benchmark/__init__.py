@@ -10,6 +10,7 @@ from anomalist.benchmark.store import ResultStore, RunStore
 from anomalist.benchmark.stress_cases import CONDITIONS
 from anomalist.benchmark.stress_runner import StressWatcher, stress
 from anomalist.benchmark.stress_store import StressRun, stress_frame, stress_runs
+from anomalist.benchmark.submission import Submission, submit
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 
@@ -25,6 +26,7 @@ __all__ = [
     "RunStore",
     "StressRun",
     "StressWatcher",
+    "Submission",
     "Task",
     "Watcher",
     "benchmark",
@@ -35,5 +37,6 @@ __all__ = [
     "stress",
     "stress_frame",
     "stress_runs",
+    "submit",
     "write_results",
 ]

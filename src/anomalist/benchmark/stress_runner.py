@@ -311,7 +311,7 @@ class _Runner:
             results = case_store(self.out, case)
             of_case = [_of_case(task, case, notes) for task in tasks]
             # One of its own: whatever is kept from other cases, an image passes in the same batch.
-            features = self._adopted(FeatureStore())
+            features = self._adopted(FeatureStore(memory_limit_mb=self.store.memory_limit_mb))
             if group.case is not None:
                 fits = self._fits(of_case, changed, results, features)
             test = self.store if changed.test is category.test else features

@@ -32,6 +32,7 @@ COMMANDS = {
     "calibrate": "take the threshold from new good images, where photographs have changed",
     "evaluate": "measure a model on images that are known to be good or defective",
     "measure": "measure anyone's anomaly maps and scores",
+    "submit": "write what the evaluation server of MVTec AD 2 takes",
     "export": "write a model as an ONNX or OpenVINO graph that does the same",
     "info": "tell what is in a model file",
     "list": "list detectors, backbones, presets and known data sets",

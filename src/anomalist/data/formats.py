@@ -103,7 +103,7 @@ def open_dataset(
     }
     given = [f"--{flag}" for flag, value in flags.items() if value]
     root = existing(root)
-    if name == "manifest" or (name is None and root.is_file() and root.suffix in SUFFIXES):
+    if name == "manifest" or (name is None and root.is_file() and root.suffix.lower() in SUFFIXES):
         if flags.pop("masks"):
             raise ParameterError("--masks can't be given for a manifest, which names the masks")
         return Manifest(root, variant or None, **flags, exclude=exclude)

@@ -11,7 +11,7 @@ from anomalist.data.holdout import hold_out
 from anomalist.data.imageset import Sample
 from anomalist.data.listed import NOT_GOOD, Listed, ListedDataset
 from anomalist.data.manifest_files import ManifestFiles
-from anomalist.data.manifest_rows import SUFFIXES, Row, read_rows
+from anomalist.data.manifest_rows import SUFFIXES, Row, is_manifest, read_rows
 from anomalist.data.names import existing, first_of, images, plural
 from anomalist.data.roles import meaning_of
 from anomalist.data.words import Role
@@ -322,13 +322,14 @@ def _sample(item: _Item) -> Sample:
 
 
 def manifests_in(folder: Path) -> list[Path]:
-    """Return the files right in a folder that are called manifests."""
+    """Return the files right in a folder that are called manifests, and are such of images."""
     return [
         path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in SUFFIXES
         and (path.suffix.lower() == ".manifest" or "manifest" in path.stem.casefold())
         and path.is_file()
+        and (path.suffix.lower() == ".manifest" or is_manifest(path))
     ]
 
 

@@ -88,6 +88,22 @@ def read_rows(file: Path) -> list[Row]:
     DataError
         If it can't be read, or has no column of images, or none that says which are good.
     """
+    rows = list(_rows(file))
+    if not rows:
+        raise DataError(f"{file} is a manifest without an image")
+    return rows
+
+
+def is_manifest(file: Path) -> bool:
+    """Say whether a file names images and says which are good, as far as its first row tells."""
+    try:
+        next(_rows(file), None)
+    except DataError:
+        return False
+    return True
+
+
+def _rows(file: Path) -> Iterator[Row]:
     try:
         if file.stat().st_size > _LARGEST:
             raise DataError(f"{file} can't be a manifest: it is too large")
@@ -97,10 +113,7 @@ def read_rows(file: Path) -> list[Row]:
         raise DataError(f"{file} can't be read: {error}") from error
     if "\0" in text:
         raise DataError(f"{file} can't be read: it isn't a text file")
-    rows = list(_json(file, text) if text.lstrip()[:1] in ("{", "[") else _csv(file, text))
-    if not rows:
-        raise DataError(f"{file} is a manifest without an image")
-    return rows
+    yield from _json(file, text) if text.lstrip()[:1] in ("{", "[") else _csv(file, text)
 
 
 def _csv(file: Path, text: str) -> Iterator[Row]:

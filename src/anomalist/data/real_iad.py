@@ -218,7 +218,7 @@ def real_iad_lists(root: Path) -> dict[str, Path]:
     for folder in sorted(root.iterdir()):
         if not _LISTS.match(folder.name) or not folder.is_dir():
             continue
-        for path in (folder, *sorted(folder.iterdir())):
+        for path in (folder, *sorted(folder.glob("*"))):
             named = _LISTS.match(path.name)
             if named and path.is_dir() and next(path.glob("*.json"), None) is not None:
                 found.setdefault(named["name"] or _MULTI, path)

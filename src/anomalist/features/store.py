@@ -94,6 +94,11 @@ class FeatureStore:
         #: Seconds that making the maps anew would have cost, where they were kept instead.
         self.saved_seconds = 0.0
 
+    @property
+    def memory_limit_mb(self) -> float:
+        """Ceiling of the maps in memory, in MB."""
+        return self._limit / 2**20
+
     def adopt(self, backbone: Backbone) -> None:
         """Let this backbone make the maps that others with the same weights ask for.
 

@@ -40,6 +40,7 @@ def measure_maps(
     scores: str | Path | None = None,
     names: str | Path | None = None,
     category: str | None = None,
+    format: str | None = None,
     good: Iterable[str | Path] = (),
     bad: Iterable[str | Path] = (),
     masks: Iterable[str | Path] = (),
@@ -70,7 +71,7 @@ def measure_maps(
         A list of image names, one a line, in the order of the maps of an array.
     category : str, optional
         Which, where there are several.
-    good, bad, masks, exclude : iterable of str or Path
+    format, good, bad, masks, exclude
         What `~anomalist.data.open_dataset` takes.
     evaluate_at : {"original", "input"}
         Where pixels are compared: at the size of each mask, to which maps are enlarged, or at the
@@ -118,7 +119,7 @@ def measure_maps(
     if maps is None and scores is None:
         raise ParameterError("there is nothing to measure: give maps, scores or both")
     pro_limits = extra_limits(pro_limits)
-    dataset = open_dataset(data, good=good, bad=bad, masks=masks, exclude=exclude)
+    dataset = open_dataset(data, format=format, good=good, bad=bad, masks=masks, exclude=exclude)
     understood = understand(dataset, category)
     test = understood.test
     if len(test) == 0:

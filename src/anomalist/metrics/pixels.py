@@ -300,6 +300,13 @@ class Pixels:
             done += target.size
         return buffer[:done]
 
+    def whole(self, image: int) -> Array:
+        """Return the values of an image, of shape (H, W)."""
+        target = np.empty(self.shapes[image], self.dtype)
+        height, width = target.shape
+        self._write(image, (slice(0, height), slice(0, width)), target)
+        return target
+
     def positives(
         self, image: int, low: Any = None, high: Any = None
     ) -> tuple[Array, npt.NDArray[np.float64]]:
@@ -332,7 +339,8 @@ class Pixels:
             return
         grid, (rows, columns) = self.grids[image], box
         _enlarge(
-            self.maps[image],
+            # Of types that can't be compiled for, such as float16, which AD 2's maps have.
+            np.asarray(self.maps[image]).astype(self.dtype, copy=False),
             grid.rows_at[rows],
             grid.rows_part[rows],
             grid.columns_at[columns],

@@ -204,9 +204,12 @@ class Stress:
     def _weakest(self, detector: str) -> str:
         place = self.places[0] if self.places else "train"
         changed = [name for name, where in self._results if where == place]
+        changed.sort(key=list(_MEANINGS).index)
         said = [
-            self._lowest(detector, sorted(changed, key=list(_MEANINGS).index), place),
-            self._most_alarms(detector, sorted(changed, key=list(_MEANINGS).index), place),
+            self._lowest(detector, changed, place),
+            self._most_alarms(detector, changed, place),
+            self._few(detector),
+            self._contaminated(detector),
         ]
         return " ".join(filter(None, said)) or "nothing could be measured."
 
@@ -243,6 +246,26 @@ class Stress:
         return (
             f"False alarms rise most under {name}: from {_percent(rest.value)} to"
             f" {_percent(value)} at {level:g}."
+        )
+
+    def _few(self, detector: str) -> str:
+        """What the most of few photographs give."""
+        points = self.points("shots", "train", detector, "image_AUROC")
+        if not points or not self.places:
+            return ""
+        level = max(points)
+        return f"With {level:g} photographs, image AUROC is {_percent(points[level].value)}."
+
+    def _contaminated(self, detector: str) -> str:
+        """What the least contamination does to the defects that are found."""
+        points = self.points("contamination", "train", detector, "image_hit_rate")
+        levels = sorted(level for level in points if level > 0)
+        if not levels or 0 not in points:
+            return ""
+        return (
+            f"With {100 * levels[0]:g} % of defects among the photographs learnt from,"
+            f" {_percent(points[levels[0]].value)} of defects are found, without"
+            f" {_percent(points[0].value)}."
         )
 
 
