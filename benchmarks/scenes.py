@@ -34,7 +34,7 @@ from anomalist import CFA, DFM, GLASS, SPADE, Ensemble, PaDiM, PatchCore
 from anomalist.calibration import attainable_rate, promised_range
 from anomalist.data import ImageSet, Sample, open_dataset
 from anomalist.detectors import Detector
-from anomalist.detectors.grouping import calibrate_grouped, group_images
+from anomalist.detectors.grouping import calibrate_grouped, group_images, look_at
 from anomalist.features import FeatureStore, unite_backbones
 from anomalist.report import to_markdown
 
@@ -106,14 +106,15 @@ def lost(folder: Path) -> dict[str, object]:
     images = open_dataset(folder, unnamed_good=True)
     (name,) = images.categories
     good = images.category(name).train
+    seen = look_at(good)
     row: dict[str, object] = {"set": name, "images": len(good)}
-    row["all: scenes"] = int(group_images(good, "auto").groups.max()) + 1
+    row["all: scenes"] = int(seen.groups().max()) + 1
     rng = np.random.default_rng(0)
     for n in (20, 40):
         if n < len(good):
-            subsets = (good[rng.permutation(len(good))[:n]] for _ in range(100))
-            found = [group_images(subset, "auto").notes for subset in subsets]
-            row[f"of 100 subsets of {n}, with fewer scenes"] = sum(map(bool, found))
+            subsets = (seen[rng.permutation(len(good))[:n]] for _ in range(100))
+            fewer = sum(int(subset.groups().max()) + 1 < n for subset in subsets)
+            row[f"of 100 subsets of {n}, with fewer scenes"] = fewer
     return row
 
 

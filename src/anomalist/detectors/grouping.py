@@ -59,6 +59,38 @@ class Grouping:
         return self.groups if self.scenes > 1 else None
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What some photographs show.
+
+    Parameters
+    ----------
+    images : ImageSet
+        N photographs.
+    features : float32 array of shape (N, d)
+        Maps of a backbone, averaged over the image.
+    thumbnails : float32 array of shape (N, 32, 32)
+        Small grey pictures.
+    """
+
+    images: ImageSet
+    features: npt.NDArray[np.float32]
+    thumbnails: npt.NDArray[np.float32]
+
+    def __getitem__(self, places: npt.NDArray[np.intp]) -> Seen:
+        return Seen(self.images[places], self.features[places], self.thumbnails[places])
+
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Groups by near copies, and by runs in the order of names."""
+        n = len(self.images)
+        order = in_order_of_names(self.images)
+        runs = np.empty(n, np.int64)
+        runs[order] = find_runs(self.features[order])
+        joined = join_groups(find_scenes(self.thumbnails).astype(np.int64), runs)
+        # A few alike are among any photographs, and change nothing.
+        return np.arange(n) if joined.max() + 1 > _ALL_SCENES * n else joined
+
+
 def check_groups(groups: str | Sequence[Hashable]) -> None:
     """Refuse a way to find groups that isn't known.
 
@@ -129,7 +161,7 @@ def group_images(
         if any(group is not None for group in known):
             named = [i if group is None else group for i, group in enumerate(known)]
             return _told(number_groups(named, n), "as the data set says")
-        return _told(_by_content(images, progress), _SHOWN)
+        return _told(look_at(images, progress).groups(), _SHOWN)
     if groups == "by-folder":
         return _told(number_groups(scenes_by_folder(images), n), "by folder")
     scenes, unnamed = scenes_by_name(images, groups.split(None, 1)[1])
@@ -195,26 +227,17 @@ def _told(groups: npt.NDArray[np.int64], how: str) -> Grouping:
     return Grouping(groups, (told,))
 
 
-def _by_content(images: ImageSet, progress: Progress | None) -> npt.NDArray[np.int64]:
-    """Groups by near copies, and by runs in the order of names.
-
-    What is looked at is the same whatever is fitted: so are the scenes.
-    """
-    n = len(images)
+def look_at(images: ImageSet, progress: Progress | None = None) -> Seen:
+    """Look at photographs, in the same way whatever is fitted to them."""
     transform = Transform(_SIDE, bit_depth=bit_depth_of(images))
     backbone = Backbone(_BACKBONE, _LAYERS)
     features, thumbnails = [], []
-    for start in range(0, n, _BATCH):
+    for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]
-        (maps,) = [backbone(pixels) for pixels in load_batches(batch, transform, _BATCH)]
-        pooled = [layer.mean(dim=(2, 3)).numpy() for layer in maps]
-        features += list(np.concatenate(pooled, axis=1))
+        for pixels in load_batches(batch, transform, _BATCH):
+            pooled = [layer.mean(dim=(2, 3)).numpy() for layer in backbone(pixels)]
+            features.append(np.concatenate(pooled, axis=1))
         thumbnails += [sample.look(transform).thumbnail for sample in batch]
         if progress is not None:
-            progress(start + len(batch), n)
-    order = in_order_of_names(images)
-    runs = np.empty(n, np.int64)
-    runs[order] = find_runs(np.stack(features)[order])
-    joined = join_groups(find_scenes(np.stack(thumbnails)).astype(np.int64), runs)
-    # A few alike are among any photographs, and change nothing.
-    return np.arange(n) if joined.max() + 1 > _ALL_SCENES * n else joined
+            progress(start + len(batch), len(images))
+    return Seen(images, np.concatenate(features), np.stack(thumbnails))
