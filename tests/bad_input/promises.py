@@ -85,10 +85,55 @@ CASES = [
     fit(
         "ten photographs each of four parts",
         "",
-        "threshold ..., for a false-alarm rate of 5%; its 40 good images are of about 4"
-        " independent scenes, and a promise takes 19: how often good parts will alarm can't be"
-        " told",
+        "threshold ..., the highest score of 40 good images of about 4 independent scenes; a"
+        " false-alarm rate of 5% takes 19 scenes, so few promise 20.0%: expect 0.6% to 60.2%",
         0,
+        shots,
+    ),
+    fit(
+        "ten photographs each of four parts whose names say so",
+        r"--groups by-name '^(\d)-'",
+        "Note: 40 images to learn from, 4 independent scenes by name: the promise is for those",
+        0,
+        shots,
+    ),
+    fit(
+        "a pattern for scenes that is no regular expression",
+        "--groups by-name '('",
+        "anomalist: error: by-name takes a regular expression, such as 'part(\\d+)', and '(' is"
+        " none: missing ), unterminated subpattern at position 0",
+        1,
+        shots,
+    ),
+    fit(
+        "a pattern for scenes that is in no name",
+        "--groups by-name frame",
+        "anomalist: error: by-name 'frame' finds nothing in the names of 40 images, such as"
+        " 0-0.png: 'part(\\d+)' finds the number after part",
+        1,
+        shots,
+    ),
+    fit(
+        "a pattern for scenes that finds the same in all names",
+        "--groups by-name png",
+        "anomalist: error: by-name 'png' gives one scene for all 40 images, such as 0-0.png:"
+        " parentheses mark what names the scene, as in 'part(\\d+)'",
+        1,
+        shots,
+    ),
+    fit(
+        "scenes by folder where all lie in one",
+        "--groups by-folder",
+        "anomalist: error: by-folder gives one scene for all 40 images, which lie in one folder,"
+        " ...: put each scene into a folder of its own, or use by-name",
+        1,
+        shots,
+    ),
+    fit(
+        "a way to find scenes that there isn't",
+        "--groups folder",
+        "anomalist: error: groups must be auto, none, by-folder or by-name PATTERN, not 'folder'",
+        1,
         shots,
     ),
     evaluate(

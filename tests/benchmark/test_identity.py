@@ -341,7 +341,8 @@ def test_runs_of_other_images_are_left_out_of_the_tables_and_told(
     assert told.done == [("patchcore", "dot", 0)]
     table = pd.read_csv(out / "results.csv")
     assert table[["detector", "seed"]].to_numpy().tolist() == [["patchcore", 0]]
-    (line,) = told.lines
+    scenes, line = told.lines
+    assert "about 5 independent scenes" in scenes  # of two images that are alike
     assert "3 runs" in line
     assert "other images" in line
     assert "padim dot seed 0" in line

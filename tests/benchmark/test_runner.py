@@ -334,3 +334,21 @@ def test_data_without_test_images_is_refused(dots: Path, tmp_path: Path) -> None
     good = Folder(dots / "dot" / "train" / "good")
     with pytest.raises(DataError, match="no test image"):
         benchmark(good, [small()], tmp_path)
+
+
+def test_results_of_other_groups_never_mix(dots: Path, tmp_path: Path) -> None:
+    first = benchmark(MVTecAD(dots), [small()], tmp_path, groups="none", keep_models=True)
+    assert first[0].configuration["groups"] == "none"
+    assert first[0].calibration["scenes"] == 6
+    with pytest.raises(ParameterError, match=r'groups "none" there, "by-name .*" here'):
+        benchmark(MVTecAD(dots), [small()], tmp_path, groups="by-name ^00[0-2]|^00")
+    by_name = {"by_name": small()}
+    (other,) = benchmark(MVTecAD(dots), by_name, tmp_path, groups=r"by-name ^(00[0-3])|^00")
+    assert other.calibration["scenes"] == 5
+    assert any("6 training images, about 5 independent scenes" in note for note in other.notes)
+    assert other.calibration["scores"] != first[0].calibration["scores"]
+    pair = Ensemble(members=("patchcore", "padim"), image_size=64, device="cpu")
+    (both,) = benchmark(MVTecAD(dots), {"pair": pair}, tmp_path, groups=r"by-name ^(00[0-3])|^00")
+    assert both.calibration["scenes"] == 5
+    with pytest.raises(ParameterError, match="auto, none, by-folder or by-name PATTERN"):
+        benchmark(MVTecAD(dots), {"c": small()}, tmp_path, groups="byname")

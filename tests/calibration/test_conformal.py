@@ -13,11 +13,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.stats import binom
 
 from anomalist.calibration import (
+    attainable_rate,
     cross_p_values,
     false_alarm_interval,
     fewest_images,
     p_values,
     pixel_threshold,
+    promised_range,
     threshold,
 )
 from anomalist.errors import DataError, ParameterError
@@ -255,3 +257,79 @@ def test_other_parameters_that_make_no_sense_are_refused() -> None:
 def test_data_that_makes_no_sense_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         call()
+
+
+grouped = st.integers(1, 12).flatmap(
+    lambda n: st.tuples(
+        arrays(np.float32, n, elements=st.integers(-4, 4).map(float)),
+        st.lists(st.integers(0, 3), min_size=n, max_size=n),
+    )
+)
+
+
+@given(grouped, alphas)
+def test_groups_weigh_as_one_image_each(pair: tuple[Array, list[int]], alpha: float) -> None:
+    normal, groups = pair
+    scores = np.linspace(-5, 5, 21)
+    expected = [float(reference.grouped_p_value(s, normal.tolist(), groups)) for s in scores]
+    p = p_values(scores, normal, groups=groups)
+    np.testing.assert_allclose(p, expected, rtol=1e-8)
+    at = threshold(normal, alpha, groups=groups)
+    if len(normal) < fewest_images(alpha):
+        assert at == math.inf
+        return
+    count = len(set(groups))
+    rate = attainable_rate(count, alpha)
+    assert rate == (alpha if count >= fewest_images(alpha) else 1 / (count + 1))
+    assert np.array_equal(scores > at, p_values(scores, normal, groups=groups) <= rate)
+    if rate > alpha:
+        assert at == normal.max()
+
+
+@given(normals, alphas)
+def test_groups_of_one_image_each_change_nothing(normal: Array, alpha: float) -> None:
+    names = [f"part {i}" for i in range(len(normal))]
+    assert threshold(normal, alpha, groups=names) == threshold(normal, alpha)
+    scores = np.concatenate([normal, normal + 1])
+    alone, named = p_values(scores, normal), p_values(scores, normal, groups=names)
+    assert alone.tolist() == named.tolist()
+
+
+@pytest.mark.parametrize("within", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("scenes", [4, 19, 40])
+def test_an_image_of_a_new_scene_alarms_no_more_often_than_told(scenes: int, within: float) -> None:
+    rng = np.random.default_rng(scenes)
+    alpha, alarms, naive = 0.05, 0, 0
+    sizes = rng.integers(1, 12, scenes)
+    groups = np.repeat(np.arange(scenes), sizes)
+    if len(groups) < 19:
+        groups = np.repeat(np.arange(scenes), 10)
+    rate = attainable_rate(scenes, alpha)
+    repetitions = 2000
+    for _ in range(repetitions):
+        of_scene = rng.normal(size=scenes + 1)
+        normal = of_scene[groups] + within * rng.normal(size=len(groups))
+        new = of_scene[-1] + within * rng.normal()
+        alarms += new > threshold(normal, alpha, groups=groups)
+        naive += new > threshold(normal, alpha)
+    assert alarms <= most_alarms(rate, repetitions)
+    if within <= 0.3:  # scenes are what differs: none of the rate is given away
+        assert alarms >= fewest_alarms(rate * 0.6, repetitions)
+    if scenes == 4 and within == 0:
+        assert naive >= fewest_alarms(0.15, repetitions)  # what images promise isn't kept
+
+
+def test_the_range_of_few_scenes_holds_for_scenes_that_differ() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(5), 8)
+    low, high = promised_range(5, 0.05)
+    inside = 0
+    for _ in range(2000):
+        at = threshold(rng.uniform(size=5)[groups], 0.05, groups=groups)
+        inside += low <= 1 - at <= high
+    assert abs(inside / 2000 - 0.95) < 0.02
+
+
+def test_a_group_of_several_folds_is_refused() -> None:
+    with pytest.raises(DataError, match="images of one group must be of one fold"):
+        cross_p_values([[1.0], [1.0]], [1.0, 2.0], [0, 1], groups=["a", "a"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalist import GLASS, PatchCore
+from anomalist import GLASS, Ensemble, PatchCore
 from anomalist.data import Sample
 from anomalist.errors import ParameterError
 from anomalist.inspection import Odd, Rule, fit_parts, model_card, open_model, open_parts
@@ -90,23 +90,94 @@ def test_without_an_odd_image_there_may_be_too_few(tmp_path: Path) -> None:
     assert "look at it, --exclude leaves it out" in unset.describe()
 
 
-def test_shots_of_few_parts_are_promised_nothing(tmp_path: Path) -> None:
+def shots(root: Path, names: str = "{part}-{shot}.png") -> Path:
+    """Ten photographs each of four parts."""
     rng = np.random.default_rng(3)
-    parts = grey_noise(4, seed=3)
-    shots = [part + rng.integers(-1, 2, part.shape) for part in parts for _ in range(10)]
-    root = folder_of(tmp_path / "shots", shots)
+    root.mkdir()
+    for part, pixels in enumerate(grey_noise(4, seed=3)):
+        for shot in range(10):
+            image = (pixels + rng.integers(-1, 2, pixels.shape)).clip(0, 255)
+            path = root / names.format(part=part, shot=shot)
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(image.astype(np.uint8)).save(path)
+    return root
+
+
+def test_shots_of_few_parts_are_promised_what_so_few_parts_can(tmp_path: Path) -> None:
+    root = shots(tmp_path / "shots")
     out = tmp_path / "shots.anomalist"
     result = fit_parts(PatchCore(image_size=64, device="cpu"), open_parts(root), out)
     assert (result.rule.images, result.rule.scenes) == (40, 4)
-    assert result.rule.promise is None
-    assert "about 4 independent scenes" in result.rule.describe()
+    assert result.rule.promise == pytest.approx((0.0063, 0.6024), abs=1e-4)
+    assert result.rule.threshold == result.least_normal[0][1]
+    assert result.rule.describe().endswith(
+        "the highest score of 40 good images of about 4 independent scenes; a false-alarm rate of"
+        " 5% takes 19 scenes, so few promise 20.0%: expect 0.6% to 60.2%"
+    )
+    assert result.notes[0] == (
+        "40 images to learn from, about 4 independent scenes by what they show: the promise is for"
+        " those; --groups says otherwise"
+    )
+    # Whole parts no one has seen: without the shots of each other they score as high as the known.
+    new = [Image.fromarray(p.clip(0, 255).astype(np.uint8)) for p in grey_noise(40, seed=9)]
+    alarms = (result.detector.predict(new).scores > result.rule.threshold).mean()
+    assert alarms <= 0.6
+    none = fit_parts(PatchCore(image_size=64, device="cpu"), open_parts(root), out, groups="none")
+    assert (none.detector.predict(new).scores > none.rule.threshold).mean() == 1.0
+    assert none.rule.scenes == 40
+    again = fit_parts(PatchCore(image_size=64, device="cpu"), open_parts(root), out)
     card = model_card(out)
     assert card["training"]["scenes"] == card["calibration"]["scenes"] == 4
-    assert all(
-        row["false_alarms_expected"] is None for row in card["calibration"]["thresholds"][:3]
-    )
+    assert card["calibration"]["method"].endswith("; images of one scene together")
+    (row,) = (row for row in card["calibration"]["thresholds"] if row["alpha"] == 0.05)
+    assert row["false_alarms_expected"] == list(again.rule.promise or ())
     assert set(card["training"]["looks"]) >= {"brightness", "sharpness"}
-    assert Rule.of(open_model(out)).describe() == result.rule.describe()
+    loaded = open_model(out)
+    assert Rule.of(loaded).describe() == again.rule.describe()
+    assert loaded.calibration_ is not None
+    assert loaded.calibration_.groups.tolist() == np.repeat(np.arange(4), 10).tolist()
+    assert again.as_dict()["rule"]["rate"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("names", "groups", "scenes"),
+    [
+        ("{part}-{shot}.png", r"by-name ^(\d)-", 4),
+        ("{part}/{shot}.png", "by-folder", 4),
+        ("{part}-{shot}.png", r"by-name [02]-", 22),
+        ("{part}-{shot}.png", [i % 5 for i in range(40)], 5),
+        ("{part}-{shot}.png", "none", 40),
+    ],
+)
+def test_scenes_are_those_that_are_told(
+    tmp_path: Path, names: str, groups: Any, scenes: int
+) -> None:
+    parts = open_parts(shots(tmp_path / "shots", names))
+    detector = Ensemble(members=("patchcore", "padim"), image_size=64, device="cpu")
+    result = fit_parts(detector, parts, tmp_path / "part.anomalist", groups=groups)
+    assert result.rule.scenes == scenes
+    for member in result.detector.members_:
+        assert member.calibration_ is not None
+        assert member.calibration_.scenes == scenes
+    loaded = open_model(tmp_path / "part.anomalist")
+    assert Rule.of(loaded).describe() == result.rule.describe()
+    told = [note for note in result.notes if "scene" in note]
+    assert bool(told) == (scenes < 40)
+    if scenes == 22:
+        assert "finds nothing in 20 of 40 names" in told[1]
+
+
+def test_what_a_data_set_says_of_scenes_goes_before_what_is_seen(tmp_path: Path) -> None:
+    parts = open_parts(shots(tmp_path / "shots"))
+    out = tmp_path / "part.anomalist"
+    for group_of, scenes in ((lambda i: str(i // 20), 2), (lambda _: "one", 1)):
+        samples = [dataclasses.replace(s, group=group_of(i)) for i, s in enumerate(parts.train)]
+        said = dataclasses.replace(parts, train=type(parts.train)(samples, parts.train.name))
+        result = fit_parts(PatchCore(image_size=64, device="cpu"), said, out)
+        assert result.rule.scenes == scenes
+        assert f"{scenes} independent scene" in result.notes[0]
+        assert "as the data set says" in result.notes[0]
+        assert result.rule.rate == 1 / (scenes + 1)
 
 
 def test_what_cannot_be_calibrated_is_told_before_the_fit(
@@ -135,5 +206,6 @@ def test_an_image_is_decoded_once_for_its_look(
     parts = open_parts(dots)
     monkeypatch.setattr(Sample, "read", counted)
     fit_parts(PatchCore(image_size=64, device="cpu"), parts, tmp_path / "dot.anomalist")
-    # Thumbnails of some, and the sheet of the least normal; not all again.
-    assert len(read) <= 2 * len(parts.train)
+    # Thumbnails of some, the sheet of the least normal, and each for its small picture, by which
+    # near copies are found; not all again.
+    assert len(read) <= 3 * len(parts.train) + len(parts.test)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from anomalist import CFA, PatchCore
+from anomalist.calibration import promised_range
 from anomalist.cli.main import main
 from anomalist.errors import ParameterError
 from anomalist.inspection import evaluate_model, fit_parts, model_card, open_parts
@@ -43,6 +44,12 @@ def test_those_that_train_hold_out_where_images_are_enough(dots: Path, tmp_path:
     assert fit_parts(CFA(**SMALL, epochs=1), parts, out, alpha=0.4).split == 0.3
     folds = fit_parts(CFA(**SMALL, epochs=1), parts, out, alpha=0.3)
     assert (folds.split, folds.rule.images) == (0, 6)
+    # Other trainings gave these scores: the range is wider, and the file and the rule say so.
+    assert folds.rule.retrained
+    assert folds.rule.promise == promised_range(6, 0.3, retrained=True)
+    assert "scored by other trainings" in folds.rule.describe()
+    rows = {row["alpha"]: row for row in model_card(out)["calibration"]["thresholds"]}
+    assert rows[0.3]["false_alarms_expected"] == list(promised_range(6, 0.3, retrained=True))
     assert fit_parts(PatchCore(**SMALL), parts, out, alpha=0.4).split == 0
     with pytest.raises(ParameterError, match="split must be a share"):
         fit_parts(PatchCore(**SMALL), parts, out, split=-0.5)

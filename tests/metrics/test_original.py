@@ -192,6 +192,18 @@ def test_maps_of_the_images_own_size_are_measured_as_they_are() -> None:
     assert evaluate(as_float64).as_dict() == evaluate(as_float64, at="input").as_dict()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", ">f2", np.uint8])
+def test_maps_of_any_type_are_measured_alike(dtype: Any) -> None:
+    masks = blobs([(60, 50)] * 4)
+    predictions = predicted(masks, Transform(20), levels=4)
+    assert predictions.transform is not None
+    if dtype is np.uint8:
+        predictions = replace(predictions, maps=predictions.maps.round())
+    alike = evaluate(replace(predictions, maps=predictions.maps.astype(dtype)))
+    assert alike.evaluated_at == "original"
+    assert alike.as_dict() == pytest.approx(evaluate(predictions).as_dict(), abs=1e-6)
+
+
 def test_predictions_made_or_changed_by_hand_are_measured_as_they_are() -> None:
     masks = blobs([(50, 50)] * 4)
     predictions = predicted(masks, Transform(20))

@@ -9,6 +9,15 @@ def p_value(score, normal_scores):
     return Fraction(1 + at_least, len(normal_scores) + 1)
 
 
+def grouped_p_value(score, normal_scores, groups):
+    """Each group counts by the share of it that scores as high or more."""
+    total = Fraction(1)
+    for group in set(groups):
+        mine = [s for s, g in zip(normal_scores, groups, strict=True) if g == group]
+        total += Fraction(sum(s >= score for s in mine), len(mine))
+    return total / (len(set(groups)) + 1)
+
+
 def threshold(normal_scores, alpha):
     """The lowest normal score above which every p-value is at most alpha."""
     for candidate in sorted(normal_scores):

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from anomalist.benchmark.resources import peak_memory_mb, reset_peak_memory
 from anomalist.benchmark.store import ResultStore
 from anomalist.benchmark.tasks import Identity, Task
 from anomalist.benchmark.watching import Watcher
+from anomalist.calibration import number_groups
 from anomalist.data import Category
 from anomalist.detectors import Detector, Ensemble
+from anomalist.detectors.grouping import Grouping, calibrate_grouped, group_images
 from anomalist.features import FeatureStore, Progress
 from anomalist.training import Training
 
@@ -37,11 +39,18 @@ class Shelf:
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._asked = Counter(identity for task in tasks for identity in task.identities)
         self._kept: dict[Identity, Fitted] = {}
+        self._groupings: dict[tuple[str, str, str], Grouping] = {}
 
     def take(self, identity: Identity) -> Fitted | None:
         """Return what was put here, which another task may have to put back."""
         self._asked[identity] -= 1
         return self._kept.pop(identity, None)
+
+    def grouping(self, key: tuple[str, str, str], make: Callable[[], Grouping]) -> Grouping:
+        """Return the scenes of a category's images, made where no task has asked yet."""
+        if key not in self._groupings:
+            self._groupings[key] = make()
+        return self._groupings[key]
 
     def put(self, identity: Identity, fitted: Fitted) -> None:
         """Keep it if it is going to be asked for."""
@@ -94,9 +103,28 @@ class Fitting:
         self._models = KeptModels(results) if task.keeps_model else None
         self._scratch = results.scratch(*task.key)
         self._learnt = category.train
+        self._split = 0.0
+        self._grouping = Grouping(np.arange(len(category.train)))
+        if task.asked.calibrate or isinstance(task.detector, Ensemble):
+            key = (task.category, task.data_hash, task.asked.groups)
+            self._grouping = shelf.grouping(key, self._grouped)
         if task.split:
-            held_out, _ = task.detector.deal(category.train, task.split)
+            # The plan knew how many images there are, not of how many scenes.
+            self._split = task.asked.split_of(task.detector, self._grouping.scenes)
+        self._of_learnt = self._grouping
+        if self._split:
+            held_out, dealt = task.detector.deal(category.train, self._split, self._grouping.apart)
             self._learnt = category.train[np.flatnonzero(~held_out)]
+            own = number_groups(dealt[~held_out], len(self._learnt))
+            self._of_learnt = Grouping(own)
+
+    def _grouped(self) -> Grouping:
+        """Find out which training images aren't independent, and tell."""
+        grouping = group_images(self._category.train, self._task.asked.groups)
+        if self._watcher is not None:
+            for note in grouping.notes:
+                self._watcher.notice(f"{self._task.category}: {note}")
+        return grouping
 
     def fitted(self) -> Fitted:
         """Return the task's detector, fitted, and calibrated if that is asked."""
@@ -110,9 +138,9 @@ class Fitting:
                 identity,
                 self._scratch,
                 "",
-                calibrate=task.asked.calibrate and not task.split,
+                calibrate=task.asked.calibrate and not self._split,
             )
-        if task.split:
+        if self._split:
             fitted = self._apart(fitted)
             if self._models is not None and not isinstance(task.detector, Ensemble):
                 self._models.keep(fitted, task.identities[0], task.name)
@@ -129,9 +157,11 @@ class Fitting:
         detector = copy.copy(fitted.detector)
         reset_peak_memory()
         clock = Clock(self._features)
-        detector.calibrate(
+        calibrate_grouped(
+            detector,
             self._category.train,
-            split=self._task.split,
+            self._grouping,
+            split=self._split,
             store=self._features,
             progress=self._stage("calibrate"),
         )
@@ -141,7 +171,7 @@ class Fitting:
             held_out=None,
             calibrate_seconds=clock.seconds(),
             peak_memory_mb=max(fitted.peak_memory_mb, peak_memory_mb()),
-            split=self._task.split,
+            split=self._split,
         )
 
     def _assembled(self, ensemble: Ensemble) -> Fitted:
@@ -180,8 +210,13 @@ class Fitting:
             clock = Clock(self._features)
             training = Training(checkpoint=f"{scratch}.training")
             progress = self._stage("calibrate")
-            fitted.held_out = fitted.detector.calibrate(
-                good, store=self._features, progress=progress, training=training
+            fitted.held_out = calibrate_grouped(
+                fitted.detector,
+                good,
+                self._of_learnt,
+                store=self._features,
+                progress=progress,
+                training=training,
             )
             fitted.calibrate_seconds = clock.seconds() + training.resumed_seconds
             self._notice(training)

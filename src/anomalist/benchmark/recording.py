@@ -17,9 +17,15 @@ from anomalist.benchmark.official import official_limits, official_metrics
 from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
-from anomalist.calibration import Calibration, finite_or_none
+from anomalist.calibration import (
+    Calibration,
+    attainable_rate,
+    fewest_images,
+    finite_or_none,
+)
 from anomalist.conditions import Conditions, Promise
 from anomalist.data import Category, gather_mask_remarks, gather_remarks
+from anomalist.data.names import plural
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
 from anomalist.metrics.pro import pro_points
@@ -73,6 +79,7 @@ def record_of(done: Done) -> RunRecord:
         notes=(
             *metrics.notes,
             *decisions.notes,
+            *_scene_notes(detector.calibration_, alpha),
             *(f"{task.name}: {note}" for note in conditions.notes()),
             *official.notes,
             *_split_notes(fitted),
@@ -137,6 +144,7 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
     return {
         "alpha": alpha,
         "method": calibration.method,
+        "scenes": calibration.scenes,
         "retrained": calibration.retrained,
         "image_threshold": finite_or_none(calibration.threshold(alpha)),
         "pixel_threshold": finite_or_none(calibration.pixel_threshold(alpha)),
@@ -144,6 +152,23 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
         "pixel_high": high,
         "scores": [float(score) for score in calibration.scores],
     }
+
+
+def _scene_notes(calibration: Calibration | None, alpha: float) -> list[str]:
+    """Say what is promised where the images that calibrate aren't independent."""
+    if calibration is None or calibration.scenes == len(calibration.scores):
+        return []
+    scenes, needed = calibration.scenes, fewest_images(alpha)
+    told = (
+        f"{len(calibration.scores)} training images, about {plural(scenes, 'independent scene')}:"
+        " what thresholds promise is for those"
+    )
+    if len(calibration.scores) >= needed > scenes:
+        told += (
+            f"; a false-alarm rate of {alpha:g} takes {needed}, so the threshold is the highest"
+            f" held-out score, which promises {attainable_rate(scenes, alpha):.1%}"
+        )
+    return [told]
 
 
 def curves(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:

@@ -22,6 +22,7 @@ from anomalist.benchmark.watching import Watcher
 from anomalist.calibration import DEFAULT_ALPHA, check_split, fewest_images
 from anomalist.data import Dataset
 from anomalist.detectors import Detector
+from anomalist.detectors.grouping import check_groups
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
 from anomalist.files import write_text
@@ -38,6 +39,7 @@ def benchmark(
     seeds: Sequence[int] = (0,),
     alpha: float = DEFAULT_ALPHA,
     calibrate: bool = True,
+    groups: str = "auto",
     oracle: bool = False,
     evaluate_at: EvaluatedAt = "original",
     pro_limits: Iterable[float] = (),
@@ -55,15 +57,15 @@ def benchmark(
     benchmark that was stopped at any moment goes on where it was.
 
     A name stands for one configuration in a results folder: the detector's settings, those of an
-    ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``oracle``,
-    ``evaluate_at``, ``pro_limits`` and ``split``, which decide what is measured. Another one under
-    a name that is taken is refused before any work, whatever the seeds; batch size, device and
-    memory limits may change. With ``keep_models``, one that is measured otherwise under another
-    name takes over what was fitted. Where the images of a category or the version of anomalist are
-    other ones than a record's, its run is done again if the plan holds it. Otherwise the tables
-    leave it out, which a line tells: they are of the version, and of each category's images, of the
-    run that was finished last. A file in ``out/runs`` that is no record is passed over, which a
-    line tells before any work.
+    ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``groups``,
+    ``oracle``, ``evaluate_at``, ``pro_limits`` and ``split``, which decide what is measured.
+    Another one under a name that is taken is refused before any work, whatever the seeds; batch
+    size, device and memory limits may change. With ``keep_models``, one that is measured otherwise
+    under another name, but of the same ``groups``, takes over what was fitted. Where the images of
+    a category or the version of anomalist are other ones than a record's, its run is done again if
+    the plan holds it. Otherwise the tables leave it out, which a line tells: they are of the
+    version, and of each category's images, of the run that was finished last. A file in
+    ``out/runs`` that is no record is passed over, which a line tells before any work.
 
     Several processes may benchmark into one folder at once, best with categories or seeds of their
     own: files are replaced whole, and the one that ends last writes the tables of all. A run that
@@ -90,6 +92,10 @@ def benchmark(
         Whether to get thresholds and p-values from the training images, see
         :meth:`~anomalist.detectors.Detector.calibrate`. It costs about another fit, or a few of
         those methods that don't train. Members of ensembles are always calibrated.
+    groups : str
+        Which training images aren't independent, such as shots of one part, so that none vouches
+        for another: ``auto``, ``none``, ``by-folder`` or ``by-name PATTERN``, see
+        `~anomalist.detectors.grouping.group_images`.
     oracle : bool
         Measure detectors that are trained after every epoch on the test set too, and report beside
         the result, as ``oracle_...``, what the best epoch would have given: the published numbers
@@ -151,12 +157,13 @@ def benchmark(
     >>> [(record.detector, record.method) for record in records]
     [('patchcore', 'patchcore'), ('small', 'patchcore')]
     """
+    check_groups(groups)
     fewest_images(alpha)  # refuses one that makes no sense before any work is done
     check_split(split or 0.0)
     detectors = named(detectors)
     categories = list(dataset.categories if categories is None else categories)
     _check_plan(list(detectors), categories, list(seeds))
-    asked = Asked(alpha, calibrate, oracle, evaluate_at, extra_limits(pro_limits), split)
+    asked = Asked(alpha, calibrate, oracle, evaluate_at, extra_limits(pro_limits), split, groups)
     results = RunStore(out)
     before = results.inventory()
     check_free(detectors, asked, before.everything, results.folder)

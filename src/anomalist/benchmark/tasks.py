@@ -40,6 +40,9 @@ class Asked:
         Share of the training images that is held out of the fit to calibrate, see
         :meth:`~anomalist.detectors.Detector.calibrate`; by default what each detector's
         ``usual_split`` says.
+    groups : str
+        How training images that aren't independent are found, see
+        `~anomalist.detectors.grouping.group_images`.
     """
 
     alpha: float = DEFAULT_ALPHA
@@ -48,6 +51,7 @@ class Asked:
     evaluate_at: EvaluatedAt = "original"
     pro_limits: tuple[float, ...] = ()
     split: float | None = None
+    groups: str = "auto"
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
         """Return the configuration of a detector's runs, as JSON values."""
@@ -231,7 +235,10 @@ def plan(
     ordered = sorted(detectors.items(), key=lambda pair: isinstance(pair[1], Ensemble))
     # Once a name: it takes reading the weights.
     settings = {name: asked.configuration(detector) for name, detector in ordered}
-    of_members = {name: tuple(map(config_hash, d.components())) for name, d in ordered}
+    of_members = {
+        name: tuple(config_hash(part, groups=asked.groups) for part in detector.components())
+        for name, detector in ordered
+    }
     for category, data_hash in data.items():
         fits: dict[Identity, Key] = {}
         images = len(dataset.category(category).train)

@@ -11,6 +11,7 @@ from anomalist.calibration.conformal import (
     finite_or_none,
     p_values,
     pixel_threshold,
+    promised_range,
     threshold,
 )
 from anomalist.calibration.crossfit import (
@@ -19,7 +20,7 @@ from anomalist.calibration.crossfit import (
     held_out_scores,
 )
 from anomalist.calibration.drift import Drift, Shift
-from anomalist.calibration.grouping import all_differ, number_groups
+from anomalist.calibration.grouping import all_differ, join_groups, number_groups
 from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.reference import Reference, look_of
 from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
@@ -55,10 +56,12 @@ __all__ = [
     "finite_or_none",
     "held_out_scores",
     "hold_out",
+    "join_groups",
     "look_of",
     "number_groups",
     "p_values",
     "pixel_threshold",
+    "promised_range",
     "threshold",
     "unsure",
 ]

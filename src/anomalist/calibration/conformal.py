@@ -241,6 +241,40 @@ def false_alarm_interval(n: int, alpha: float, *, level: float = 0.95) -> tuple[
     return float(low), float(high)
 
 
+def promised_range(
+    groups: int, alpha: float, *, retrained: bool = False, level: float = 0.95
+) -> tuple[float, float]:
+    """Range of the false-alarm rate that one threshold for ``alpha`` will have.
+
+    It is the `false_alarm_interval` of as many images as there are independent groups, at the
+    `attainable_rate`. Where images of a group differ as much as groups do, rates lie within it all
+    the more, or below.
+
+    Scores of other trainings than the detector's own, which differ in scale, promise less: from 0
+    to what twice the rate would have. That is the worst case of cross-conformal p-values, the
+    nearest thing with a guarantee (Barber et al. 2021, theorem 4).
+
+    Raises
+    ------
+    ParameterError
+        If ``groups`` is less than 1, or ``alpha`` or ``level`` isn't between 0 and 1.
+
+    Examples
+    --------
+    >>> low, high = promised_range(4, 0.05)
+    >>> f"asked for 5 %, to expect of 4 parts: {low:.1%} to {high:.1%}"
+    'asked for 5 %, to expect of 4 parts: 0.6% to 60.2%'
+    >>> low, high = promised_range(40, 0.05, retrained=True)
+    >>> f"from folds of 40, each a training: {low:.1%} to {high:.1%}"
+    'from folds of 40, each a training: 0.0% to 20.4%'
+    """
+    rate = attainable_rate(groups, alpha)
+    if not retrained:
+        return false_alarm_interval(groups, rate, level=level)
+    twice = 2 * rate
+    return 0.0, 1.0 if twice >= 1 else false_alarm_interval(groups, twice, level=level)[1]
+
+
 def cross_p_values(
     fold_scores: npt.ArrayLike,
     held_out_scores: npt.ArrayLike,

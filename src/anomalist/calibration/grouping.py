@@ -60,3 +60,18 @@ def all_differ(groups: Int64) -> bool:
     (True, False)
     """
     return len(groups) == 0 or int(groups.max()) + 1 == len(groups)
+
+
+def join_groups(first: Int64, second: Int64) -> Int64:
+    """Return groups of which each holds whole those of both that it has a part of.
+
+    Examples
+    --------
+    >>> join_groups(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
+    [0, 0, 0, 1]
+    """
+    joined = first.copy()
+    for group in range(int(second.max(initial=-1)) + 1):
+        touched = np.unique(joined[second == group])
+        joined[np.isin(joined, touched)] = touched[0]
+    return number_groups(joined, len(joined))

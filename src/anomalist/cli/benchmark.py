@@ -11,6 +11,7 @@ from anomalist.cli.options import (
     CommaList,
     add_detector_options,
     add_evaluate_at,
+    add_groups,
     add_split,
     add_store_options,
     build_detectors,
@@ -46,6 +47,7 @@ def parser() -> ArgumentParser:
         default=True,
         help="get thresholds and p-values from the training images, at the cost of more fits",
     )
+    add_groups(arguments)
     add_split(arguments)
     arguments.add_argument(
         "--oracle",
@@ -97,6 +99,7 @@ def run(arguments: Namespace, output: Output) -> None:
             seeds=arguments.seeds,
             alpha=arguments.alpha,
             calibrate=arguments.calibrate,
+            groups=" ".join(arguments.groups),
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import (
+    add_groups,
     add_hyperparameters,
     add_split,
     build_detectors,
@@ -64,6 +65,7 @@ def parser() -> ArgumentParser:
         default=constant("anomalist.calibration", "DEFAULT_ALPHA"),
         help="false-alarm rate that the threshold is to have",
     )
+    add_groups(arguments)
     add_split(arguments)
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_hyperparameters(arguments)
@@ -111,6 +113,7 @@ def run(arguments: Namespace, output: Output) -> None:
                 parts,
                 arguments.out,
                 alpha=arguments.alpha,
+                groups=" ".join(arguments.groups),
                 split=arguments.split,
                 progress=progress,
                 estimate=estimate,

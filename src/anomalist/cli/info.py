@@ -49,8 +49,6 @@ def _show_training(training: dict[str, Any], output: Output) -> None:
     )
     output.result(f"  data hash {training['data_hash']}, anomalist {training['version']}")
     output.result(f"  threshold for a false-alarm rate of {training['alpha']:g}")
-    if training.get("scenes", training["images"]) < training["images"]:
-        output.result(f"  about {training['scenes']} independent scenes")
     if looks := training.get("looks"):
         ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in looks.items())
         output.result(f"  {', '.join(ranges)}")
@@ -60,15 +58,18 @@ def _show_calibration(calibration: dict[str, Any] | None, output: Output) -> Non
     if calibration is None:
         output.result("calibration: none, so there are no thresholds and no p-values")
         return
-    output.result(f"calibration: {calibration['images']} good images ({calibration['method']})")
+    from anomalist.data.names import plural
+
+    images, scenes = calibration["images"], calibration["scenes"]
+    of = f" of about {plural(scenes, 'independent scene')}" if scenes < images else ""
+    output.result(f"calibration: {images} good images{of} ({calibration['method']})")
     output.result(f"  {'alpha':>6}  {'threshold':>10}  {'pixels':>10}  false alarms to expect")
     for row in calibration["thresholds"]:
         if row["threshold"] is None:
             output.result(f"  {row['alpha']:>6g}  needs {row['images_needed']} good images")
         else:
-            expected = row["false_alarms_expected"]
-            shown = f"{expected[0]:.1%} to {expected[1]:.1%}" if expected else "no promise"
+            low, high = row["false_alarms_expected"]
             output.result(
                 f"  {row['alpha']:>6g}  {row['threshold']:>10.5g}  {row['pixel_threshold']:>10.5g}"
-                f"  {shown}"
+                f"  {low:.1%} to {high:.1%}"
             )

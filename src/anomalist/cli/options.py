@@ -70,6 +70,20 @@ def add_evaluate_at(arguments: ArgumentParser) -> None:
     )
 
 
+def add_groups(arguments: ArgumentParser) -> None:
+    """Add ``--groups``, of commands that calibrate on images that may not be independent."""
+    arguments.add_argument(
+        "--groups",
+        type=str,
+        nargs="+",
+        default=["auto"],
+        metavar="HOW",
+        help="which images aren't independent, such as shots of one part, so that none vouches for"
+        " another: auto (as the data set says, or by what they show), none, by-folder, or by-name"
+        " PATTERN, a regular expression of which 'part(\\d+)' is one",
+    )
+
+
 def add_split(arguments: ArgumentParser) -> None:
     """Add ``--split``."""
     arguments.add_argument(

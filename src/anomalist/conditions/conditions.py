@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import betainc, betaln  # type: ignore[import-untyped]
 from scipy.stats import betabinom  # type: ignore[import-untyped]
 
-from anomalist.calibration import alarm_ranks
+from anomalist.calibration import alarm_ranks, attainable_rate
 from anomalist.conditions.measures import MEASURES
 from anomalist.conditions.promise import Promise, Promised
 from anomalist.conditions.shift import LEVEL, ShiftWatch
@@ -323,7 +323,7 @@ class Conditions:
         if self.alarms <= most * self.total:
             return False
         n = self.rule.scenes
-        above = alarm_ranks(n, self.rule.alpha)
+        above = alarm_ranks(n, attainable_rate(n, self.rule.alpha))
         if self.labelled:  # measured once, not watched
             chance = betabinom.sf(self.alarms - 1, self.total, above, n + 1 - above)
             return bool(chance <= LEVEL)

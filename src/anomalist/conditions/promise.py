@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from anomalist.calibration import false_alarm_interval, fewest_images, finite_or_none
+from anomalist.calibration import finite_or_none, promised_range
 from anomalist.detectors import Detector
 
 
@@ -45,11 +45,14 @@ class Promise:
         None where calibrating images are too few, or there are none.
     scenes : int
         Of how many independent scenes they are.
+    retrained : bool
+        Whether other trainings than the detector's own scored them.
     """
 
     alpha: float
     threshold: float | None
     scenes: int
+    retrained: bool = False
 
     @classmethod
     def of(cls, detector: Detector, alpha: float | None = None) -> Self:
@@ -58,11 +61,14 @@ class Promise:
         calibration = detector.calibration_
         if calibration is None:
             return cls(alpha, None, 0)
-        return cls(alpha, finite_or_none(calibration.threshold(alpha)), calibration.scenes)
+        threshold = finite_or_none(calibration.threshold(alpha))
+        return cls(alpha, threshold, calibration.scenes, calibration.retrained)
 
     @property
     def promise(self) -> tuple[float, float] | None:
         """The range of the false-alarm rate to expect; None where there is no promise."""
-        if self.threshold is None or self.scenes < fewest_images(self.alpha):
-            return None
-        return false_alarm_interval(self.scenes, self.alpha)
+        return (
+            None
+            if self.threshold is None
+            else promised_range(self.scenes, self.alpha, retrained=self.retrained)
+        )

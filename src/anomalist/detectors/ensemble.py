@@ -8,6 +8,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
 import anomalist.detectors.registry as registry
-from anomalist.calibration import Calibration, Reference
+from anomalist.calibration import Calibration, Reference, join_groups
 from anomalist.data import ImageSet, load_masks
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
@@ -237,16 +238,12 @@ class Ensemble(Detector):
         # What was learnt of good images on the way, for the one who calibrates next.
         self._good: Predictions | None = good
         if len(good) > 1:
-            # Of images that members were calibrated on by scenes, the same scenes.
-            of_member = self.members_[0].calibration_
-            assert of_member is not None
+            calibrations = [m.calibration_ for m in self.members_ if m.calibration_ is not None]
+            groups = reduce(join_groups, (calibration.groups for calibration in calibrations))
             self.calibration_ = Calibration.of(
-                good,
-                method=self.held_out_method,
-                groups=of_member.groups,
-                retrained=self.trains,
+                good, method=self.held_out_method, groups=groups, retrained=self.trains
             )
-            self.reference_ = Reference.of(good, of_member.groups)
+            self.reference_ = Reference.of(good, groups)
 
     def _held_out(
         self,

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from anomalist.calibration import Calibration, fewest_images, finite_or_none
+from anomalist.calibration import Calibration, fewest_images, finite_or_none, promised_range
 from anomalist.detectors import Detector, load
 from anomalist.errors import ModelFileError, is_out_of_memory
-from anomalist.inspection.findings import promise_of, scenes_of
 from anomalist.models import (
     SUMMARY,
     below,
@@ -123,7 +122,9 @@ def model_card(path: str | Path) -> dict[str, Any]:
             "bit_depth": header["bit_depth"],
             "training": {n: value for n, value in training.items() if n != "known_images"},
             "images_known": None if known is None else len(known),
-            "calibration": (None if calibration is None else _thresholds(calibration, summary)),
+            "calibration": (
+                None if calibration is None else _thresholds(calibration, summary.get("alpha"))
+            ),
             "format": header["format"],
             "bytes": path.stat().st_size,
         }
@@ -142,20 +143,21 @@ def _printable(value: Any) -> Any:
     return value
 
 
-def _thresholds(calibration: Calibration, summary: dict[str, Any]) -> dict[str, Any]:
-    n = len(calibration.scores)
-    alpha = summary.get("alpha")
-    # What can be promised is for independent photographs.
-    scenes = scenes_of(summary, n)
+def _thresholds(calibration: Calibration, alpha: float | None) -> dict[str, Any]:
+    n, scenes = len(calibration.scores), calibration.scenes
     rows = []
     for rate in sorted({*_ALPHAS, *([float(alpha)] if alpha else [])}):
-        promise = promise_of(scenes, rate)
+        score = finite_or_none(calibration.threshold(rate))
         rows.append(
             {
                 "alpha": rate,
-                "threshold": finite_or_none(calibration.threshold(rate)),
+                "threshold": score,
                 "pixel_threshold": finite_or_none(calibration.pixel_threshold(rate)),
-                "false_alarms_expected": None if promise is None else list(promise),
+                "false_alarms_expected": (
+                    None
+                    if score is None
+                    else list(promised_range(scenes, rate, retrained=calibration.retrained))
+                ),
                 "images_needed": fewest_images(rate),
             }
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -12,7 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from anomalist.calibration import false_alarm_interval, fewest_images, finite_or_none
+from anomalist.calibration import (
+    attainable_rate,
+    fewest_images,
+    finite_or_none,
+    promised_range,
+)
 from anomalist.data import Sample, Transform
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
@@ -135,8 +139,10 @@ class Rule:
     images : int
         Number of calibrating images.
     scenes : int
-        Of how many independent scenes they are, as far as was found; that is what the promise is
+        Of how many independent scenes they are, as far as is known; that is what the promise is
         for.
+    retrained : bool
+        Whether other trainings than the detector's own gave their scores, which promises less.
     """
 
     alpha: float
@@ -147,6 +153,7 @@ class Rule:
     given: bool
     images: int
     scenes: int
+    retrained: bool = False
 
     @classmethod
     def of(
@@ -190,7 +197,8 @@ class Rule:
             high=high,
             given=given,
             images=images,
-            scenes=scenes_of(detector.summary_, images),
+            scenes=0 if calibration is None else calibration.scenes,
+            retrained=calibration is not None and calibration.retrained,
         )
 
     @property
@@ -209,28 +217,41 @@ class Rule:
                 f"no threshold: for a false-alarm rate of {rate}, {fewest_images(self.alpha)} good"
                 f" images must calibrate, {had}; {self.missing} more are needed"
             )
-        start = f"threshold {self.threshold:.6g}, for a false-alarm rate of {rate}; "
-        of = f" of about {plural(self.scenes, 'independent scene')}" * (self.scenes < self.images)
-        if self.promise is None:
+        of = f"{self.images} good images"
+        if self.scenes < self.images:
+            of += f" of about {plural(self.scenes, 'independent scene')}"
+        low, high = promised_range(self.scenes, self.alpha, retrained=self.retrained)
+        expected = f"expect {low:.1%} to {high:.1%}"
+        if self.retrained:
+            expected += " (scored by other trainings, whose scales differ: --split promises more)"
+        if self.rate > self.alpha:
             return (
-                f"{start}its {self.images} good images are{of}, and a promise takes"
-                f" {fewest_images(self.alpha)}: how often good parts will alarm can't be told"
+                f"threshold {self.threshold:.6g}, the highest score of {of}; a false-alarm rate of"
+                f" {rate} takes {fewest_images(self.alpha)} scenes, so few promise {self.rate:.1%}:"
+                f" {expected}"
             )
-        low, high = self.promise
-        return f"{start}from {self.images} good images{of}, expect {low:.1%} to {high:.1%}"
+        start = f"threshold {self.threshold:.6g}, for a false-alarm rate of {rate}"
+        return f"{start}; from {of}, {expected}"
+
+    @property
+    def rate(self) -> float:
+        """The false-alarm rate that is promised: ``alpha``, or what so few scenes allow."""
+        return attainable_rate(self.scenes, self.alpha)
 
     @property
     def promise(self) -> tuple[float, float] | None:
         """The range of the false-alarm rate to expect; None where there is no promise."""
         if self.given or self.threshold is None:
             return None
-        return promise_of(self.scenes, self.alpha)
+        return promised_range(self.scenes, self.alpha, retrained=self.retrained)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule and what it promises as JSON values."""
         promise = self.promise
         values = {**dataclasses.asdict(self), "missing": self.missing}
-        return {**values, "promised": None if promise is None else list(promise)}
+        if promise is None:
+            return {**values, "rate": None, "promised": None}
+        return {**values, "rate": self.rate, "promised": list(promise)}
 
     def judge(
         self, detector: Detector, predictions: Predictions, heatmap: str | None = None
@@ -289,17 +310,6 @@ class Rule:
         if values.max() <= self.pixel_threshold:
             return ()
         return find_regions(transform.on_original(values, sample.size()), self.pixel_threshold)
-
-
-def scenes_of(summary: Mapping[str, Any], images: int) -> int:
-    """Return how many independent scenes calibrating images show, as far as the fit tells."""
-    # Other images may have calibrated it since.
-    return int(summary.get("scenes", images)) if summary.get("images") == images else images
-
-
-def promise_of(scenes: int, alpha: float) -> tuple[float, float] | None:
-    """Return the range of the false-alarm rate to expect; None of too few independent scenes."""
-    return false_alarm_interval(scenes, alpha) if scenes >= fewest_images(alpha) else None
 
 
 def find_regions(values: npt.NDArray[np.floating[Any]], threshold: float) -> tuple[Region, ...]:

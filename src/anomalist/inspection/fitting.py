@@ -7,13 +7,12 @@ import glob
 import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 import anomalist
@@ -24,13 +23,14 @@ from anomalist.calibration import (
     fewest_images,
     find_outliers,
     finite_or_none,
+    number_groups,
     threshold,
 )
 from anomalist.conditions import learnt_looks
 from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
-from anomalist.data.scenes import find_scenes
 from anomalist.data.walking import LEAST_NORMAL
 from anomalist.detectors import Detector
+from anomalist.detectors.grouping import Grouping, calibrate_grouped, check_groups, group_images
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
 from anomalist.files import atomic_path, check_writable
@@ -54,8 +54,6 @@ _THUMBNAIL_SIDE = 96
 _BESIDE_BACKBONE = 2.0
 # Three channels of floating-point numbers, and a first layer's 32 of half the side: less is none.
 _BYTES_A_PIXEL = 44
-# From what share of the images on scenes count as being as many as images.
-_ALL_SCENES = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,13 +139,16 @@ class Odd:
     others: int
 
     @classmethod
-    def of(cls, held_out: Predictions, rule: Rule) -> Self | None:
-        """Find them among held-out predictions; None where there is none."""
+    def of(
+        cls, held_out: Predictions, rule: Rule, groups: Iterable[Hashable] | None = None
+    ) -> Self | None:
+        """Find them among held-out predictions, of which some aren't independent; None without."""
         places = find_outliers(held_out.scores)
         if len(places) == 0:
             return None
         rest = np.delete(held_out.scores, places)
-        without = threshold(rest, rule.alpha)
+        kept = np.delete(number_groups(groups, len(held_out)), places)
+        without = threshold(rest, rule.alpha, groups=kept)
         return cls(
             paths=tuple(Path(held_out.paths[i]) for i in places.tolist()),
             scores=tuple(float(held_out.scores[i]) for i in places.tolist()),
@@ -198,6 +199,7 @@ def fit_parts(
     out: str | Path,
     *,
     alpha: float = DEFAULT_ALPHA,
+    groups: str | Sequence[Hashable] = "auto",
     split: float | None = None,
     progress: OnStage | None = None,
     estimate: Callable[[float], None] | None = None,
@@ -217,6 +219,10 @@ def fit_parts(
         The model file.
     alpha : float
         The false-alarm rate that the threshold is to have.
+    groups : str or sequence of hashable
+        Which images aren't independent, such as shots of one part: ``auto``, ``none``,
+        ``by-folder``, ``by-name PATTERN``, or the group of each, see
+        `~anomalist.detectors.grouping.group_images`.
     split : float, optional
         Share of the images that is held out of the fit to calibrate, so that what the threshold
         promises holds for certain; 0 for none. By default 0.3 for detectors that train and
@@ -232,7 +238,8 @@ def fit_parts(
     DataError
         If an image can't be read, or there is but one, or one scene, to split.
     ParameterError
-        If ``alpha`` isn't between 0 and 1, ``split`` is no share, or ``out`` lies among the images.
+        If ``alpha`` isn't between 0 and 1, ``split`` is no share, ``out`` lies among the images, or
+        ``groups`` can't be.
     OSError
         If the file can't be written.
 
@@ -252,17 +259,19 @@ def fit_parts(
     (15, 'key_least_normal.png')
     """
     fewest_images(alpha)
+    check_groups(groups)
     check_split(split or 0.0)
     out = Path(out)
     for root in (parts.root, parts.added_root):
         if root is not None:
             _check_writable(out, root)
     _check_memory(detector, len(parts.train))
-    share = detector.usual_split(len(parts.train), alpha) if split is None else split
-    learnt = parts.train
+    grouping = group_images(parts.train, groups, progress=_of_stage(progress, "scenes"))
+    share = detector.usual_split(grouping.scenes, alpha) if split is None else split
+    learnt, learnt_groups = parts.train, grouping.apart
     if share:
-        held_out_of, _ = detector.deal(parts.train, share)
-        learnt = parts.train[np.flatnonzero(~held_out_of)]
+        held_out_of, dealt = detector.deal(parts.train, share, grouping.apart)
+        learnt, learnt_groups = parts.train[np.flatnonzero(~held_out_of)], dealt[~held_out_of]
     folds = not share or detector.components() != [detector]
     if len(learnt) > 1 and folds:
         for member in detector.components():
@@ -275,11 +284,19 @@ def fit_parts(
         estimate(_seconds(detector, parts, store, shared))
     kept = _training_of(out)
     training = Training(checkpoint=kept)
-    detector.fit(learnt, store=store, progress=_of_stage(progress, "fit"), training=training)
+    detector.fit(
+        learnt,
+        groups=learnt_groups,
+        store=store,
+        progress=_of_stage(progress, "fit"),
+        training=training,
+    )
     held_out = None
     if len(parts.train) > 1:
-        held_out = detector.calibrate(
+        held_out = calibrate_grouped(
+            detector,
             parts.train,
+            grouping,
             split=share,
             store=store,
             progress=_of_stage(progress, "calibrate"),
@@ -289,7 +306,7 @@ def fit_parts(
     if held_out is not None and parts.added:
         calibrating, text = _by_added(detector, held_out, parts, alpha)
         told.append(text)
-    detector.summary_ = _summary(parts, alpha, detector.transform)
+    detector.summary_ = _summary(parts, alpha, detector.transform, grouping)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
     detector.pictures_ = kept_pictures(parts.train, detector.bit_depth_)
     detector.save(out)
@@ -299,7 +316,8 @@ def fit_parts(
     sheet, least_normal = None, list[tuple[Path, float]]()
     odd = None
     if held_out is not None and calibrating is not None:
-        odd = Odd.of(calibrating, rule)
+        calibration = detector.calibration_
+        odd = Odd.of(calibrating, rule, None if calibration is None else calibration.groups)
         order = np.argsort(-held_out.scores, kind="stable")[:_SHOWN].tolist()
         least_normal = [(Path(held_out.paths[i]), float(held_out.scores[i])) for i in order]
         sheet = _sheet_of(out)
@@ -316,6 +334,7 @@ def fit_parts(
         copies = NearCopies.of_model(detector, parts.test)
         measured = measure(predictions, detector, alpha, read, near_copies=copies)
     notes = (
+        *grouping.notes,
         *told,
         *_depth_note(detector, parts.train),
         *reading_notes(detector, parts.train),
@@ -447,8 +466,9 @@ def _of_stage(progress: OnStage | None, stage: str) -> Progress | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)
 
 
-def _summary(parts: Parts, alpha: float, transform: Transform) -> dict[str, Any]:
-    scenes = scenes_in(parts.train, transform)
+def _summary(
+    parts: Parts, alpha: float, transform: Transform, grouping: Grouping
+) -> dict[str, Any]:
     return {
         "alpha": alpha,
         "name": parts.name,
@@ -458,18 +478,9 @@ def _summary(parts: Parts, alpha: float, transform: Transform) -> dict[str, Any]
         "data_hash": parts.train.content_hash(),
         "known_images": known_images(parts),
         "version": anomalist.__version__,
-        "scenes": len(parts.train) if scenes is None else int(scenes.max()) + 1,
+        "scenes": grouping.scenes,
         "looks": learnt_looks(parts.train, transform),
     }
-
-
-def scenes_in(images: ImageSet, transform: Transform) -> npt.NDArray[np.intp] | None:
-    """Return which photographs show one scene, by its number; None where nearly all differ."""
-    # Seen when they passed the backbone.
-    thumbnails = np.stack([sample.look(transform).thumbnail for sample in images])
-    scenes = find_scenes(thumbnails)
-    # A few alike are among any photographs, and change nothing.
-    return None if scenes.max() + 1 > _ALL_SCENES * len(images) else scenes
 
 
 def _thumbnails(images: ImageSet, bit_depth: int) -> list[bytes]:

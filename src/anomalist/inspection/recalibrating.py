@@ -16,11 +16,12 @@ from anomalist.conditions import Conditions, learnt_looks
 from anomalist.data import ImageSet, gather_remarks
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
+from anomalist.detectors.grouping import group_images
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import check_writable
 from anomalist.inspection.findings import Rule
-from anomalist.inspection.fitting import Odd, scenes_in
+from anomalist.inspection.fitting import Odd
 from anomalist.inspection.parts import Parts, check_outside, open_parts, short_hashes, unseen
 
 
@@ -156,7 +157,8 @@ def recalibrate(
     # Looked at when they pass the backbone, which they do once.
     predictions = made.predict(new, store=store, progress=progress)
     met.add(predictions)
-    made.calibrate(new, seen=False, groups=scenes_in(new, made.transform), store=store)
+    grouping = group_images(new, "auto")
+    made.calibrate(new, seen=False, groups=grouping.groups, store=store)
     made.summary_ = _summary(detector, new, alpha)
     made.save(out)
     rule = Rule.of(made, alpha=alpha)
@@ -166,8 +168,9 @@ def recalibrate(
     shift = None if met.shift is None else met.shift.describe("good image")
     notes = [f"not used: {known}"] if left else []
     notes += [] if shift is None else [f"until now, {shift}"]
+    notes += grouping.notes
     notes += gather_remarks(new, bit_depth=made.transform.bit_depth)
-    odd = Odd.of(predictions, rule)
+    odd = Odd.of(predictions, rule, grouping.groups)
     return Recalibrated(made, out, before, rule, len(new), alarms, odd, tuple(notes))
 
 

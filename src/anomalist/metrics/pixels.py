@@ -339,7 +339,8 @@ class Pixels:
             return
         grid, (rows, columns) = self.grids[image], box
         _enlarge(
-            self.maps[image],
+            # Of types that can't be compiled for, such as float16, which AD 2's maps have.
+            np.asarray(self.maps[image]).astype(self.dtype, copy=False),
             grid.rows_at[rows],
             grid.rows_part[rows],
             grid.columns_at[columns],
