@@ -52,7 +52,7 @@ def main() -> None:
     folds.add_argument("sets", type=Path)
     folds.add_argument("--detector", choices=list(_DETECTORS), default="cfa")
     folds.add_argument("--seeds", type=int, default=2)
-    folds.add_argument("--names", default="bottle_dealt,brass_key,texture_blotchy")
+    folds.add_argument("--names", default="bottle_dealt,screw_dealt,brass_key,texture_blotchy")
     commands.add_parser("ensemble")
     arguments = parser.parse_args()
     if arguments.command == "ensemble":
@@ -123,7 +123,7 @@ def twice() -> Iterator[dict[str, str]]:
         for members, correlation in ((2, 0.6), (6, 0.3)):
             for name, apart in (("twice", False), ("apart", True)):
                 rates = []
-                for _ in range(400):
+                for _ in range(150):
                     scales = _drawn(rng, n, members, correlation)
                     good = _drawn(rng, n, members, correlation) if apart else scales
                     limit = threshold(_combined(scales, good), _ALPHA)

@@ -17,7 +17,8 @@ def add_folder_options(arguments: ArgumentParser) -> None:
         default=None,
         metavar="NAME",
         help="insist that it is a data set of that format, instead of finding it out: "
-        + ", ".join(constant("anomalist.data", "FORMATS")),
+        + ", ".join(constant("anomalist.data", "FORMATS"))
+        + "; visa:LIST, real_iad:LISTS@SIZE and manifest:FILE choose among several",
     )
     for flag, what in (
         ("good", "good images"),
