@@ -96,7 +96,7 @@ CASES = [
     ),
     dry(
         "the same, told which is good",
-        "1  B, to test on        good/1.png",
+        "1  B, to test on                             good/1.png",
         manifest(HEAD, "good/0.png,A,train", "good/1.png,B,test"),
         "--good A",
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import anomalist
 from anomalist.benchmark import RunRecord, RunStore, Task, benchmark
@@ -240,7 +241,7 @@ def test_changed_images_are_run_again(dots: Path, tmp_path: Path) -> None:
     shutil.copytree(dots, data)
     benchmark(MVTecAD(data), [small()], tmp_path / "out")
     image = data / "dot" / "train" / "good" / "000.png"
-    image.write_bytes((data / "dot" / "train" / "good" / "001.png").read_bytes())
+    Image.open(image).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(image)
     counter = Counter()
     benchmark(MVTecAD(data), [small()], tmp_path / "out", watcher=counter)
     assert counter.done == [("dot", 0)]

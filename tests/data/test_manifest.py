@@ -176,6 +176,18 @@ def test_two_manifests_of_lookout(tmp_path: Path) -> None:
     assert first.train.paths == []
 
 
+def test_a_manifest_in_a_folder_is_never_passed_over_in_silence(root: Path) -> None:
+    (root / "manifest.csv").write_text("image,split\na/0.png,train\n")
+    with pytest.raises(DataError, match="has no column that says which images are good"):
+        open_dataset(root).category("parts")
+
+
+def test_labels_of_a_manifest_found_in_a_folder_can_be_told(root: Path) -> None:
+    (root / "manifest.csv").write_text("image,label,split\na/0.png,A,train\nb/0.png,B,test\n")
+    found = open_dataset(root, good="A").category("parts")
+    assert (len(found.train), found.test.defects) == (1, ["B"])
+
+
 def test_a_manifest_of_something_else_is_none(root: Path) -> None:
     (root / "manifest.json").write_text('{"name": "app", "icons": [{"src": "a.png"}]}')
     assert open_dataset(root, good=["a", "b"], masks=["m"]).name == "folder"

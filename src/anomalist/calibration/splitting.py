@@ -64,7 +64,7 @@ def hold_out(
     >>> hold_out(10, 0.3).sum()
     np.int64(3)
     >>> hold_out(5, 0.5, groups=["a", "a", "a", "b", "b"]).tolist()
-    [False, False, False, True, True]
+    [True, True, True, False, False]
     """
     check_split(split)
     if split == 0:

@@ -111,6 +111,9 @@ def open_dataset(
     listed = name
     if name is None and not given:
         listed = next((kind for kind, fits in _FOUND.items() if fits(root)), None)
+    elif name is None and not flags["masks"] and manifests_in(root):
+        flags.pop("masks")
+        return Manifest(root, **flags, exclude=exclude)
     if listed in _LISTED and not (listed == "visa" and not variant and _is_plain(root)):
         if given:
             raise ParameterError(

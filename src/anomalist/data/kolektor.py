@@ -57,7 +57,7 @@ class KolektorSDD(ListedDataset):
     ...         Image.new("L", (8, 20), bad).save(root / item / f"Part{part}_label.bmp")
     >>> found = KolektorSDD(root).category(root.name)
     >>> [sample.group for sample in found.train], found.test.defects
-    (['kos01'], ['defect', 'good', 'defect'])
+    (['kos02'], ['good', 'defect', 'defect'])
     """
 
     name = "kolektor_sdd"

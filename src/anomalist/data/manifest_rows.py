@@ -94,12 +94,18 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
+class _NotAManifestError(DataError):
+    """A file says nothing of images."""
+
+
 def is_manifest(file: Path) -> bool:
-    """Say whether a file names images and says which are good, as far as its first row tells."""
+    """Say whether a file says something of images, whole or damaged, as its beginning tells."""
     try:
         next(_rows(file), None)
-    except DataError:
+    except _NotAManifestError:
         return False
+    except DataError:
+        return True  # what is wrong with it is told by those who read it
     return True
 
 
@@ -151,7 +157,7 @@ def _columns(file: Path, names: list[str]) -> dict[str, str]:
     there = {what: name for what, name in found.items() if name is not None}
     shown = ", ".join(repr(cleaned(name)) for name in names[:12])
     if "image" not in there:
-        raise DataError(
+        raise _NotAManifestError(
             f"{file} has no column of images, such as 'image' or 'path': it has {shown}"
         )
     if not {"label", "good", "kind"} & set(there):
@@ -174,7 +180,7 @@ def _row(file: Path, line: int, found: Mapping[str, str]) -> Row:
 def _json(file: Path, text: str) -> Iterator[Row]:
     for line, entry, said in _entries(file, text):
         if not isinstance(entry, dict):
-            raise DataError(f"{file}, line {line}: it isn't a JSON object")
+            raise _NotAManifestError(f"{file}, line {line}: it isn't a JSON object")
         values = {str(key): value for key, value in entry.items()}
         found = _lookout(values) or {
             what: _text(values[name]) for what, name in _columns(file, list(values)).items()

@@ -122,13 +122,13 @@ def recalibrate(
     --------
     >>> import tempfile
     >>> from anomalist import PatchCore
-    >>> from anomalist.data import make_sample_set
+    >>> from anomalist.data import list_images, make_sample_set
     >>> folder = Path(tempfile.mkdtemp())
     >>> root = make_sample_set(
     ...     folder / "data", image_size=64, train=9, good=9, per_defect=1,
     ...     categories=["brass_key"],
     ... )
-    >>> detector = PatchCore(image_size=64).fit(root / "brass_key/train/good")
+    >>> detector = PatchCore(image_size=64).fit(list_images(root / "brass_key/train/good"))
     >>> new = recalibrate(
     ...     detector, root / "brass_key/test/good", folder / "key.anomalist", alpha=0.1
     ... )
