@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.folders import add_folder_options, folder_options
+from anomalist.cli.folders import add_folder_options, open_categories, results_folder
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
@@ -76,20 +74,11 @@ def run(arguments: Namespace, output: Output) -> None:
     from anomalist.benchmark import RunStore, benchmark
     from anomalist.cli.progress import BenchmarkProgress
     from anomalist.cli.table import print_summary
-    from anomalist.data import open_dataset
     from anomalist.features import FeatureStore
-    from anomalist.files import check_writable
-    from anomalist.inspection.parts import check_outside
 
-    dataset = open_dataset(arguments.data, **folder_options(arguments))
-    for name in arguments.categories or dataset.categories:
-        for note in dataset.understand(name).notes:
-            output.warn(f"{name}: {note}")
+    dataset = open_categories(arguments, output)
     detectors = build_detectors(arguments, output)
-    out = Path(arguments.out)
-    if dataset.name == "folder":
-        check_outside(out, dataset.root)
-    check_writable(out / "results.csv")
+    out = results_folder(arguments, dataset, "results.csv")
     with BenchmarkProgress(output, out, arguments.tensorboard) as progress:
         benchmark(
             dataset,

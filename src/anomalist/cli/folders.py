@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant
+
+if TYPE_CHECKING:
+    from anomalist.data import Dataset
 
 
 def add_folder_options(arguments: ArgumentParser) -> None:
@@ -49,3 +54,26 @@ def folder_options(arguments: Namespace) -> dict[str, Any]:
     """Return what was given, by the names that :func:`anomalist.data.open_dataset` takes."""
     lists = {name: list(arguments[name]) for name in ("good", "bad", "masks", "exclude")}
     return {"format": arguments.format, **lists}
+
+
+def open_categories(arguments: Namespace, output: Output) -> Dataset:
+    """Open the data set of a command that runs categories, and tell what is noted of those."""
+    from anomalist.data import open_dataset
+
+    dataset = open_dataset(arguments.data, **folder_options(arguments))
+    for name in arguments.categories or dataset.categories:
+        for note in dataset.understand(name).notes:
+            output.warn(f"{name}: {note}")
+    return dataset
+
+
+def results_folder(arguments: Namespace, dataset: Dataset, table: str) -> Path:
+    """Return the results folder, where a table can be written and no image would lie beside it."""
+    from anomalist.files import check_writable
+    from anomalist.inspection.parts import check_outside
+
+    out = Path(arguments.out)
+    if dataset.name == "folder":
+        check_outside(out, dataset.root)
+    check_writable(out / table)
+    return out
