@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from anomalist.benchmark import RunRecord, RunStore, Task, stress
 from anomalist.benchmark.stress_cases import CONDITIONS, Case, parse_cases
@@ -18,6 +19,7 @@ from anomalist.benchmark.stress_changes import CHANGES
 from anomalist.benchmark.stress_sets import disturbed
 from anomalist.data import Category, Folder, ImageSet, MVTecAD, Sample
 from anomalist.detectors import CFA, DFM, Detector, PaDiM, PatchCore
+from anomalist.detectors.grouping import group_images
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore
 from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
@@ -124,6 +126,65 @@ def test_every_level_has_a_row_with_the_metrics_of_results(dots: Path, tmp_path:
     assert watching.expected[-1] == ("dot contamination 0.4 (train)", 0)
 
 
+@pytest.fixture
+def bursts(tmp_path: Path) -> Path:
+    """Three shots each of eight parts, as their names tell, and test images."""
+    rng = np.random.default_rng(0)
+    for part in range(8):
+        made = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        for shot in range(3):
+            noise = rng.integers(-2, 3, made.shape)
+            image = Image.fromarray(np.clip(made + noise, 0, 255).astype(np.uint8))
+            path = tmp_path / "bursts" / "part" / "train" / "good" / f"p{part}_{shot}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+    for kind, count in (("good", 3), ("spot", 3)):
+        for i in range(count):
+            made = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            path = tmp_path / "bursts" / "part" / "test" / kind / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(made).save(path)
+    return tmp_path / "bursts"
+
+
+@pytest.mark.parametrize("groups", ["none", "auto", r"by-name p(\d+)_"])
+def test_scenes_of_the_undisturbed_images_hold_for_every_case(
+    bursts: Path, tmp_path: Path, groups: str
+) -> None:
+    stress(
+        MVTecAD(bursts),
+        [small()],
+        tmp_path / "out",
+        conditions=["shots=2:12", "brightness=0.9", "contamination=0.4"],
+        groups=groups,
+        draws=1,
+        alpha=0.3,
+    )
+
+    def scenes(*case: str) -> int:
+        (record,) = RunStore(tmp_path.joinpath("out", *case)).records()
+        return int(record.calibration["scenes"])
+
+    train = MVTecAD(bursts).category("part").train
+    found = group_images(train, groups).groups
+    drawn = found[np.random.default_rng(0).permutation(24)[:12]]
+    assert scenes() == len(set(found))
+    assert scenes("stress", "brightness_0.9_test") == len(set(found))
+    assert scenes("stress", "brightness_0.9_all") == len(set(found))
+    assert scenes("stress", "shots_12_train") == len(set(drawn))
+    assert scenes("stress", "contamination_0.4_train") <= len(set(found))
+    assert (len(set(found)) == 24) == (groups == "none")
+
+
+def test_a_draw_of_one_scene_is_measured(bursts: Path, tmp_path: Path) -> None:
+    """By name, shots of one part would be refused as a whole set."""
+    stress(
+        MVTecAD(bursts), [small()], tmp_path / "out", conditions=["shots=1"], draws=3, alpha=0.3,
+        groups=r"by-name p(\d+)_",
+    )  # fmt: skip
+    assert len(RunStore(tmp_path / "out" / "stress" / "shots_1_train").records()) == 3
+
+
 def test_records_have_intervals_of_rates(dots: Path, tmp_path: Path) -> None:
     stress(MVTecAD(dots), [small()], tmp_path, conditions=["gamma=1.2"], alpha=0.3)
     (record,) = RunStore(tmp_path / "stress" / "gamma_1.2_test").records()
@@ -164,7 +225,7 @@ class Loud(Watching):
 stress(MVTecAD(sys.argv[1]), few(), sys.argv[2], watcher=Loud(), **RESUMED)
 """
 RESUMED = {
-    "conditions": ["shots=2:4", "contamination=0.4", "noise=0.05", "turn=5"],
+    "conditions": ["shots=2:12", "contamination=0.4", "noise=0.05", "turn=5"],
     "draws": 2,
     "alpha": 0.3,
 }
@@ -402,7 +463,7 @@ def test_one_that_needs_more_images_is_told_and_left_out(dots: Path, tmp_path: P
         MVTecAD(dots),
         [Needy(image_size=64, dimensions=8, device="cpu")],
         tmp_path,
-        conditions=["shots=2:4"],
+        conditions=["shots=2:12"],
         draws=1,
         watcher=watching,
     )

@@ -87,6 +87,8 @@ class Fitting:
         What was fitted in this process.
     watcher : Watcher, optional
         Is told of progress.
+    grouping : Grouping, optional
+        The scenes of the images to learn from, where they are known.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Fitting:
         features: FeatureStore,
         shelf: Shelf,
         watcher: Watcher | None,
+        grouping: Grouping | None = None,
     ) -> None:
         self._task, self._category = task, category
         self._features, self._shelf, self._watcher = features, shelf, watcher
@@ -105,7 +108,9 @@ class Fitting:
         self._learnt = category.train
         self._split = 0.0
         self._grouping = Grouping(np.arange(len(category.train)))
-        if task.asked.calibrate or isinstance(task.detector, Ensemble):
+        if grouping is not None:
+            self._grouping = grouping
+        elif task.asked.calibrate or isinstance(task.detector, Ensemble):
             key = (task.category, task.data_hash, task.asked.groups)
             self._grouping = shelf.grouping(key, self._grouped)
         if task.split:

@@ -31,9 +31,10 @@ from anomalist.benchmark.stress_store import (
 from anomalist.benchmark.tasks import Asked, Task, plan
 from anomalist.benchmark.watching import Watcher
 from anomalist.calibration import DEFAULT_ALPHA
-from anomalist.data import Category, Dataset
+from anomalist.data import Category, Dataset, ImageSet
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
+from anomalist.detectors.grouping import group_images
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, unite_backbones
 from anomalist.metrics import EvaluatedAt, extra_limits
@@ -63,6 +64,7 @@ def stress(
     evaluate_at: EvaluatedAt = "original",
     pro_limits: Iterable[float] = (),
     split: float | None = None,
+    groups: str = "auto",
     store: FeatureStore | None = None,
     watcher: StressWatcher | None = None,
     command: str | None = None,
@@ -77,7 +79,8 @@ def stress(
     configuration under a name that is taken is refused, as by `benchmark`.
 
     At a level, an image passes a backbone once for all detectors and seeds that share it. What was
-    learnt from undisturbed images serves for all conditions that change test images alone.
+    learnt from undisturbed images serves for all conditions that change test images alone. Which
+    images show one scene is found out from the undisturbed ones, and holds for all conditions.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def stress(
         Each detector is run once a seed.
     draws : int
         For ``shots``, the least number of seeds: as many more are taken as ``seeds`` has too few.
-    alpha, evaluate_at, pro_limits, split, store, command
+    alpha, evaluate_at, pro_limits, split, groups, store, command
         As for `benchmark`; ``store`` keeps the features of undisturbed images.
     watcher : StressWatcher, optional
         Is told of progress; without one, what isn't counted is a warning.
@@ -139,7 +142,9 @@ def stress(
         raise ParameterError(f"draws must be at least 1, not {draws}")
     detectors, out = named(detectors), Path(out)
     limits = extra_limits(pro_limits)
-    asked = Asked(alpha=alpha, evaluate_at=evaluate_at, pro_limits=limits, split=split)
+    asked = Asked(
+        alpha=alpha, evaluate_at=evaluate_at, pro_limits=limits, split=split, groups=groups
+    )
     names = list(dataset.categories if categories is None else categories)
     sets = {name: dataset.category(name) for name in names}
     for name, category in sets.items():
@@ -160,6 +165,7 @@ def stress(
         evaluate_at=evaluate_at,
         pro_limits=limits,
         split=split,
+        groups=groups,
         keep_models=trained,
         store=store,
         watcher=watcher,
@@ -179,12 +185,11 @@ def stress(
         )
     )
     runner = _Runner(sets, out, store, tasks, undisturbed, watcher)
-    groups = [
+    runner.run(
         group
         for name, category in sets.items()
         for group in _groups(category, _fitting(cases, category, watcher), seeds, of_shots)
-    ]
-    runner.run(groups)
+    )
     inventory = RunStore(out).inventory()
     write_results(inventory.records, out, left_out=inventory.left_out)
     return stress_frame(stress_runs(out, inventory.records))
@@ -242,9 +247,11 @@ class _Runner:
     undisturbed: Sequence[RunRecord]
     watcher: StressWatcher | None
     _shared: list[Backbone] = field(default_factory=list)
+    _scenes: dict[str, Category] = field(default_factory=dict)
 
-    def run(self, groups: Sequence[_Group]) -> None:
+    def run(self, groups: Iterable[_Group]) -> None:
         """Do all, with the time that undisturbed runs took for a first estimate."""
+        groups = list(groups)
         to_do = {group: self._missing(group) for group in groups}
         runs = sum(len(self._of(group)) * len(group.cases) for group in groups)
         left = sum(len(missing) for cases in to_do.values() for missing in cases.values())
@@ -302,7 +309,7 @@ class _Runner:
         """Fit what is needed once, and do case by case."""
         needed = {task.key: task for tasks in missing.values() for task in tasks}
         wanted = [task for task in self._of(group) if task.key in needed]
-        category = self.sets[group.category]
+        category = self._of_scenes(group.category)
         if group.case is None:
             fits = self._fits(wanted, category, RunStore(self.out), self.store)
         for case, tasks in missing.items():
@@ -324,17 +331,32 @@ class _Runner:
                         self.watcher.end(record)
             yield case
 
+    def _of_scenes(self, name: str) -> Category:
+        """The category, each of whose images to learn from says of which scene it is."""
+        if name not in self._scenes:
+            category = self.sets[name]
+            how = self.tasks[0].asked.groups
+            scenes = group_images(category.train, how).groups
+            samples = [
+                dataclasses.replace(sample, group=str(scene))
+                for sample, scene in zip(category.train, scenes, strict=True)
+            ]
+            train = ImageSet(samples, category.train.name)
+            self._scenes[name] = dataclasses.replace(category, train=train)
+        return self._scenes[name]
+
     def _fits(
         self, tasks: Sequence[Task], category: Category, results: RunStore, features: FeatureStore
     ) -> dict[tuple[str, str, int], Fitted]:
         """Fit the detector of each task; those that can't be on so few images are told."""
         shelf = Shelf(tasks)
+        grouping = group_images(category.train, "auto")
         found = {}
         for task in tasks:
             few = len(category.train) < len(self.sets[task.category].train)
             try:
                 task = _as_many(task, len(category.train))
-                fitting = Fitting(task, category, results, features, shelf, self.watcher)
+                fitting = Fitting(task, category, results, features, shelf, self.watcher, grouping)
                 fitted = fitting.fitted()
             except (DataError, ParameterError) as error:
                 if not few:

@@ -181,7 +181,7 @@ class StressProgress(BenchmarkProgress):
         left = f"about {duration(seconds)} left"
         self._bar.update(self._total, left=left)
         if not text:
-            self._output.note(left)
+            self._output.note(f"{left}, less where detectors share a backbone")
         elif not self._output.live:
             rest = f"; {left}" if self._done < self._runs else ""
             self._output.note(f"[{self._done}/{self._runs}] {text}{rest}")

@@ -9,6 +9,7 @@ from anomalist.cli.options import (
     CommaList,
     add_detector_options,
     add_evaluate_at,
+    add_groups,
     add_split,
     add_store_options,
     build_detectors,
@@ -59,6 +60,7 @@ def parser() -> ArgumentParser:
         help="false-alarm rate that thresholds are to have",
     )
     add_split(arguments)
+    add_groups(arguments)
     add_evaluate_at(arguments)
     add_store_options(arguments)
     add_detector_options(arguments)
@@ -89,6 +91,7 @@ def run(arguments: Namespace, output: Output) -> None:
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
             split=arguments.split,
+            groups=" ".join(arguments.groups),
             store=FeatureStore(**arguments.store),
             watcher=progress,
             command=arguments.command_line,
