@@ -33,6 +33,18 @@ class ExportError(AnomalistError, RuntimeError):
     """A detector can't be exported, or its export doesn't do the same as itself."""
 
 
+class ServerError(AnomalistError, RuntimeError):
+    """A server can't be started, or what it stands on doesn't answer."""
+
+
+class NotFoundError(AnomalistError, LookupError):
+    """What was asked for by name isn't there."""
+
+
+class BusyError(AnomalistError, RuntimeError):
+    """There is more to do than may wait: to be asked again later."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether memory ran out, of the machine or of an accelerator.
 

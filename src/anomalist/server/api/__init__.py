@@ -1,0 +1,7 @@
+"""What is asked over HTTP: a file a subject, each with its router."""
+
+from fastapi import APIRouter
+
+from anomalist.server.api import health, inspect
+
+ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router)

@@ -1,0 +1,55 @@
+"""All parts of a server, made, started and stopped together."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from anomalist.server.blobs import Blobs
+from anomalist.server.database import Database
+from anomalist.server.inspecting import Inspector
+from anomalist.server.principals import Tokens
+from anomalist.server.registry import Registry
+from anomalist.server.settings import ServerSettings
+
+
+class Service:
+    """What routes, pages and sources of photographs call; it knows nothing of HTTP.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+        How it runs.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        folder = settings.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.database = Database(settings.database_url)
+        self.photographs = Blobs(folder / "photographs")
+        self.heatmaps = Blobs(folder / "heatmaps")
+        self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
+        self.tokens = Tokens(self.database)
+        self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+
+    def start(self) -> Self:
+        """Bring the database up to date, load models, and begin to answer.
+
+        Raises
+        ------
+        ServerError
+            If the database can't be reached.
+        ParameterError, ModelFileError
+            If there is no model, or a damaged one.
+        """
+        try:
+            self.database.upgrade()
+            self.registry.take_files(self.settings.models)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Answer what was accepted, and end."""
+        self.database.close()

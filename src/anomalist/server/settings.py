@@ -1,0 +1,87 @@
+"""What a server is told when it is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomalist.errors import ParameterError
+
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """How a server runs; the flags of ``anomalist serve`` are these.
+
+    Parameters
+    ----------
+    models : str or Path
+        A folder of model files, each named after what it inspects, or one file.
+    state : str or Path
+        The folder that keeps photographs, heatmaps, model versions and, unless ``database`` says
+        otherwise, the database.
+    database : str, optional
+        An address such as ``postgresql+psycopg://USER:PASSWORD@HOST/NAME``.
+    host : str
+        The address to listen at; another than this machine's own needs tokens.
+    port : int
+        The port; 0 for any that is free.
+    device : str, optional
+        ``auto``, ``cpu``, ``cuda`` or ``mps``; by default as each model was fitted.
+    keep_days : float, optional
+        Photographs and heatmaps are removed so many days after they were inspected, those of
+        anomalous and corrected parts after three times as many; decisions stay. By default never.
+    keep_gb : float, optional
+        Photographs and heatmaps take at most so many gigabytes: the oldest go first, those of
+        anomalous and corrected parts last. By default without end.
+    max_mb : float
+        Of one upload, in megabytes.
+    max_megapixels : float
+        Of one photograph.
+    max_images : int
+        Photographs of one request.
+    queue : int
+        Photographs that may wait to be scored; beyond, requests are asked to come again later.
+    wait_ms : float
+        How long a photograph waits for others, to be scored with them.
+    """
+
+    models: str | Path
+    state: str | Path = "anomalist-server"
+    database: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    device: str | None = None
+    keep_days: float | None = None
+    keep_gb: float | None = None
+    max_mb: float = 50
+    max_megapixels: float = 100
+    max_images: int = 64
+    queue: int = 256
+    wait_ms: float = 4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ParameterError(f"port must be from 0 to 65535, not {self.port}")
+        for name in ("keep_days", "keep_gb", "max_mb", "max_megapixels", "max_images", "queue"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ParameterError(f"{name} must be above 0, not {value}")
+        if not 0 <= self.wait_ms <= 1000:
+            raise ParameterError(f"wait_ms must be from 0 to 1000, not {self.wait_ms}")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all that is kept."""
+        return Path(self.state)
+
+    @property
+    def database_url(self) -> str:
+        """The address of the database."""
+        return self.database or f"sqlite:///{self.folder / 'anomalist.db'}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        return self.host in _LOCAL
