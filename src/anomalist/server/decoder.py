@@ -92,12 +92,12 @@ def main(max_pixels: int, memory_mb: int) -> None:
         pixels: bytes | memoryview = b""
         try:
             found = decode(head, data, max_pixels)
-        except DataError as error:
-            told: dict[str, Any] = {"error": str(error)}
-        except MemoryError:
-            told = {"error": f"{head['name']} takes more than {memory_mb} MB of memory to decode"}
         except Exception as error:  # whatever a decoder stumbles over, the next one can be decoded
-            told = {"error": f"{head['name']} can't be decoded: {error}"}
+            told: dict[str, Any] = {"error": f"{head['name']} can't be decoded: {error}"}
+            if isinstance(error, DataError):
+                told = {"error": str(error)}
+            if MemoryError in (type(error), type(error.__cause__)):
+                told = {"error": f"{head['name']} takes more than {memory_mb} MB to be decoded"}
         else:
             told = {
                 "shape": found.pixels.shape,

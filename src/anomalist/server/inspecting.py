@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import queue
 import threading
@@ -9,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -43,6 +45,7 @@ _MEDIA = {
     "WEBP": "image/webp",
 }
 
+T = TypeVar("T")
 _Scored = tuple[Answering, list[Accepted], Predictions]
 
 
@@ -78,6 +81,8 @@ class Inspector:
         Photographs that may be on their way at once; beyond, requests are refused.
     wait_s : float
         How long a photograph waits for others, to be scored with them.
+    max_bytes : int
+        Of one photograph's file.
     """
 
     def __init__(
@@ -91,9 +96,10 @@ class Inspector:
         decoders: Decoders,
         waiting: int = 256,
         wait_s: float = 0.004,
+        max_bytes: int = 50_000_000,
     ) -> None:
         self._registry, self._photographs, self._watcher = registry, photographs, watcher
-        self._decoders, self._most_waiting = decoders, waiting
+        self._decoders, self._most_waiting, self._max_bytes = decoders, waiting, max_bytes
         self._keeper = Keeper(database, heatmaps)
         #: Called with inspections of one model once they are committed.
         self.on_inspected: list[Callable[[Answering, list[Inspection]], None]] = []
@@ -179,17 +185,21 @@ class Inspector:
         new = []
         for upload, answer in zip(uploads, answers, strict=True):
             answer.set_running_or_notify_cancel()  # who doesn't wait any longer can't stop it
-            before = known.get(stored_key(upload) or "")
-            if before is None:
-                new.append((upload, answer))
+            if (before := known.get(stored_key(upload) or "")) is not None:
+                _answer(answer, before, upload, hashlib.sha256(upload.data).hexdigest())
+            elif len(upload.data) > self._max_bytes:
+                answer.set_exception(DataError(_too_large(upload, self._max_bytes)))
             else:
-                answer.set_result(before)
+                new.append((upload, answer))
         with self._lock:
             self._admit(new)
-            for upload, answer in new:
-                answer.add_done_callback(lambda _, bytes=len(upload.data): self._answered(bytes))
+            release = _in_order(partial(self._release, answering))
+            for place, (upload, answer) in enumerate(new):
+                answer.add_done_callback(partial(self._answered, len(upload.data)))
                 self._batcher.expect(answering)
-                self._pool.submit(self._decode, answering, upload, answer, time.perf_counter())
+                began = time.perf_counter()
+                decode = partial(self._decode, answering, upload, answer, began)
+                self._pool.submit(lambda p, decode: release(p, decode()), place, decode)
         return answers
 
     def close(self) -> None:
@@ -217,19 +227,23 @@ class Inspector:
         self._waiting += len(new)
         self._waiting_bytes += size
 
-    def _answered(self, bytes: int) -> None:
+    def _answered(self, size: int, _: Future[Inspection]) -> None:
         with self._lock:
             self._waiting -= 1
-            self._waiting_bytes -= bytes
+            self._waiting_bytes -= size
+
+    def _release(self, answering: Answering, accepted: Accepted | None) -> None:
+        if accepted is None:
+            self._batcher.give_up(answering)
+        else:
+            self._batcher.put(answering, accepted)
 
     def _decode(
         self, answering: Answering, upload: Upload, answer: Future[Inspection], began: float
-    ) -> None:
+    ) -> Accepted | None:
         """Decode one photograph and write it: files are there before the row that names them."""
         try:
-            decoded = self._decoders.decode(
-                upload.data, upload.name, answering.detector.transform
-            )
+            decoded = self._decoders.decode(upload.data, upload.name, answering.detector.transform)
             sample = Sample.decoded(
                 upload.name,
                 decoded,
@@ -237,17 +251,15 @@ class Inspector:
                 nbytes=len(upload.data),
             )
         except Exception as error:
-            self._batcher.give_up(answering)
             answer.set_exception(_told(error, "it can't be kept"))
-            return
-        accepted = Accepted(
+            return None
+        return Accepted(
             upload=replace(upload, data=b""),
             sample=sample,
             media_type=_MEDIA.get(decoded.format, "application/octet-stream"),
             began=began,
             answer=answer,
         )
-        self._batcher.put(answering, accepted)
 
     def _score(self, answering: Answering, batch: list[Accepted]) -> None:
         try:
@@ -276,7 +288,7 @@ class Inspector:
                     one.answer.set_exception(told)
                 continue
             for one, row in zip(batch, rows, strict=True):
-                one.answer.set_result(row)
+                _answer(one.answer, row, one.upload, one.sample.sha256())
             for tell in self.on_inspected:
                 try:
                     tell(answering, rows)
@@ -292,11 +304,43 @@ class Inspector:
         return self._keeper.keep(answering, batch, predictions, looks)
 
 
+def _in_order(pass_on: Callable[[T], None]) -> Callable[[int, T], None]:
+    """Return what passes things on in the order of their places, whichever comes first."""
+    lock = threading.Lock()
+    early: dict[int, T] = {}
+    place = 0
+
+    def take(at: int, one: T) -> None:
+        nonlocal place
+        with lock:
+            early[at] = one
+            while place in early:
+                pass_on(early.pop(place))
+                place += 1
+
+    return take
+
+
 def _inspected(answer: Future[Inspection]) -> Inspection | DataError:
     try:
         return answer.result()
     except DataError as error:
         return error
+
+
+def _answer(answer: Future[Inspection], row: Inspection, upload: Upload, sha256: str) -> None:
+    """Answer with what was kept, unless that is of another photograph with the same key."""
+    if row.sha256 == sha256:
+        answer.set_result(row)
+    else:
+        answer.set_exception(
+            DataError(f"the key {upload.key!r} of {upload.name} was sent with another photograph")
+        )
+
+
+def _too_large(upload: Upload, most: int) -> str:
+    size = len(upload.data) / 1_000_000
+    return f"{upload.name} has {size:.1f} MB: at most {most / 1_000_000:g} MB are taken"
 
 
 def _told(error: Exception, what: str) -> AnomalistError:

@@ -103,7 +103,7 @@ class Keeper:
         keys = [key for key in map(stored_key, uploads) if key is not None]
         if not keys:
             return {}
-        with self._database.session() as session:
+        with self._database.reading() as session:
             return _with_keys(session, keys)
 
     def keep(

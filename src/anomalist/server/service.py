@@ -6,6 +6,7 @@ from typing import Self
 
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
+from anomalist.server.decoding import Decoders
 from anomalist.server.inspecting import Inspector
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
@@ -30,7 +31,20 @@ class Service:
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.tokens = Tokens(self.database)
-        self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+        #: What the photographs of inspections and those to be shown are decoded by.
+        self.decoders = Decoders(
+            settings.decoders, max_pixels=int(settings.max_megapixels * 1_000_000)
+        )
+        self.inspector = Inspector(
+            self.database,
+            self.registry,
+            self.photographs,
+            self.heatmaps,
+            decoders=self.decoders,
+            waiting=settings.queue,
+            wait_s=settings.wait_ms / 1000,
+            max_bytes=settings.max_bytes,
+        )
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
@@ -45,6 +59,7 @@ class Service:
         try:
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
+            self.decoders.start()
         except BaseException:
             self.stop()
             raise
@@ -52,4 +67,5 @@ class Service:
 
     def stop(self) -> None:
         """Answer what was accepted, and end."""
+        self.inspector.close()
         self.database.close()

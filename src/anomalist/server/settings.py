@@ -45,6 +45,8 @@ class ServerSettings:
         Photographs that may wait to be scored; beyond, requests are asked to come again later.
     wait_ms : float
         How long a photograph waits for others, to be scored with them.
+    decoders : int
+        Processes that photographs are decoded in.
     """
 
     models: str | Path
@@ -60,11 +62,13 @@ class ServerSettings:
     max_images: int = 64
     queue: int = 256
     wait_ms: float = 4
+    decoders: int = 2
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be from 0 to 65535, not {self.port}")
-        for name in ("keep_days", "keep_gb", "max_mb", "max_megapixels", "max_images", "queue"):
+        bounds = ("max_mb", "max_megapixels", "max_images", "queue", "decoders")
+        for name in ("keep_days", "keep_gb", *bounds):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} must be above 0, not {value}")
@@ -75,6 +79,11 @@ class ServerSettings:
     def folder(self) -> Path:
         """The folder of all that is kept."""
         return Path(self.state)
+
+    @property
+    def max_bytes(self) -> int:
+        """Of one upload."""
+        return int(self.max_mb * 1_000_000)
 
     @property
     def database_url(self) -> str:

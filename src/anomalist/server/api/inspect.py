@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, UploadFile
 
 from anomalist.errors import DataError
 from anomalist.server.api.asking import Asked, require
-from anomalist.server.inspecting import Upload
+from anomalist.server.keeping import Upload
 from anomalist.server.principals import Principal
 from anomalist.server.telling import inspection_dict
 
