@@ -16,9 +16,7 @@ from anomalist.inspection import Rule, model_card, open_model
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Model, Promotion, Setting, Version
-
-#: Who acts where the server does so by itself, or the person who started it.
-OPERATOR = "operator"
+from anomalist.server.principals import OPERATOR as OPERATOR
 
 
 @dataclass(frozen=True, eq=False)
