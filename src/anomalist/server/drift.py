@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session, joinedload
 
 from anomalist.conditions import LEVEL, Conditions, Measuring
 from anomalist.errors import NotFoundError, ParameterError
@@ -107,8 +107,8 @@ class DriftWatcher:
         self._news = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        #: Called with the model's name and each warning once it is committed.
-        self.on_warning: list[Callable[[str, DriftWarning], None]] = []
+        #: Called with each warning once it is committed.
+        self.on_warning: list[Callable[[DriftWarning], None]] = []
 
     def add(
         self, answering: Answering, predictions: Predictions, cameras: Sequence[str | None]
@@ -211,6 +211,28 @@ class DriftWatcher:
         """The lock under which watches don't change."""
         return self._counting
 
+    def warnings(
+        self, model_id: int | None = None, *, open_only: bool = False, most: int = 100
+    ) -> list[DriftWarning]:
+        """Return warnings with what they are of, the last first.
+
+        Parameters
+        ----------
+        model_id : int, optional
+            By default of all models.
+        open_only : bool
+            Whether to leave out those that somebody took note of.
+        most : int
+            How many.
+        """
+        asked = select(DriftWarning)
+        if model_id is not None:
+            asked = asked.where(DriftWarning.model_id == model_id)
+        if open_only:
+            asked = asked.where(DriftWarning.settled.is_(None))
+        with self._database.reading() as session:
+            return _whole(session, asked.order_by(DriftWarning.id.desc()).limit(most))
+
     def settle(self, warning_id: int, *, by: str) -> DriftWarning:
         """Take note of a warning, and of all others of its model and camera, and watch anew.
 
@@ -247,7 +269,8 @@ class DriftWatcher:
             for row in begun:
                 if row.version_id in self._versions:
                     self._take(self._versions[row.version_id], row)
-            return warning
+            with self._database.reading() as session:
+                return _whole(session, select(DriftWarning).where(DriftWarning.id == warning_id))[0]
 
     # What follows is called by whoever holds the lock of what is counted.
 
@@ -280,9 +303,7 @@ class DriftWatcher:
     def _load(self, answering: Answering) -> _Version:
         with self._database.reading() as session:
             rows = session.scalars(
-                select(Watch)
-                .where(Watch.version_id == answering.version_id)
-                .order_by(Watch.id)
+                select(Watch).where(Watch.version_id == answering.version_id).order_by(Watch.id)
             ).all()
         last = {row.camera: row for row in rows}
         version = _Version(answering, 0, {})
@@ -379,9 +400,7 @@ class DriftWatcher:
 
     def _add(self, answering: Answering, watch: CameraWatch, row: Inspection) -> None:
         conditions = watch.conditions
-        conditions.count(
-            row.looks, row.name, score=row.score, size=(row.width, row.height)
-        )
+        conditions.count(row.looks, row.name, score=row.score, size=(row.width, row.height))
         watch.seen, watch.kept = row.number, False
         if conditions.shift is not None and row.looks:
             watch.path.add(row.number, row.at, conditions.shift.evidence())
@@ -401,9 +420,12 @@ class DriftWatcher:
             ]  # fmt: skip
             session.add_all(warnings)
         watch.told |= set(new)
+        with self._database.reading() as session:
+            asked = select(DriftWarning).where(DriftWarning.id.in_([w.id for w in warnings]))
+            warnings = _whole(session, asked)
         for warning in warnings:
             for tell in self.on_warning:
-                tell(answering.name, warning)
+                tell(warning)
 
     def _since(self, answering: Answering, watch: CameraWatch) -> int | None:
         """Return the number of the inspection at which a shift began."""
@@ -438,3 +460,11 @@ class DriftWatcher:
         for watch in version.watches.values():
             watch.kept = True
         version.unkept = 0
+
+
+def _whole(session: Session, asked: Select[Any]) -> list[DriftWarning]:
+    """Return warnings with what they are of."""
+    related = (
+        DriftWarning.model, DriftWarning.version, DriftWarning.inspection, DriftWarning.since
+    )  # fmt: skip
+    return list(session.scalars(asked.options(*(joinedload(one) for one in related))))

@@ -10,7 +10,13 @@ import numpy.typing as npt
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from anomalist.conditions import LEVEL
+from anomalist.errors import NotFoundError
+from anomalist.server.database import Database
 from anomalist.server.database.tables import Inspection
+from anomalist.server.drift import DriftWatcher
+from anomalist.server.registry import Answering
+from anomalist.server.telling import warning_dict, watch_dict
 
 #: Of p-values: with ten, each holds a tenth where photographs are like those that calibrate.
 P_BINS = 10
@@ -19,6 +25,74 @@ _COLUMNS = (
     Inspection.id, Inspection.at, Inspection.score, Inspection.p_value, Inspection.decision,
     Inspection.looks,
 )  # fmt: skip
+
+
+def drift_dict(
+    database: Database,
+    watcher: DriftWatcher,
+    answering: Answering,
+    camera: str | None = None,
+    *,
+    parts: int = 1000,
+    bins: int = 50,
+) -> dict[str, Any]:
+    """Return what is watched of a model's photographs as JSON values.
+
+    Parameters
+    ----------
+    database : Database
+        Where inspections are.
+    watcher : DriftWatcher
+        Watches them.
+    answering : Answering
+        The version that answers.
+    camera : str, optional
+        Of which camera the ``watch`` and its bins are; empty for photographs that name none, by
+        default the one that a photograph came from last.
+    parts, bins : int
+        As `series` takes them.
+
+    Raises
+    ------
+    NotFoundError
+        If no photograph came from that camera.
+    """
+    with watcher.reading:
+        watches = watcher.watches(answering)
+        cameras = [
+            {
+                "camera": watch.camera,
+                "photographs": watch.conditions.total,
+                "failing": list(watch.conditions.failing()),
+            }
+            for watch in watches
+        ]
+        chosen = max(watches, key=lambda watch: watch.seen, default=None)
+        if camera is not None:
+            name = camera or None
+            chosen = next((watch for watch in watches if watch.camera == name), None)
+            if chosen is None:
+                known = ", ".join(str(watch.camera or "one without a name") for watch in watches)
+                raise NotFoundError(
+                    f"no photograph of camera {camera!r} was inspected by version"
+                    f" {answering.number} of {answering.name}; there are {known or 'none'}"
+                )
+        watch = None if chosen is None else watch_dict(chosen)
+    charts: dict[str, Any] = {"bins": [], "p_values": [0] * P_BINS}
+    if chosen is not None:
+        with database.reading() as session:
+            charts = series(session, answering.version_id, chosen.camera, parts=parts, bins=bins)
+    return {
+        "model": answering.name,
+        "version": answering.number,
+        "level": LEVEL,
+        "alpha": answering.rule.alpha,
+        "threshold": answering.rule.threshold,
+        "cameras": cameras,
+        "watch": watch,
+        **charts,
+        "warnings": [warning_dict(row) for row in watcher.warnings(answering.model_id)],
+    }
 
 
 def series(
@@ -49,9 +123,7 @@ def series(
     """
     rows = session.execute(
         select(*_COLUMNS)
-        .where(
-            Inspection.version_id == version_id, Inspection.camera.is_not_distinct_from(camera)
-        )
+        .where(Inspection.version_id == version_id, Inspection.camera.is_not_distinct_from(camera))
         .order_by(Inspection.number.desc())
         .limit(parts)
     ).all()[::-1]

@@ -6,10 +6,12 @@ from typing import Self
 
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
+from anomalist.server.drift import DriftWatcher
 from anomalist.server.inspecting import Inspector
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.settings import ServerSettings
+from anomalist.server.versions import Versions
 
 
 class Service:
@@ -29,8 +31,13 @@ class Service:
         self.photographs = Blobs(folder / "photographs")
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
+        self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
-        self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+        self.drift = DriftWatcher(self.database, self.registry)
+        self.inspector = Inspector(
+            self.database, self.registry, self.photographs, self.heatmaps, self.drift
+        )
+        self.inspector.on_inspected.append(self.drift.wake)
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
@@ -45,6 +52,7 @@ class Service:
         try:
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
+            self.drift.start()
         except BaseException:
             self.stop()
             raise
@@ -52,4 +60,5 @@ class Service:
 
     def stop(self) -> None:
         """Answer what was accepted, and end."""
+        self.drift.stop()
         self.database.close()
