@@ -7,9 +7,11 @@ from typing import Self
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.inspecting import Inspector
+from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.settings import ServerSettings
+from anomalist.server.verdicts import Verdicts
 
 
 class Service:
@@ -31,6 +33,8 @@ class Service:
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.tokens = Tokens(self.database)
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+        self.memory = Memory(self.database)
+        self.verdicts = Verdicts(self.database)
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.

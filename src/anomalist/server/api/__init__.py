@@ -2,6 +2,11 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect
+from anomalist.server.api import health, inspect, inspections, verdicts
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    inspect.router,
+    inspections.router,
+    verdicts.router,
+)

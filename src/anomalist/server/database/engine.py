@@ -54,6 +54,13 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Begin a transaction that only reads: it waits for no writer, and none waits for it."""
+        engine = self.engine.execution_options(reading=True)
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
     def upgrade(self) -> None:
         """Bring the tables to what this version of the server expects.
 
