@@ -6,11 +6,11 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sqlalchemy import select
 
-from anomalist.errors import ParameterError
+from anomalist.errors import NotFoundError, ParameterError
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Token, now
 
@@ -85,11 +85,39 @@ class Tokens:
         """Return who a token is; None of one that isn't known, is revoked or has expired."""
         with self._database.session() as session:
             row = session.scalar(select(Token).where(Token.hash == hash_of(token)))
-        if row is None or row.revoked is not None:
-            return None
-        if row.expires is not None and row.expires <= now():
+        if row is None or row.state != "good":
             return None
         return Principal(row.name, row.role, row.id)  # type: ignore[arg-type]
+
+    def revoke(self, name: str) -> None:
+        """Make a token worth nothing from now on; its row stays, for what was done by it.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of that name.
+        """
+        with self._database.session() as session:
+            row = session.scalar(select(Token).where(Token.name == name))
+            if row is None:
+                raise NotFoundError(f"there is no token named {name!r}")
+            if row.revoked is None:
+                row.revoked = now()
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the tokens as JSON values, the oldest first: nothing that lets anyone in."""
+        with self._database.session() as session:
+            rows = session.scalars(select(Token).order_by(Token.id)).all()
+        return [
+            {
+                "name": row.name,
+                "role": row.role,
+                "state": row.state,
+                "created": row.created.isoformat(),
+                "expires": None if row.expires is None else row.expires.isoformat(),
+            }
+            for row in rows
+        ]
 
     def exist(self) -> bool:
         """Whether there is any that isn't revoked."""

@@ -274,6 +274,13 @@ class Token(Table):
     expires: Mapped[datetime | None]
     revoked: Mapped[datetime | None]
 
+    @property
+    def state(self) -> str:
+        """``good``, ``revoked`` or ``expired``."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires is not None and self.expires <= now() else "good"
+
 
 class SignIn(Table):
     """A browser that has signed in with a token."""
