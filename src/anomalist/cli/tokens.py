@@ -78,7 +78,7 @@ def run(arguments: Namespace, output: Output) -> None:
             output.result(f"{name} is revoked")
             output.fields |= {"name": name}
         else:
-            rows = known.listed()
+            rows = known.list()
             for row in rows:
                 output.result(
                     f"{row['name']}: {row['role']}, {row['state']}, made {row['created'][:10]}"

@@ -13,6 +13,7 @@ from anomalist.server.inspecting import Inspector
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.settings import ServerSettings
+from anomalist.server.versions import Versions
 
 
 class Service:
@@ -31,6 +32,7 @@ class Service:
         self.photographs = Blobs(folder / "photographs")
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
+        self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
