@@ -41,6 +41,7 @@ class Database:
                 f"{url} is no database that can be used: give sqlite:///FILE or"
                 f" postgresql+psycopg://USER:PASSWORD@HOST/NAME ({error})"
             ) from None
+        self._reader = self.engine.execution_options(reading=True)
         #: How people call it, without a password.
         self.name = parsed.render_as_string(hide_password=True)
 
@@ -56,9 +57,8 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Begin a transaction that only reads: it waits for no writer, and none waits for it."""
-        engine = self.engine.execution_options(reading=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        """Begin a transaction that only reads: it sees one moment, and nobody waits for it."""
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
             yield session
 
     def upgrade(self) -> None:
