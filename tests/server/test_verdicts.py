@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+
 from fastapi.testclient import TestClient
 
 from anomalist.server.database.tables import Inspection, Verdict
@@ -62,7 +63,7 @@ def test_what_is_no_verdict_is_told(client: TestClient, service: Service) -> Non
         ('{"kind": "scratch"}', ""),
         ("", ""),
     ):
-        answer = client.post(path, content=given)
+        answer = client.post(path, content=given, headers={"Content-Type": "application/json"})
         assert answer.status_code == 422, given
         if words:
             assert words in answer.json()["error"]
