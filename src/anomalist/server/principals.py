@@ -6,16 +6,21 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from anomalist.errors import ParameterError
+from anomalist.errors import NotFoundError, ParameterError
 from anomalist.server.database import Database
-from anomalist.server.database.tables import Token, now
+from anomalist.server.database.tables import Audit, SignIn, Token, now
+
+#: Who acts where the server does so by itself, or the person who started it.
+OPERATOR = "operator"
 
 Role = Literal["inspect", "review", "admin"]
-_BITS = 32
+# As many as can't be guessed: a token is searched for by its hash, at any rate.
+_BYTES = 32
+_LONGEST = 100
 _PREFIX = "anomalist_"
 
 
@@ -64,36 +69,101 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def make(self, name: str, role: str, *, expires: datetime | None = None) -> str:
+    def make(
+        self, name: str, role: str, *, expires: datetime | None = None, by: str = OPERATOR
+    ) -> str:
         """Make a token and return it, for the only time.
+
+        Parameters
+        ----------
+        name : str
+            Of the person or the machine that will hold it.
+        role : {"inspect", "review", "admin"}
+            What it may do.
+        expires : datetime, optional
+            Until when it is good; by default until it is revoked.
+        by : str
+            Who makes it, for the audit log.
 
         Raises
         ------
         ParameterError
-            If the name is taken, or the role is none.
+            If the name is empty, too long or taken, or the role is none.
         """
         if role not in get_args(Role):
             raise ParameterError(f"a role is {', '.join(get_args(Role))}, not {role!r}")
-        token = _PREFIX + secrets.token_urlsafe(_BITS)
+        if not name.strip() or len(name) > _LONGEST or not name.isprintable():
+            raise ParameterError(
+                f"a token's name is 1 to {_LONGEST} characters that can be read, not {name!r}"
+            )
+        token = _PREFIX + secrets.token_urlsafe(_BYTES)
         with self._database.session() as session:
             if session.scalar(select(Token).where(Token.name == name)) is not None:
                 raise ParameterError(f"there is a token named {name!r}: choose another name")
             session.add(Token(name=name, role=role, hash=hash_of(token), expires=expires))
+            session.add(Audit(by=by, action="token made", subject=name, detail={"role": role}))
         return token
+
+    def revoke(self, name: str, *, by: str = OPERATOR) -> None:
+        """End a token, and all browsers that signed in with it, from this moment on.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of that name.
+        """
+        with self._database.session() as session:
+            row = session.scalar(select(Token).where(Token.name == name))
+            if row is None:
+                raise NotFoundError(f"there is no token named {name!r}")
+            if row.revoked is None:
+                row.revoked = now()
+                session.add(Audit(by=by, action="token revoked", subject=name))
+            session.execute(delete(SignIn).where(SignIn.token_id == row.id))
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return all tokens as JSON values, the newest last; nothing that could be used as one."""
+        with self._database.reading() as session:
+            rows = session.scalars(select(Token).order_by(Token.id)).all()
+        return [
+            {
+                "id": row.id,
+                "name": row.name,
+                "role": row.role,
+                "state": _state(row),
+                "created": row.created.isoformat(),
+                "expires": None if row.expires is None else row.expires.isoformat(),
+                "revoked": None if row.revoked is None else row.revoked.isoformat(),
+            }
+            for row in rows
+        ]
 
     def find(self, token: str) -> Principal | None:
         """Return who a token is; None of one that isn't known, is revoked or has expired."""
-        with self._database.session() as session:
+        with self._database.reading() as session:
             row = session.scalar(select(Token).where(Token.hash == hash_of(token)))
-        if row is None or row.revoked is not None:
-            return None
-        if row.expires is not None and row.expires <= now():
-            return None
-        return Principal(row.name, row.role, row.id)  # type: ignore[arg-type]
+        return None if row is None else principal_of_row(row)
 
     def exist(self) -> bool:
-        """Whether there is any that isn't revoked."""
-        with self._database.session() as session:
-            return (
-                session.scalar(select(Token.id).where(Token.revoked.is_(None)).limit(1)) is not None
-            )
+        """Whether there is any that lets someone in."""
+        with self._database.reading() as session:
+            rows = session.scalars(select(Token).where(Token.revoked.is_(None))).all()
+        return any(_state(row) == "good" for row in rows)
+
+    def existed(self) -> bool:
+        """Whether there ever was one: from then on, who has none is not let in."""
+        with self._database.reading() as session:
+            return session.scalar(select(Token.id).limit(1)) is not None
+
+
+def principal_of_row(row: Token) -> Principal | None:
+    """Return who a token is, unless it no longer lets anyone in."""
+    if _state(row) != "good":
+        return None
+    return Principal(row.name, row.role, row.id)  # type: ignore[arg-type]
+
+
+def _state(row: Token) -> str:
+    if row.revoked is not None:
+        return "revoked"
+    return "expired" if row.expires is not None and row.expires <= now() else "good"

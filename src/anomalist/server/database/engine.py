@@ -41,6 +41,7 @@ class Database:
                 f"{url} is no database that can be used: give sqlite:///FILE or"
                 f" postgresql+psycopg://USER:PASSWORD@HOST/NAME ({error})"
             ) from None
+        self._reader = self.engine.execution_options(reading=True)
         #: How people call it, without a password.
         self.name = parsed.render_as_string(hide_password=True)
 
@@ -52,6 +53,12 @@ class Database:
         short, with no scoring and no files in it.
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Begin a transaction that only reads: it sees one moment, and nobody waits for it."""
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
             yield session
 
     def upgrade(self) -> None:
