@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import ExitStack
 from typing import Self
 
+from anomalist.files import held_alone
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.drift import DriftWatcher
 from anomalist.server.inspecting import Inspector
+from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.settings import ServerSettings
+from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
 
 
@@ -26,7 +31,6 @@ class Service:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         folder = settings.folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.database = Database(settings.database_url)
         self.photographs = Blobs(folder / "photographs")
         self.heatmaps = Blobs(folder / "heatmaps")
@@ -38,18 +42,26 @@ class Service:
             self.database, self.registry, self.photographs, self.heatmaps, self.drift
         )
         self.inspector.on_inspected.append(self.drift.wake)
+        self.memory = Memory(self.database)
+        self.verdicts = Verdicts(self.database)
+        #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
+        self.stopping = threading.Event()
+        self._held = ExitStack()
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
 
         Raises
         ------
+        ResultsError
+            If another server uses the folder.
         ServerError
             If the database can't be reached.
         ParameterError, ModelFileError
             If there is no model, or a damaged one.
         """
         try:
+            self._held.enter_context(held_alone(self.settings.folder / "lock"))
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
             self.drift.start()
@@ -60,5 +72,7 @@ class Service:
 
     def stop(self) -> None:
         """Answer what was accepted, and end."""
+        self.stopping.set()
         self.drift.stop()
         self.database.close()
+        self._held.close()
