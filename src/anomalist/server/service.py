@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
+from anomalist.server.auditing import AuditLog
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.inspecting import Inspector
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
+from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
 
 
@@ -30,6 +32,8 @@ class Service:
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.tokens = Tokens(self.database)
+        self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
+        self.audit = AuditLog(self.database)
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
 
     def start(self) -> Self:
