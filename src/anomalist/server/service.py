@@ -12,6 +12,7 @@ from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
+from anomalist.server.versions import Versions
 
 
 class Service:
@@ -31,6 +32,7 @@ class Service:
         self.photographs = Blobs(folder / "photographs")
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
+        self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)

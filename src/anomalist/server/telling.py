@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from anomalist.server.database.tables import Inspection
+from anomalist.server.database.tables import Drop, Inspection, Promotion, Setting, Version
+from anomalist.server.versions import History
 
 
 def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
@@ -38,4 +39,73 @@ def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
         "seconds": row.seconds,
         "photograph": f"/v1/inspections/{row.id}/photograph" if row.kept else None,
         "heatmap": f"/v1/inspections/{row.id}/heatmap" if row.heatmap and row.kept else None,
+    }
+
+
+def model_dict(history: History) -> dict[str, Any]:
+    """Return what answers for a model as JSON values."""
+    answering, previous = history.answering, history.previous
+    return {
+        "name": answering.name,
+        "version": answering.number,
+        "previous": None if previous is None else previous.number,
+        "candidates": [version.number for version in history.candidates],
+        "detector": answering.detector.label,
+        "rule": {**answering.rule.as_dict(), "describe": answering.rule.describe()},
+    }
+
+
+def history_dict(history: History) -> dict[str, Any]:
+    """Return a model and all that was decided about it as JSON values."""
+    numbers = {version.id: version.number for version in history.versions}
+    return {
+        **model_dict(history),
+        "versions": [version_dict(version) for version in history.versions],
+        "promotions": [decision_dict(promotion) for promotion in history.promotions],
+        "drops": [decision_dict(drop) for drop in history.drops],
+        "settings": [setting_dict(row, numbers[row.version_id]) for row in history.settings],
+    }
+
+
+def version_dict(row: Version) -> dict[str, Any]:
+    """Return a version as JSON values."""
+    return {
+        "number": row.number,
+        "state": row.state,
+        "sha256": row.sha256,
+        "created": row.created.isoformat(),
+        "by": row.by,
+        "note": row.note,
+        "parent": None if row.parent is None else row.parent.number,
+        "card": row.card,
+    }
+
+
+def decision_dict(row: Promotion | Drop) -> dict[str, Any]:
+    """Return what was decided about a version as JSON values."""
+    return {
+        "version": row.version.number,
+        "at": row.at.isoformat(),
+        "by": row.by,
+        "note": row.note,
+    }
+
+
+def setting_dict(row: Setting, version: int) -> dict[str, Any]:
+    """Return what decisions were set to as JSON values.
+
+    Parameters
+    ----------
+    row : Setting
+        As it was committed.
+    version : int
+        The number of the version that a threshold is for.
+    """
+    return {
+        "alpha": row.alpha,
+        "threshold": row.threshold,
+        "version": version if row.threshold is not None else None,
+        "at": row.at.isoformat(),
+        "by": row.by,
+        "note": row.note,
     }

@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect
+from anomalist.server.api import health, inspect, models
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router)
+ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router, models.router)

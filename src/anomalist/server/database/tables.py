@@ -125,6 +125,19 @@ class Promotion(Table):
     version: Mapped[Version] = relationship()
 
 
+class Drop(Table):
+    """That a person did not want a candidate; its file stays."""
+
+    __tablename__ = "drops"
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    by: Mapped[str] = mapped_column(String(200))
+    note: Mapped[str] = mapped_column(Text, default="")
+    version: Mapped[Version] = relationship()
+
+
 class Setting(Table):
     """What a model's decisions are for, from a time on; the latest row holds."""
 
@@ -136,6 +149,8 @@ class Setting(Table):
     alpha: Mapped[float | None]
     #: A score instead of what the calibration gives; None for the calibration's.
     threshold: Mapped[float | None]
+    #: The version on whose scale the threshold is: another version's decisions don't go by it.
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
     at: Mapped[datetime] = mapped_column(default=now)
     by: Mapped[str] = mapped_column(String(200))
     note: Mapped[str] = mapped_column(Text, default="")
