@@ -49,9 +49,7 @@ class AuditLog:
         with self._database.session() as session:
             session.add(_row(action, by, address, subject, detail))
 
-    def refuse(
-        self, *, by: str, address: str | None, subject: str, detail: dict[str, Any]
-    ) -> None:
+    def refuse(self, *, by: str, address: str | None, subject: str, detail: dict[str, Any]) -> None:
         """Write down what was refused; beyond 20 a minute of one address, how many more were."""
         rows = self._over()
         with self._lock:

@@ -57,9 +57,7 @@ class SignIns:
             if row is None or principal is None:
                 return None
             session.execute(delete(SignIn).where(SignIn.expires <= now()))
-            session.add(
-                SignIn(hash=hash_of(cookie), token_id=row.id, expires=now() + self.lasts)
-            )
+            session.add(SignIn(hash=hash_of(cookie), token_id=row.id, expires=now() + self.lasts))
             session.add(Audit(by=row.name, address=address, action="sign in"))
         return cookie, principal
 

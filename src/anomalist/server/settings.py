@@ -73,8 +73,16 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be from 0 to 65535, not {self.port}")
-        for name in ("keep_days", "keep_gb", "max_mb", "max_megapixels", "max_images", "queue",
-                     "max_rate", "sign_in_days"):
+        for name in (
+            "keep_days",
+            "keep_gb",
+            "max_mb",
+            "max_megapixels",
+            "max_images",
+            "queue",
+            "max_rate",
+            "sign_in_days",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} must be above 0, not {value}")

@@ -97,8 +97,8 @@ def add_handlers(app: FastAPI) -> None:
 
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _database)
-    for kind in (StatementError, DBAPIError):
-        app.add_exception_handler(kind, _value)
+    for value in (StatementError, DBAPIError):
+        app.add_exception_handler(value, _value)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import Request
 
-from anomalist.server.principals import Principal, Role
 from anomalist.server.database.tables import new_id
+from anomalist.server.principals import Principal, Role
 
 
 @dataclass

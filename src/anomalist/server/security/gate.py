@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import anyio
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
