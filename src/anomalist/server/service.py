@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import ExitStack
 from typing import Self
 
+from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.inspecting import Inspector
+from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
+from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
 
 
@@ -27,7 +32,6 @@ class Service:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         folder = settings.folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.database = Database(settings.database_url)
         self.photographs = Blobs(folder / "photographs")
         self.heatmaps = Blobs(folder / "heatmaps")
@@ -37,18 +41,26 @@ class Service:
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+        self.memory = Memory(self.database)
+        self.verdicts = Verdicts(self.database)
+        #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
+        self.stopping = threading.Event()
+        self._held = ExitStack()
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
 
         Raises
         ------
+        ResultsError
+            If another server uses the folder.
         ServerError
             If the database can't be reached.
         ParameterError, ModelFileError
             If there is no model, or a damaged one.
         """
         try:
+            self._held.enter_context(held_alone(self.settings.folder / "lock"))
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
         except BaseException:
@@ -58,4 +70,6 @@ class Service:
 
     def stop(self) -> None:
         """Answer what was accepted, and end."""
+        self.stopping.set()
         self.database.close()
+        self._held.close()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from anomalist.errors import ParameterError
-
-_LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,4 +101,9 @@ class ServerSettings:
     @property
     def is_local(self) -> bool:
         """Whether it listens to this machine alone."""
-        return self.host in _LOCAL
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
