@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from anomalist.files import held_alone
+from anomalist.server.auditing import AuditLog
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.drift import DriftWatcher
@@ -14,6 +15,7 @@ from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
+from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
 from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
@@ -42,6 +44,8 @@ class Service:
             self.database, self.registry, self.photographs, self.heatmaps, self.drift
         )
         self.inspector.on_inspected.append(self.drift.wake)
+        self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
+        self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
         self.verdicts = Verdicts(self.database)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
