@@ -37,6 +37,7 @@ COMMANDS = {
     "info": "tell what is in a model file",
     "list": "list detectors, backbones, presets and known data sets",
     "synthesize": "draw synthetic defects on good images, to look at them",
+    "serve": "inspect over HTTP, with a page, remembering every decision",
     "download": "fetch a public data set, verified and resumable",
 }
 #: What every exit code means.

@@ -111,17 +111,24 @@ class CommandParser(ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._names: set[str] = set()
+        #: What takes the rest of the line after a first word, instead.
+        self.subcommands: dict[str, CommandParser] = {}
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, **more: Any
     ) -> Namespace:
         """Parse a command line."""
+        if args and (other := self.subcommands.get(args[0])) is not None:
+            other.prog = f"{self.prog} {args[0]}"
+            parsed: Namespace = other.parse_args(args[1:], **more)
+            parsed["subcommand"] = args[0]
+            return parsed
         files = self._given(args or ())["config"]
         for path in files:
             check_settings(path)
         self.add_names(args or ())
         try:
-            parsed: Namespace = super().parse_args(args, **more)
+            parsed = super().parse_args(args, **more)
         except ArgumentError as error:
             if len(files) == 1 and re.search(r"Option '.*' is not accepted", str(error)):
                 raise ArgumentError(None, f"{files[0]}: {error}") from error  # of a file alone

@@ -27,6 +27,8 @@ from anomalist.server.decoding import Decoders
 from anomalist.server.keeping import Accepted, Keeper, Upload, stored_key
 from anomalist.server.registry import Answering, Registry
 
+__all__ = ["Inspector", "Upload", "Watcher"]
+
 _log = logging.getLogger(__name__)
 
 # Of photographs that wait to be decoded, all together.

@@ -159,7 +159,7 @@ class Registry:
         """
         with self._lock:
             with self._database.session() as session:
-                version = session.get(Version, version_id)
+                version = session.get(Version, version_id, with_for_update=True)
                 if version is None:
                     raise NotFoundError(f"no version {version_id}")
                 if version.state == "dropped":
@@ -181,15 +181,22 @@ class Registry:
         NotFoundError
             If there is no such model.
         ParameterError
-            If they make no sense.
+            If they make no sense, or good images that calibrate are too few for the rate.
         """
         with self._lock:
             now = self.answering(name)
-            Rule.of(now.detector, alpha=alpha, threshold=threshold)
+            rule = Rule.of(now.detector, alpha=alpha, threshold=threshold)
+            if rule.threshold is None:
+                raise ParameterError(rule.describe())
             with self._database.session() as session:
                 session.add(
                     Setting(
-                        model_id=now.model_id, alpha=alpha, threshold=threshold, by=by, note=note
+                        model_id=now.model_id,
+                        version_id=now.version_id,
+                        alpha=alpha,
+                        threshold=threshold,
+                        by=by,
+                        note=note,
                     )
                 )
             return self.refresh(name)
@@ -223,7 +230,9 @@ class Registry:
                     raise ModelFileError(f"version {version.number} of {name} is missing: {path}")
                 detector = open_model(path, device=self._device)
             alpha = None if setting is None else setting.alpha
-            threshold = None if setting is None else setting.threshold
+            # A score is on the scale of one version; a rate is a rate for all.
+            own = setting is not None and setting.version_id == version.id
+            threshold = setting.threshold if setting is not None and own else None
             rule = Rule.of(detector, alpha=alpha, threshold=threshold)
             answering = Answering(
                 name, model.id, version.id, version.number, version.sha256, detector, rule

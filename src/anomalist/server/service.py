@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import ExitStack
 from typing import Self
 
+from anomalist.files import held_alone
+from anomalist.server.auditing import AuditLog
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.decoding import Decoders
+from anomalist.server.drift import DriftWatcher
 from anomalist.server.inspecting import Inspector
+from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
+from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
+from anomalist.server.verdicts import Verdicts
+from anomalist.server.versions import Versions
 
 
 class Service:
@@ -25,41 +34,55 @@ class Service:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         folder = settings.folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.database = Database(settings.database_url)
         self.photographs = Blobs(folder / "photographs")
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
+        self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
         #: What the photographs of inspections and those to be shown are decoded by.
         self.decoders = Decoders(
             settings.decoders, max_pixels=int(settings.max_megapixels * 1_000_000)
         )
+        self.drift = DriftWatcher(self.database, self.registry)
         self.inspector = Inspector(
             self.database,
             self.registry,
             self.photographs,
             self.heatmaps,
+            self.drift,
             decoders=self.decoders,
             waiting=settings.queue,
             wait_s=settings.wait_ms / 1000,
             max_bytes=settings.max_bytes,
         )
+        self.inspector.on_inspected.append(self.drift.wake)
+        self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
+        self.audit = AuditLog(self.database)
+        self.memory = Memory(self.database)
+        self.verdicts = Verdicts(self.database)
+        #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
+        self.stopping = threading.Event()
+        self._held = ExitStack()
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
 
         Raises
         ------
+        ResultsError
+            If another server uses the folder.
         ServerError
             If the database can't be reached.
         ParameterError, ModelFileError
             If there is no model, or a damaged one.
         """
         try:
+            self._held.enter_context(held_alone(self.settings.folder / "lock"))
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
             self.decoders.start()
+            self.drift.start()
         except BaseException:
             self.stop()
             raise
@@ -67,5 +90,8 @@ class Service:
 
     def stop(self) -> None:
         """Answer what was accepted, and end."""
+        self.stopping.set()
         self.inspector.close()
+        self.drift.stop()
         self.database.close()
+        self._held.close()

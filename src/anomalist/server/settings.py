@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from anomalist.errors import ParameterError
-
-_LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,12 @@ class ServerSettings:
         How long a photograph waits for others, to be scored with them.
     decoders : int
         Processes that photographs are decoded in.
+    max_rate : float
+        Requests a second of one token; for a moment, twice as many may come.
+    trusted_hosts : tuple of str
+        Names under which browsers may reach it beside its own address, as behind a proxy.
+    sign_in_days : float
+        How long a browser stays signed in.
     """
 
     models: str | Path
@@ -63,12 +68,24 @@ class ServerSettings:
     queue: int = 256
     wait_ms: float = 4
     decoders: int = 2
+    max_rate: float = 500
+    trusted_hosts: tuple[str, ...] = ()
+    sign_in_days: float = 30
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be from 0 to 65535, not {self.port}")
-        bounds = ("max_mb", "max_megapixels", "max_images", "queue", "decoders")
-        for name in ("keep_days", "keep_gb", *bounds):
+        for name in (
+            "keep_days",
+            "keep_gb",
+            "max_mb",
+            "max_megapixels",
+            "max_images",
+            "queue",
+            "decoders",
+            "max_rate",
+            "sign_in_days",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} must be above 0, not {value}")
@@ -93,4 +110,9 @@ class ServerSettings:
     @property
     def is_local(self) -> bool:
         """Whether it listens to this machine alone."""
-        return self.host in _LOCAL
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from anomalist.server.database.tables import Inspection
+from anomalist.conditions import WATCHED
+from anomalist.server.database.tables import (
+    DriftWarning,
+    Drop,
+    Inspection,
+    Promotion,
+    Setting,
+    Verdict,
+    Version,
+)
+from anomalist.server.drift import SHARE, CameraWatch
+from anomalist.server.versions import History
 
 
-def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
+def inspection_dict(
+    row: Inspection, model: str, version: int, verdict: Verdict | None = None
+) -> dict[str, Any]:
     """Return an inspection as JSON values.
 
     Parameters
@@ -16,12 +30,16 @@ def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
         As it was committed.
     model : str
         The model's name.
+    version : int
+        The version's number within its model.
+    verdict : Verdict, optional
+        The one that holds.
     """
     return {
         "id": row.id,
         "at": row.at.isoformat(),
         "model": model,
-        "version": row.version_id,
+        "version": version,
         "source": row.source,
         "camera": row.camera,
         "name": row.name,
@@ -33,9 +51,149 @@ def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
         "alpha": row.alpha,
         "p_value": row.p_value,
         "decision": row.decision,
+        "verdict": None if verdict is None else verdict.verdict,
         "regions": row.regions,
         "notes": row.notes,
         "seconds": row.seconds,
         "photograph": f"/v1/inspections/{row.id}/photograph" if row.kept else None,
         "heatmap": f"/v1/inspections/{row.id}/heatmap" if row.heatmap and row.kept else None,
+    }
+
+
+def verdict_dict(row: Verdict) -> dict[str, Any]:
+    """Return a verdict as JSON values."""
+    return {
+        "verdict": row.verdict,
+        "kind": row.kind,
+        "region": row.region,
+        "note": row.note,
+        "at": row.at.isoformat(),
+        "by": row.by,
+    }
+
+
+def model_dict(history: History) -> dict[str, Any]:
+    """Return what answers for a model as JSON values."""
+    answering, previous = history.answering, history.previous
+    return {
+        "name": answering.name,
+        "version": answering.number,
+        "previous": None if previous is None else previous.number,
+        "candidates": [version.number for version in history.candidates],
+        "detector": answering.detector.label,
+        "rule": {**answering.rule.as_dict(), "describe": answering.rule.describe()},
+    }
+
+
+def history_dict(history: History) -> dict[str, Any]:
+    """Return a model and all that was decided about it as JSON values."""
+    numbers = {version.id: version.number for version in history.versions}
+    return {
+        **model_dict(history),
+        "versions": [version_dict(version) for version in history.versions],
+        "promotions": [decision_dict(promotion) for promotion in history.promotions],
+        "drops": [decision_dict(drop) for drop in history.drops],
+        "settings": [setting_dict(row, numbers[row.version_id]) for row in history.settings],
+    }
+
+
+def version_dict(row: Version) -> dict[str, Any]:
+    """Return a version as JSON values."""
+    return {
+        "number": row.number,
+        "state": row.state,
+        "sha256": row.sha256,
+        "created": row.created.isoformat(),
+        "by": row.by,
+        "note": row.note,
+        "parent": None if row.parent is None else row.parent.number,
+        "card": row.card,
+    }
+
+
+def decision_dict(row: Promotion | Drop) -> dict[str, Any]:
+    """Return what was decided about a version as JSON values."""
+    return {
+        "version": row.version.number,
+        "at": row.at.isoformat(),
+        "by": row.by,
+        "note": row.note,
+    }
+
+
+def setting_dict(row: Setting, version: int) -> dict[str, Any]:
+    """Return what decisions were set to as JSON values.
+
+    Parameters
+    ----------
+    row : Setting
+        As it was committed.
+    version : int
+        The number of the version that a threshold is for.
+    """
+    return {
+        "alpha": row.alpha,
+        "threshold": row.threshold,
+        "version": version if row.threshold is not None else None,
+        "at": row.at.isoformat(),
+        "by": row.by,
+        "note": row.note,
+    }
+
+
+def warning_dict(row: DriftWarning) -> dict[str, Any]:
+    """Return a warning of drift as JSON values, as `DriftWatcher.warnings` gives it."""
+    return {
+        "id": row.id,
+        "model": row.model.name,
+        "version": row.version.number,
+        "camera": row.camera,
+        "at": row.at.isoformat(),
+        "condition": row.condition,
+        "text": row.text,
+        "inspection": None if row.inspection is None else row.inspection.id,
+        "since": None if row.since is None else row.since.id,
+        "settled": None if row.settled is None else row.settled.isoformat(),
+        "settled_by": row.settled_by,
+    }
+
+
+def watch_dict(watch: CameraWatch) -> dict[str, Any]:
+    """Return what is known of a camera's photographs as JSON values.
+
+    Evidence is told as how many times likelier a shift is than chance, as a decimal logarithm, for
+    all numbers together: a shift is told from ``limit`` on.
+    """
+    conditions, shift = watch.conditions, watch.conditions.shift
+    told = conditions.as_dict()
+    numbers = {} if shift is None else shift.usual
+    share = math.log10(max(len(numbers), 1))
+    log10 = math.log(10)
+    differences = {} if shift is None else told["shift"]["differences"]
+    return {
+        "camera": watch.camera,
+        "photographs": conditions.total,
+        "shown_again": 0 if shift is None else shift.again,
+        "alarms": told["alarms"],
+        "promised": told["promised"],
+        "learnt_from": conditions.images,
+        "failing": told["failing"],
+        "limit": -math.log10(SHARE),
+        "measures": [
+            {
+                "name": name,
+                "what": WATCHED[name].what,
+                "usual": list(usual),
+                "difference": differences.get(name, {}).get("what"),
+            }
+            for name, usual in numbers.items()
+        ],
+        "evidence": [
+            {
+                "number": number,
+                "at": at,
+                **{name: round(value / log10 - share, 3) for name, value in evidence.items()},
+            }
+            for number, at, evidence in watch.path.points()
+        ],
     }

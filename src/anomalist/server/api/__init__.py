@@ -2,6 +2,13 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect
+from anomalist.server.api import drift, health, inspect, inspections, models, verdicts
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    drift.router,
+    health.router,
+    inspect.router,
+    inspections.router,
+    models.router,
+    verdicts.router,
+)

@@ -52,23 +52,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_tokens_name")),
     )
     op.create_table(
-        "settings",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("model_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("alpha", sa.Double(), nullable=True),
-        sa.Column("threshold", sa.Double(), nullable=True),
-        sa.Column("at", tables.Moment(timezone=True), nullable=False),
-        sa.Column("by", sa.String(length=200), nullable=False),
-        sa.Column("note", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_settings_model_id_models")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_settings")),
-    )
-    with op.batch_alter_table("settings", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_settings_model_id"), ["model_id"], unique=False)
-
-    op.create_table(
         "sign_ins",
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("token_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -104,6 +87,23 @@ def upgrade() -> None:
         sa.UniqueConstraint("model_id", "number", name=op.f("uq_versions_model_id_number")),
         sa.UniqueConstraint("model_id", "sha256", name=op.f("uq_versions_model_id_sha256")),
     )
+    op.create_table(
+        "drops",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "version_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("at", tables.Moment(timezone=True), nullable=False),
+        sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["versions.id"], name=op.f("fk_drops_version_id_versions")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drops")),
+    )
+    with op.batch_alter_table("drops", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_drops_version_id"), ["version_id"], unique=False)
+
     op.create_table(
         "inspections",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -216,6 +216,51 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_refits_model_id"), ["model_id"], unique=False)
 
     op.create_table(
+        "settings",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("alpha", sa.Double(), nullable=True),
+        sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column(
+            "version_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("at", tables.Moment(timezone=True), nullable=False),
+        sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["models.id"], name=op.f("fk_settings_model_id_models")
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["versions.id"], name=op.f("fk_settings_version_id_versions")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_settings")),
+    )
+    with op.batch_alter_table("settings", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_settings_model_id"), ["model_id"], unique=False)
+
+    op.create_table(
+        "watches",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "version_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("camera", sa.String(length=200), nullable=True),
+        sa.Column("began", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", tables.Moment(timezone=True), nullable=False),
+        sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("alpha", sa.Double(), nullable=False),
+        sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column("seen", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.JSON(none_as_null=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["versions.id"], name=op.f("fk_watches_version_id_versions")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_watches")),
+    )
+    with op.batch_alter_table("watches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_watches_version_id"), ["version_id"], unique=False)
+
+    op.create_table(
         "verdicts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
@@ -253,6 +298,7 @@ def upgrade() -> None:
         sa.Column(
             "inspection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
         ),
+        sa.Column("since_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("settled", tables.Moment(timezone=True), nullable=True),
         sa.Column("settled_by", sa.String(length=200), nullable=True),
         sa.ForeignKeyConstraint(
@@ -262,6 +308,9 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["model_id"], ["models.id"], name=op.f("fk_warnings_model_id_models")
+        ),
+        sa.ForeignKeyConstraint(
+            ["since_id"], ["inspections.number"], name=op.f("fk_warnings_since_id_inspections")
         ),
         sa.ForeignKeyConstraint(
             ["version_id"], ["versions.id"], name=op.f("fk_warnings_version_id_versions")
@@ -285,6 +334,14 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_verdicts_inspection_id"))
 
     op.drop_table("verdicts")
+    with op.batch_alter_table("watches", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_watches_version_id"))
+
+    op.drop_table("watches")
+    with op.batch_alter_table("settings", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_settings_model_id"))
+
+    op.drop_table("settings")
     with op.batch_alter_table("refits", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_refits_model_id"))
 
@@ -304,15 +361,15 @@ def downgrade() -> None:
         batch_op.drop_index("ix_inspections_at")
 
     op.drop_table("inspections")
+    with op.batch_alter_table("drops", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_drops_version_id"))
+
+    op.drop_table("drops")
     op.drop_table("versions")
     with op.batch_alter_table("sign_ins", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sign_ins_token_id"))
 
     op.drop_table("sign_ins")
-    with op.batch_alter_table("settings", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_settings_model_id"))
-
-    op.drop_table("settings")
     op.drop_table("tokens")
     op.drop_table("models")
     with op.batch_alter_table("audit", schema=None) as batch_op:

@@ -1,0 +1,160 @@
+"""The versions of a model, and what people decided about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from anomalist.errors import NotFoundError, ParameterError
+from anomalist.server.database import Database
+from anomalist.server.database.tables import Drop, Model, Promotion, Setting, Version
+from anomalist.server.registry import Answering, Registry
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """A model, and all that was decided about it.
+
+    Parameters
+    ----------
+    answering : Answering
+        What answers now.
+    versions : list of Version
+        The newest first.
+    promotions : list of Promotion
+        Which version was made to answer, when and by whom; the last first.
+    drops : list of Drop
+        Which candidates weren't wanted; the last first.
+    settings : list of Setting
+        What decisions are for; the last first.
+    """
+
+    answering: Answering
+    versions: list[Version]
+    promotions: list[Promotion]
+    drops: list[Drop]
+    settings: list[Setting]
+
+    @property
+    def previous(self) -> Version | None:
+        """The version that answered before the one that does, to which one rolls back."""
+        for promotion in self.promotions:
+            if promotion.version_id != self.answering.version_id:
+                return promotion.version
+        return None
+
+    @property
+    def candidates(self) -> list[Version]:
+        """Those that wait for a person to decide."""
+        return [version for version in self.versions if version.state == "candidate"]
+
+
+class Versions:
+    """Tells of versions, and has people decide which of them answers.
+
+    Parameters
+    ----------
+    database : Database
+        Where they are listed.
+    registry : Registry
+        What answers.
+    """
+
+    def __init__(self, database: Database, registry: Registry) -> None:
+        self._database, self._registry = database, registry
+
+    def histories(self) -> list[History]:
+        """Return all models, by name."""
+        return [self.history(name) for name in self._registry.names()]
+
+    def history(self, name: str) -> History:
+        """Return a model and all that was decided about it.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such model.
+        """
+        answering = self._registry.answering(name)
+        model = answering.model_id
+        with self._database.session() as session:
+            versions = session.scalars(
+                select(Version)
+                .where(Version.model_id == model)
+                .order_by(Version.number.desc())
+                .options(joinedload(Version.parent))
+            ).all()
+            promotions = session.scalars(
+                select(Promotion)
+                .where(Promotion.model_id == model)
+                .order_by(Promotion.id.desc())
+                .options(joinedload(Promotion.version))
+            ).all()
+            drops = session.scalars(
+                select(Drop)
+                .join(Version)
+                .where(Version.model_id == model)
+                .order_by(Drop.id.desc())
+                .options(joinedload(Drop.version))
+            ).all()
+            settings = session.scalars(
+                select(Setting).where(Setting.model_id == model).order_by(Setting.id.desc())
+            ).all()
+        return History(answering, list(versions), list(promotions), list(drops), list(settings))
+
+    def promote(self, name: str, number: int, *, by: str, note: str = "") -> History:
+        """Have a version answer: a candidate, or an earlier one again.
+
+        One that answers already goes on answering, and nothing is written.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such model or version.
+        ParameterError
+            If it was dropped.
+        """
+        with self._database.session() as session:
+            version_id = _version(session, name, number).id
+        if self._registry.answering(name).version_id != version_id:
+            self._registry.promote(version_id, by=by, note=note)
+        return self.history(name)
+
+    def drop(self, name: str, number: int, *, by: str, note: str = "") -> History:
+        """Leave a candidate; its file stays, and it can't answer any more.
+
+        One that was dropped already stays so, and nothing is written.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such model or version.
+        ParameterError
+            If it is no candidate any more.
+        """
+        with self._database.session() as session:
+            version = _version(session, name, number)
+            if version.state == "accepted":
+                raise ParameterError(
+                    f"version {number} of {name} was accepted, and stays for whoever goes back to"
+                    " it: only candidates are dropped"
+                )
+            if version.state == "candidate":
+                version.state = "dropped"
+                session.add(Drop(version_id=version.id, by=by, note=note))
+        return self.history(name)
+
+
+def _version(session: Session, name: str, number: int) -> Version:
+    """The version, which no other transaction changes meanwhile."""
+    version = session.scalar(
+        select(Version)
+        .join(Model)
+        .where(Model.name == name, Version.number == number)
+        .with_for_update(of=Version)
+    )
+    if version is None:
+        raise NotFoundError(f"no version {number} of a model {name!r}")
+    return version
