@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import drift, health, inspect, inspections, models, verdicts
+from anomalist.server.api import drift, health, inspect, inspections, models, pictures, verdicts
 
 ROUTERS: tuple[APIRouter, ...] = (
     drift.router,
@@ -10,5 +10,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     inspect.router,
     inspections.router,
     models.router,
+    pictures.router,
     verdicts.router,
 )
