@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect, inspections, models, verdicts
+from anomalist.server.api import drift, health, inspect, inspections, models, verdicts
 
 ROUTERS: tuple[APIRouter, ...] = (
+    drift.router,
     health.router,
     inspect.router,
     inspections.router,
