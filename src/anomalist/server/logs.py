@@ -89,7 +89,9 @@ class AsText(logging.Formatter):
             message += f" in {1000 * seconds:.0f} ms"
         if by is not None:
             message += f" for {by}"
-        text = f"{at} {message}" if record.levelno < logging.WARNING else (
-            f"{at} {record.levelname.lower()}: {message}"
+        text = (
+            f"{at} {message}"
+            if record.levelno < logging.WARNING
+            else (f"{at} {record.levelname.lower()}: {message}")
         )
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text

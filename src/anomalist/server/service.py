@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
+
+from sqlalchemy.exc import DBAPIError
 
 from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
@@ -13,6 +15,7 @@ from anomalist.server.database import Database
 from anomalist.server.drift import DriftWatcher
 from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
+from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.sessions import SignIns
@@ -40,10 +43,11 @@ class Service:
         self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
         self.drift = DriftWatcher(self.database, self.registry)
+        self.metrics = Metrics(self.database, self.registry, folder)
         self.inspector = Inspector(
             self.database, self.registry, self.photographs, self.heatmaps, self.drift
         )
-        self.inspector.on_inspected.append(self.drift.wake)
+        self.inspector.on_inspected += [self.drift.wake, self.metrics.inspected]
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
@@ -78,5 +82,7 @@ class Service:
         """Answer what was accepted, and end."""
         self.stopping.set()
         self.drift.stop()
+        with suppress(DBAPIError):  # a database that doesn't answer keeps nobody from stopping
+            self.audit.flush()
         self.database.close()
         self._held.close()

@@ -2,13 +2,28 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import drift, health, inspect, inspections, models, verdicts
+from anomalist.server.api import (
+    audit,
+    drift,
+    health,
+    inspect,
+    inspections,
+    metrics,
+    models,
+    reference,
+    tokens,
+    verdicts,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
+    audit.router,
     drift.router,
     health.router,
     inspect.router,
     inspections.router,
+    metrics.router,
     models.router,
+    reference.router,
+    tokens.router,
     verdicts.router,
 )
