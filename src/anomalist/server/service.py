@@ -9,6 +9,7 @@ from typing import Self
 from anomalist.files import held_alone
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
+from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
@@ -39,6 +40,10 @@ class Service:
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
         self.memory = Memory(self.database)
         self.verdicts = Verdicts(self.database)
+        self.events = Events()
+        self.inspector.on_inspected.append(self.events.inspected)
+        self.verdicts.on_given.append(self.events.judged)
+        self.registry.on_change.append(self.events.changed)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
         self._held = ExitStack()

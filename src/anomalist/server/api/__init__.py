@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect, inspections, models, verdicts
+from anomalist.server.api import events, health, inspect, inspections, models, verdicts
 
 ROUTERS: tuple[APIRouter, ...] = (
+    events.router,
     health.router,
     inspect.router,
     inspections.router,
