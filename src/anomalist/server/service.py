@@ -7,13 +7,16 @@ from contextlib import ExitStack
 from typing import Self
 
 from anomalist.files import held_alone
+from anomalist.server.auditing import AuditLog
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
+from anomalist.server.drift import DriftWatcher
 from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
+from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
 from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
@@ -37,7 +40,13 @@ class Service:
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
-        self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+        self.drift = DriftWatcher(self.database, self.registry)
+        self.inspector = Inspector(
+            self.database, self.registry, self.photographs, self.heatmaps, self.drift
+        )
+        self.inspector.on_inspected.append(self.drift.wake)
+        self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
+        self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
         self.verdicts = Verdicts(self.database)
         self.events = Events()
@@ -64,6 +73,7 @@ class Service:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
+            self.drift.start()
         except BaseException:
             self.stop()
             raise
@@ -72,5 +82,6 @@ class Service:
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
+        self.drift.stop()
         self.database.close()
         self._held.close()
