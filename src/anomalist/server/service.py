@@ -12,7 +12,9 @@ from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
+from anomalist.server.decoding import Decoders
 from anomalist.server.drift import DriftWatcher
+from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
 from anomalist.server.metrics import Metrics
@@ -42,16 +44,32 @@ class Service:
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
+        #: What the photographs of inspections and those to be shown are decoded by.
+        self.decoders = Decoders(
+            settings.decoders, max_pixels=int(settings.max_megapixels * 1_000_000)
+        )
         self.drift = DriftWatcher(self.database, self.registry)
         self.metrics = Metrics(self.database, self.registry, folder)
         self.inspector = Inspector(
-            self.database, self.registry, self.photographs, self.heatmaps, self.drift
+            self.database,
+            self.registry,
+            self.photographs,
+            self.heatmaps,
+            self.drift,
+            decoders=self.decoders,
+            waiting=settings.queue,
+            wait_s=settings.wait_ms / 1000,
+            max_bytes=settings.max_bytes,
         )
         self.inspector.on_inspected += [self.drift.wake, self.metrics.inspected]
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
         self.verdicts = Verdicts(self.database)
+        self.events = Events()
+        self.inspector.on_inspected.append(self.events.inspected)
+        self.verdicts.on_given.append(self.events.judged)
+        self.registry.on_change.append(self.events.changed)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
         self._held = ExitStack()
@@ -72,6 +90,7 @@ class Service:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
+            self.decoders.start()
             self.drift.start()
         except BaseException:
             self.stop()
@@ -81,6 +100,7 @@ class Service:
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
+        self.inspector.close()
         self.drift.stop()
         with suppress(DBAPIError):  # a database that doesn't answer keeps nobody from stopping
             self.audit.flush()

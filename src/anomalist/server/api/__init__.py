@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from anomalist.server.api import (
     audit,
     drift,
+    events,
     health,
     inspect,
     inspections,
@@ -18,6 +19,7 @@ from anomalist.server.api import (
 ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
     drift.router,
+    events.router,
     health.router,
     inspect.router,
     inspections.router,
