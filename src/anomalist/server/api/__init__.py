@@ -2,14 +2,32 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import drift, health, inspect, inspections, models, pictures, verdicts
+from anomalist.server.api import (
+    audit,
+    drift,
+    events,
+    health,
+    inspect,
+    inspections,
+    metrics,
+    models,
+    pictures,
+    reference,
+    tokens,
+    verdicts,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
+    audit.router,
     drift.router,
+    events.router,
     health.router,
     inspect.router,
     inspections.router,
+    metrics.router,
     models.router,
     pictures.router,
+    reference.router,
+    tokens.router,
     verdicts.router,
 )
