@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from anomalist import __version__
-from anomalist.errors import AnomalistError, BusyError, NotFoundError
+from anomalist.errors import AnomalistError, BusyError, NotFoundError, ServerError
 from anomalist.server.api import ROUTERS
 from anomalist.server.service import Service
 
@@ -30,7 +30,7 @@ def create_app(service: Service) -> FastAPI:
         headers = {}
         if isinstance(error, NotFoundError):
             status = 404
-        elif isinstance(error, BusyError):
+        elif isinstance(error, BusyError | ServerError):
             status, headers = 503, {"Retry-After": "1"}
         return JSONResponse({"error": str(error)}, status, headers)
 

@@ -6,7 +6,11 @@ import threading
 from contextlib import ExitStack
 from typing import Self
 
+from sqlalchemy import text
+
+from anomalist.errors import ServerError
 from anomalist.files import held_alone
+from anomalist.server.background import Part
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.inspecting import Inspector
@@ -37,6 +41,9 @@ class Service:
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
+        #: Started in this order, what comes in last, and stopped in the other.
+        self.parts: list[Part] = []
+        self._started: list[Part] = []
         self._held = ExitStack()
 
     def start(self) -> Self:
@@ -45,7 +52,7 @@ class Service:
         Raises
         ------
         ResultsError
-            If another server uses the folder.
+            If another server uses the folder or the database.
         ServerError
             If the database can't be reached.
         ParameterError, ModelFileError
@@ -53,15 +60,33 @@ class Service:
         """
         try:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
+            self._held.enter_context(self.database.held())
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
+            for part in self.parts:
+                self._started.append(part)
+                part.start()
         except BaseException:
             self.stop()
             raise
         return self
 
+    def faults(self) -> dict[str, str]:
+        """Return why the server isn't ready, by the part that isn't; empty while it is."""
+        found = {part.name: fault for part in self.parts if (fault := part.fault()) is not None}
+        try:
+            with self.database.reading() as session:
+                session.execute(text("SELECT 1"))
+        except ServerError as error:
+            found["database"] = str(error)
+        if self.stopping.is_set():
+            found["server"] = "it is stopping"
+        return found
+
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
+        while self._started:
+            self._started.pop().stop()
         self.database.close()
         self._held.close()
