@@ -6,11 +6,14 @@ import threading
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from anomalist.errors import ParameterError, ServerError
 from anomalist.server.background import Background
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
+from tests.server.conftest import picture
 
 
 class Told:
@@ -111,3 +114,19 @@ def test_which_addresses_are_this_machine_alone(host: str, local: bool) -> None:
 def test_settings_that_make_no_sense_are_told(wrong: dict[str, float]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         ServerSettings(models="m", **wrong)  # type: ignore[arg-type]
+
+
+def test_a_database_that_fails_is_told_in_a_line(
+    service: Service, client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("disk I/O error"))
+
+    event.listen(service.database.engine, "before_cursor_execute", fail)
+    answer = client.post("/v1/inspect", files={"file": ("a.png", picture(1))})
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.json() == {"error": "the server can't answer now: why, its log says"}
+    assert "can't be used: disk I/O error" in caplog.text
+    assert client.get("/readyz").status_code == 503
+    assert list(service.faults()) == ["database"]

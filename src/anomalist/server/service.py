@@ -10,13 +10,17 @@ from sqlalchemy import text
 
 from anomalist.errors import ServerError
 from anomalist.files import held_alone
+from anomalist.server.auditing import AuditLog
 from anomalist.server.background import Part
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.inspecting import Inspector
+from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
+from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
+from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
 
 
@@ -38,7 +42,11 @@ class Service:
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
+        self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
+        self.audit = AuditLog(self.database)
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+        self.memory = Memory(self.database)
+        self.verdicts = Verdicts(self.database)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
         #: Started in this order, what comes in last, and stopped in the other.

@@ -44,6 +44,12 @@ class ServerSettings:
         Photographs that may wait to be scored; beyond, requests are asked to come again later.
     wait_ms : float
         How long a photograph waits for others, to be scored with them.
+    max_rate : float
+        Requests a second of one token; for a moment, twice as many may come.
+    trusted_hosts : tuple of str
+        Names under which browsers may reach it beside its own address, as behind a proxy.
+    sign_in_days : float
+        How long a browser stays signed in.
     """
 
     models: str | Path
@@ -59,11 +65,23 @@ class ServerSettings:
     max_images: int = 64
     queue: int = 256
     wait_ms: float = 4
+    max_rate: float = 500
+    trusted_hosts: tuple[str, ...] = ()
+    sign_in_days: float = 30
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be from 0 to 65535, not {self.port}")
-        for name in ("keep_days", "keep_gb", "max_mb", "max_megapixels", "max_images", "queue"):
+        for name in (
+            "keep_days",
+            "keep_gb",
+            "max_mb",
+            "max_megapixels",
+            "max_images",
+            "queue",
+            "max_rate",
+            "sign_in_days",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} must be above 0, not {value}")

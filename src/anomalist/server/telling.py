@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from anomalist.server.database.tables import Drop, Inspection, Promotion, Setting, Version
+from anomalist.server.database.tables import (
+    Drop,
+    Inspection,
+    Promotion,
+    Setting,
+    Verdict,
+    Version,
+)
 from anomalist.server.versions import History
 
 
-def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
+def inspection_dict(
+    row: Inspection, model: str, version: int, verdict: Verdict | None = None
+) -> dict[str, Any]:
     """Return an inspection as JSON values.
 
     Parameters
@@ -17,12 +26,16 @@ def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
         As it was committed.
     model : str
         The model's name.
+    version : int
+        The version's number within its model.
+    verdict : Verdict, optional
+        The one that holds.
     """
     return {
         "id": row.id,
         "at": row.at.isoformat(),
         "model": model,
-        "version": row.version_id,
+        "version": version,
         "source": row.source,
         "camera": row.camera,
         "name": row.name,
@@ -34,11 +47,24 @@ def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
         "alpha": row.alpha,
         "p_value": row.p_value,
         "decision": row.decision,
+        "verdict": None if verdict is None else verdict.verdict,
         "regions": row.regions,
         "notes": row.notes,
         "seconds": row.seconds,
         "photograph": f"/v1/inspections/{row.id}/photograph" if row.kept else None,
         "heatmap": f"/v1/inspections/{row.id}/heatmap" if row.heatmap and row.kept else None,
+    }
+
+
+def verdict_dict(row: Verdict) -> dict[str, Any]:
+    """Return a verdict as JSON values."""
+    return {
+        "verdict": row.verdict,
+        "kind": row.kind,
+        "region": row.region,
+        "note": row.note,
+        "at": row.at.isoformat(),
+        "by": row.by,
     }
 
 

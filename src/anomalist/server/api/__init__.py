@@ -2,6 +2,12 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect, models
+from anomalist.server.api import health, inspect, inspections, models, verdicts
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router, models.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    inspect.router,
+    inspections.router,
+    models.router,
+    verdicts.router,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ _NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+_ID = re.compile(r"[0-9a-f]{24}")
 # SQLite counts up only what it calls INTEGER, which has 64 bits there.
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -57,6 +59,11 @@ def now() -> datetime:
 def new_id() -> str:
     """Return a name that nobody can guess."""
     return secrets.token_hex(12)
+
+
+def is_id(value: str) -> bool:
+    """Whether a text may be such a name: others needn't be looked up, or can't be."""
+    return _ID.fullmatch(value) is not None
 
 
 class Table(DeclarativeBase):
