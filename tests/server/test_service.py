@@ -36,17 +36,16 @@ class Told:
 
 def test_parts_start_in_order_and_stop_in_the_other(settings: ServerSettings) -> None:
     service, heard = Service(settings), list[str]()
-    service.parts = [Told("out", heard), Told("in", heard)]
+    service.parts += [Told("out", heard), Told("in", heard)]
     service.start()
     assert service.faults() == {}
-    service.stop()
     service.stop()
     assert heard == ["start out", "start in", "stop in", "stop out"]
 
 
 def test_where_a_part_can_not_start_all_are_stopped(settings: ServerSettings) -> None:
     service, heard = Service(settings), list[str]()
-    service.parts = [Told("out", heard), Told("in", heard, fails=True)]
+    service.parts += [Told("out", heard), Told("in", heard, fails=True)]
     with pytest.raises(ServerError, match="in can't start"):
         service.start()
     assert heard == ["start out", "start in", "stop in", "stop out"]

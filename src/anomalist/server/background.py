@@ -23,7 +23,7 @@ class Part(Protocol):
         """Begin."""
 
     def stop(self) -> None:
-        """Finish what was taken on, and end; also where starting failed."""
+        """Finish what was taken on, and end; also where it never started."""
 
     def fault(self) -> str | None:
         """Say why it no longer does its work; None while it does."""

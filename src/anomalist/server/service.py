@@ -14,6 +14,9 @@ from anomalist.server.auditing import AuditLog
 from anomalist.server.background import Part
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
+from anomalist.server.decoding import Decoders
+from anomalist.server.drift import DriftWatcher
+from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
 from anomalist.server.principals import Tokens
@@ -42,16 +45,35 @@ class Service:
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.versions = Versions(self.database, self.registry)
         self.tokens = Tokens(self.database)
+        #: What the photographs of inspections and those to be shown are decoded by.
+        self.decoders = Decoders(
+            settings.decoders, max_pixels=int(settings.max_megapixels * 1_000_000)
+        )
+        self.drift = DriftWatcher(self.database, self.registry)
+        self.inspector = Inspector(
+            self.database,
+            self.registry,
+            self.photographs,
+            self.heatmaps,
+            self.drift,
+            decoders=self.decoders,
+            waiting=settings.queue,
+            wait_s=settings.wait_ms / 1000,
+            max_bytes=settings.max_bytes,
+        )
+        self.inspector.on_inspected.append(self.drift.wake)
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)
-        self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
         self.memory = Memory(self.database)
         self.verdicts = Verdicts(self.database)
+        self.events = Events()
+        self.inspector.on_inspected.append(self.events.inspected)
+        self.verdicts.on_given.append(self.events.judged)
+        self.registry.on_change.append(self.events.changed)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
-        #: Started in this order, what comes in last, and stopped in the other.
-        self.parts: list[Part] = []
-        self._started: list[Part] = []
+        #: Started in this order, what photographs come from last, and stopped in the other.
+        self.parts: list[Part] = [self.drift, self.inspector]
         self._held = ExitStack()
 
     def start(self) -> Self:
@@ -72,7 +94,6 @@ class Service:
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
             for part in self.parts:
-                self._started.append(part)
                 part.start()
         except BaseException:
             self.stop()
@@ -94,7 +115,7 @@ class Service:
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
-        while self._started:
-            self._started.pop().stop()
+        for part in reversed(self.parts):
+            part.stop()
         self.database.close()
         self._held.close()

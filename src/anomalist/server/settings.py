@@ -44,6 +44,8 @@ class ServerSettings:
         Photographs that may wait to be scored; beyond, requests are asked to come again later.
     wait_ms : float
         How long a photograph waits for others, to be scored with them.
+    decoders : int
+        Processes that photographs are decoded in.
     max_rate : float
         Requests a second of one token; for a moment, twice as many may come.
     trusted_hosts : tuple of str
@@ -65,6 +67,7 @@ class ServerSettings:
     max_images: int = 64
     queue: int = 256
     wait_ms: float = 4
+    decoders: int = 2
     max_rate: float = 500
     trusted_hosts: tuple[str, ...] = ()
     sign_in_days: float = 30
@@ -79,6 +82,7 @@ class ServerSettings:
             "max_megapixels",
             "max_images",
             "queue",
+            "decoders",
             "max_rate",
             "sign_in_days",
         ):
@@ -92,6 +96,11 @@ class ServerSettings:
     def folder(self) -> Path:
         """The folder of all that is kept."""
         return Path(self.state)
+
+    @property
+    def max_bytes(self) -> int:
+        """Of one upload."""
+        return int(self.max_mb * 1_000_000)
 
     @property
     def database_url(self) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from anomalist.conditions import WATCHED
 from anomalist.server.database.tables import (
+    DriftWarning,
     Drop,
     Inspection,
     Promotion,
@@ -12,6 +15,7 @@ from anomalist.server.database.tables import (
     Verdict,
     Version,
 )
+from anomalist.server.drift import SHARE, CameraWatch
 from anomalist.server.versions import History
 
 
@@ -134,4 +138,62 @@ def setting_dict(row: Setting, version: int) -> dict[str, Any]:
         "at": row.at.isoformat(),
         "by": row.by,
         "note": row.note,
+    }
+
+
+def warning_dict(row: DriftWarning) -> dict[str, Any]:
+    """Return a warning of drift as JSON values, as `DriftWatcher.warnings` gives it."""
+    return {
+        "id": row.id,
+        "model": row.model.name,
+        "version": row.version.number,
+        "camera": row.camera,
+        "at": row.at.isoformat(),
+        "condition": row.condition,
+        "text": row.text,
+        "inspection": None if row.inspection is None else row.inspection.id,
+        "since": None if row.since is None else row.since.id,
+        "settled": None if row.settled is None else row.settled.isoformat(),
+        "settled_by": row.settled_by,
+    }
+
+
+def watch_dict(watch: CameraWatch) -> dict[str, Any]:
+    """Return what is known of a camera's photographs as JSON values.
+
+    Evidence is told as how many times likelier a shift is than chance, as a decimal logarithm, for
+    all numbers together: a shift is told from ``limit`` on.
+    """
+    conditions, shift = watch.conditions, watch.conditions.shift
+    told = conditions.as_dict()
+    numbers = {} if shift is None else shift.usual
+    share = math.log10(max(len(numbers), 1))
+    log10 = math.log(10)
+    differences = {} if shift is None else told["shift"]["differences"]
+    return {
+        "camera": watch.camera,
+        "photographs": conditions.total,
+        "shown_again": 0 if shift is None else shift.again,
+        "alarms": told["alarms"],
+        "promised": told["promised"],
+        "learnt_from": conditions.images,
+        "failing": told["failing"],
+        "limit": -math.log10(SHARE),
+        "measures": [
+            {
+                "name": name,
+                "what": WATCHED[name].what,
+                "usual": list(usual),
+                "difference": differences.get(name, {}).get("what"),
+            }
+            for name, usual in numbers.items()
+        ],
+        "evidence": [
+            {
+                "number": number,
+                "at": at,
+                **{name: round(value / log10 - share, 3) for name, value in evidence.items()},
+            }
+            for number, at, evidence in watch.path.points()
+        ],
     }

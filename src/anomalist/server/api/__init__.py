@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect, inspections, models, verdicts
+from anomalist.server.api import drift, events, health, inspect, inspections, models, verdicts
 
 ROUTERS: tuple[APIRouter, ...] = (
+    drift.router,
+    events.router,
     health.router,
     inspect.router,
     inspections.router,
