@@ -2,14 +2,26 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import drift, events, health, inspect, inspections, models, verdicts
+from anomalist.server.api import (
+    counts,
+    drift,
+    events,
+    health,
+    inspect,
+    inspections,
+    models,
+    queue,
+    verdicts,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
+    counts.router,
     drift.router,
     events.router,
     health.router,
     inspect.router,
     inspections.router,
     models.router,
+    queue.router,
     verdicts.router,
 )
