@@ -180,8 +180,17 @@ def test_a_key_is_its_token_s_own_and_for_one_photograph(service: Service) -> No
     (wrong,) = inspect([upload(2, key="k")])
     assert isinstance(wrong, DataError)
     assert "another photograph" in str(wrong)
-    with pytest.raises(ParameterError, match="150 characters"):
-        inspect([upload(1, key="k" * 151)])
+    with pytest.raises(ParameterError, match="150 are the most"):
+        upload(1, key="k" * 151)
+
+
+def test_a_name_is_made_fit_to_be_kept(service: Service) -> None:
+    names = ("a\0b\ud800.png", " ", "x" * 3000 + ".png")
+    rows = answered(service.inspector.inspect([upload(1, name) for name in names]))
+    assert rows[0].name == "a\ufffdb\ufffd.png"
+    assert rows[1].name == "photograph"
+    assert len(rows[2].name) == 255
+    assert rows[2].name.endswith(".png")
 
 
 def test_what_can_not_be_kept_is_not_answered(

@@ -105,6 +105,8 @@ class Inspector:
         self._keeper = Keeper(database, heatmaps)
         #: Called with inspections of one model once they are committed.
         self.on_inspected: list[Callable[[Answering, list[Inspection]], None]] = []
+        #: Model and number of versions that have answered, by their id.
+        self.versions: dict[int, tuple[str, int]] = {}
         self._lock = threading.Lock()
         self._waiting = self._waiting_bytes = 0
         self._closed = False
@@ -176,12 +178,11 @@ class Inspector:
         ------
         NotFoundError
             If there is no such model.
-        ParameterError
-            If a key is too long.
         BusyError
             If too many wait, or the server stops.
         """
         answering = self._registry.answering(model)
+        self.versions[answering.version_id] = answering.name, answering.number
         known = self._keeper.known(uploads)
         answers: list[Future[Inspection]] = [Future() for _ in uploads]
         new = []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
+
+from sqlalchemy.exc import DBAPIError
 
 from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
@@ -16,6 +18,7 @@ from anomalist.server.drift import DriftWatcher
 from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
+from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.reviewing import ReviewQueue
@@ -48,6 +51,7 @@ class Service:
             settings.decoders, max_pixels=int(settings.max_megapixels * 1_000_000)
         )
         self.drift = DriftWatcher(self.database, self.registry)
+        self.metrics = Metrics(self.database, self.registry, folder)
         self.inspector = Inspector(
             self.database,
             self.registry,
@@ -59,7 +63,7 @@ class Service:
             wait_s=settings.wait_ms / 1000,
             max_bytes=settings.max_bytes,
         )
-        self.inspector.on_inspected.append(self.drift.wake)
+        self.inspector.on_inspected += [self.drift.wake, self.metrics.inspected]
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
@@ -102,5 +106,7 @@ class Service:
         self.stopping.set()
         self.inspector.close()
         self.drift.stop()
+        with suppress(DBAPIError):  # a database that doesn't answer keeps nobody from stopping
+            self.audit.flush()
         self.database.close()
         self._held.close()

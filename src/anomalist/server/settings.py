@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from anomalist.errors import ParameterError
 
@@ -52,6 +53,8 @@ class ServerSettings:
         Names under which browsers may reach it beside its own address, as behind a proxy.
     sign_in_days : float
         How long a browser stays signed in.
+    logs : {"text", "json"}
+        How requests and events are told on standard error: to people or to programs.
     """
 
     models: str | Path
@@ -71,6 +74,7 @@ class ServerSettings:
     max_rate: float = 500
     trusted_hosts: tuple[str, ...] = ()
     sign_in_days: float = 30
+    logs: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -89,6 +93,8 @@ class ServerSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} must be above 0, not {value}")
+        if self.logs not in ("text", "json"):
+            raise ParameterError(f"logs must be text or json, not {self.logs!r}")
         if not 0 <= self.wait_ms <= 1000:
             raise ParameterError(f"wait_ms must be from 0 to 1000, not {self.wait_ms}")
 

@@ -3,25 +3,27 @@
 from fastapi import APIRouter
 
 from anomalist.server.api import (
-    counts,
     drift,
     events,
     health,
     inspect,
     inspections,
-    models,
-    queue,
     verdicts,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
+    audit.router,
     counts.router,
     drift.router,
     events.router,
     health.router,
     inspect.router,
     inspections.router,
+    metrics.router,
     models.router,
+    pictures.router,
     queue.router,
+    reference.router,
+    tokens.router,
     verdicts.router,
 )

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Stateme
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from anomalist.errors import AnomalistError, BusyError, NotFoundError
+from anomalist.errors import AnomalistError, BusyError, NotFoundError, ServerError
 
 SIGN_IN = "/sign-in"
 _PROGRAMS = ("/v1/", "/v2/", "/metrics", "/healthz", "/readyz", "/openapi.json")
@@ -70,6 +70,8 @@ def add_handlers(app: FastAPI) -> None:
             return error_answer(request, 404, str(error))
         if isinstance(error, BusyError):
             return error_answer(request, 503, str(error), {"Retry-After": "1"})
+        if isinstance(error, ServerError):
+            return error_answer(request, 503, str(error), {"Retry-After": "5"})
         return error_answer(request, 422, str(error))
 
     @app.exception_handler(HTTPException)
