@@ -3,11 +3,19 @@
 from fastapi import APIRouter
 
 from anomalist.server.api import (
+    audit,
+    counts,
     drift,
     events,
     health,
     inspect,
     inspections,
+    metrics,
+    models,
+    pictures,
+    queue,
+    reference,
+    tokens,
     verdicts,
 )
 
