@@ -11,6 +11,7 @@ from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.inspecting import Inspector
 from anomalist.server.principals import Tokens
+from anomalist.server.refitting import Refitter
 from anomalist.server.registry import Registry
 from anomalist.server.settings import ServerSettings
 from anomalist.server.versions import Versions
@@ -33,6 +34,15 @@ class Service:
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.versions = Versions(self.database, self.registry)
+        self.refitter = Refitter(
+            self.database,
+            self.registry,
+            self.photographs,
+            Blobs(folder / "comparisons"),
+            folder / "refits",
+            settings.training,
+            settings.device,
+        )
         self.tokens = Tokens(self.database)
         self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
@@ -55,6 +65,7 @@ class Service:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
+            self.refitter.start()
         except BaseException:
             self.stop()
             raise
@@ -63,5 +74,6 @@ class Service:
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
+        self.refitter.stop()
         self.database.close()
         self._held.close()

@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect, models
+from anomalist.server.api import health, inspect, models, refits
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router, models.router)
+ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router, models.router, refits.router)
