@@ -73,7 +73,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture
 def settings(models: Path, tmp_path: Path, database_url: str) -> ServerSettings:
-    return ServerSettings(models=models, state=tmp_path / "state", database=database_url)
+    return ServerSettings(
+        models=models, state=tmp_path / "state", database=database_url, decoders=1
+    )
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +151,41 @@ class Drift:
         if self.log_evidence >= self.limit:
             self._find(most)
 
+    def beginnings(self) -> set[int]:
+        """Return the numbers, from 0, at which a shift that is found now may be said to begin."""
+        known = {bet.since for bet in self._bets}
+        return known if self.found is None else known | {self.found.since}
+
+    def state(self) -> dict[str, Any]:
+        """Return what `resume` takes, as JSON values; of one that has taken in a number.
+
+        Examples
+        --------
+        >>> first, second = Drift([1, 2, 3, 4]), Drift([1, 2, 3, 4])
+        >>> first.add([5, 6])
+        >>> second.resume(first.state())
+        >>> first.add(7)
+        >>> second.add(7)
+        >>> second.log_evidence == first.log_evidence
+        True
+        """
+        return {
+            "ranked": list(self._ranked),
+            "bets": [[getattr(bet, name) for name in _Bet.CHANGES] for bet in self._bets],
+            "count": self.count,
+            "log_evidence": self.log_evidence,
+            "found": None if self.found is None else asdict(self.found),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on where another with the same learnt numbers was when it gave its `state`."""
+        self._ranked = list(state["ranked"])
+        for bet, values in zip(self._bets, state["bets"], strict=True):
+            for name, value in zip(_Bet.CHANGES, values, strict=True):
+                setattr(bet, name, value)
+        self.count, self.log_evidence = state["count"], state["log_evidence"]
+        self.found = None if state["found"] is None else Shift(**state["found"])
+
     def _find(self, bet: _Bet) -> None:
         count = self.count - bet.since
         if 2 * bet.outer >= count:
@@ -160,7 +196,8 @@ class Drift:
 class _Bet:
     """A bet on one size and direction of a shift: over all beginnings, and on the likeliest."""
 
-    __slots__ = ("best", "mixed", "outer", "shift", "side", "since", "sum")
+    CHANGES = ("best", "mixed", "outer", "since", "sum")
+    __slots__ = (*CHANGES, "shift", "side")
 
     def __init__(self, side: int, shift: float) -> None:
         self.side, self.shift = side, shift

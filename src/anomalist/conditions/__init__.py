@@ -1,9 +1,10 @@
 """Whether photographs are like those that a threshold's promise is for."""
 
-from anomalist.conditions.conditions import Conditions, evidence
+from anomalist.conditions.conditions import Conditions
 from anomalist.conditions.measures import MEASURES, WATCHED, learnt_looks
 from anomalist.conditions.promise import Promise, Promised
-from anomalist.conditions.shift import LEVEL, Difference, ShiftWatch
+from anomalist.conditions.shift import LEVEL, Difference, Measuring, ShiftWatch
+from anomalist.conditions.urn import evidence
 
 __all__ = [
     "LEVEL",
@@ -11,6 +12,7 @@ __all__ = [
     "WATCHED",
     "Conditions",
     "Difference",
+    "Measuring",
     "Promise",
     "Promised",
     "ShiftWatch",

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import betainc, betaln  # type: ignore[import-untyped]
 from scipy.stats import betabinom  # type: ignore[import-untyped]
 
 from anomalist.calibration import alarm_ranks, attainable_rate
 from anomalist.conditions.measures import MEASURES
 from anomalist.conditions.promise import Promise, Promised
 from anomalist.conditions.shift import LEVEL, ShiftWatch
+from anomalist.conditions.urn import evidence
 from anomalist.data import Sample, Transform
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
@@ -33,6 +33,7 @@ _FEW_SIZES = 4
 # Mean differences between the channels below which a photograph is grey, and from which it has
 # colour; JPEG leaves a little of it in grey ones.
 _GREY, _COLOUR = 1.0, 2.0
+_COUNTS = ("total", "failed", "alarms", "labelled", "_looked", "_grey", "_coloured")
 
 
 @dataclass
@@ -68,6 +69,11 @@ class Conditions:
         How photographs are looked at.
     shift : ShiftWatch, optional
         Watches for a shift; files of early versions know too little for one.
+    level : float
+        How often at most chance tells of a range, and how often of alarms.
+    at_once : bool
+        Whether one photograph that lies further beyond a range than the range is wide is told;
+        where thousands come, that is no news.
 
     Examples
     --------
@@ -91,6 +97,8 @@ class Conditions:
     sizes: list[tuple[int, int]]
     transform: Transform
     shift: ShiftWatch | None = None
+    level: float = LEVEL
+    at_once: bool = True
     total: int = 0
     failed: int = 0
     alarms: int = 0
@@ -111,6 +119,8 @@ class Conditions:
         rule: Promised | None = None,
         *,
         sizes: Iterable[tuple[int, int]] | None = None,
+        level: float = LEVEL,
+        at_once: bool = True,
     ) -> Self:
         """Begin with no photograph.
 
@@ -122,6 +132,10 @@ class Conditions:
             By default that of the detector.
         sizes : iterable of (int, int), optional
             Widths and heights learnt from; by default what the detector's summary tells.
+        level : float
+            How often at most chance tells of a shift, of a range, and of alarms: each so often.
+        at_once : bool
+            Whether one photograph far beyond a range is told.
         """
         rule = Promise.of(detector) if rule is None else rule
         summary, reference = detector.summary_, detector.reference_
@@ -138,7 +152,13 @@ class Conditions:
             learnt={name: (low, high) for name, (low, high) in looks.items()},
             sizes=list(sizes),
             transform=detector.transform,
-            shift=None if reference is None else ShiftWatch(reference, detector.transform),
+            shift=(
+                None
+                if reference is None
+                else ShiftWatch(reference, detector.transform, level=level)
+            ),
+            level=level,
+            at_once=at_once,
         )
 
     def add(
@@ -177,22 +197,53 @@ class Conditions:
             return [None] * len(good)
         return self.shift.add(predictions, good.tolist())
 
-    def replay(self, numbers: dict[str, float] | None, path: str) -> None:
+    def replay(self, numbers: Mapping[str, float] | None, path: str) -> None:
         """Take in what an earlier call said of a photograph, for a shift that goes on."""
         if self.shift is not None:
             self.shift.replay(numbers, path)
 
+    def count(
+        self, numbers: Mapping[str, float] | None, path: str, *, score: float, size: tuple[int, int]
+    ) -> None:
+        """Count a photograph by what was kept of it, where it is no longer at hand.
+
+        Parameters
+        ----------
+        numbers : dict of str to float, or None
+            As `~anomalist.conditions.Measuring` gave them; None counts towards no range.
+        path : str
+            What it is called.
+        score : float
+            Its own.
+        size : (int, int)
+            Width and height.
+        """
+        self.total += 1
+        if self.rule.threshold is not None:
+            self.alarms += score > self.rule.threshold
+        self._size(*size)
+        if numbers and self.learnt.keys() <= numbers.keys():
+            self._compare(numbers)
+        self.replay(numbers, path)
+
     def _look(self, sample: Sample) -> None:
         if self.sizes:
             height, width = sample.size()
-            if not self._known_size(width, height):
-                self._other_sizes[width, height] += 1
+            self._size(width, height)
+        if self.learnt:
+            look = sample.look(self.transform)
+            self._compare({name: getattr(look, name) for name in self.learnt})
+
+    def _size(self, width: int, height: int) -> None:
+        if self.sizes and not self._known_size(width, height):
+            self._other_sizes[width, height] += 1
+
+    def _compare(self, numbers: Mapping[str, float]) -> None:
         if not self.learnt:
             return
-        look = sample.look(self.transform)
         self._looked += 1
         for name, (low, high) in self.learnt.items():
-            value = getattr(look, name)
+            value = numbers[name]
             seen = self._seen.setdefault(name, [math.inf, -math.inf])
             seen[:] = min(seen[0], value), max(seen[1], value)
             if name == "colour":
@@ -204,7 +255,7 @@ class Conditions:
                 margin = measure.margin(end)
                 if beyond > margin:
                     self._outside.setdefault(name, [0, 0])[side] += 1
-                    if beyond > high - low + margin:
+                    if self.at_once and beyond > high - low + margin:
                         self._far.add((name, side))
 
     def _known_size(self, width: int, height: int) -> bool:
@@ -268,6 +319,27 @@ class Conditions:
         self._told |= failing.keys()
         return new
 
+    def state(self) -> dict[str, Any]:
+        """Return what `resume` takes, as JSON values."""
+        return {
+            **{name: getattr(self, name) for name in _COUNTS},
+            "outside": self._outside,
+            "seen": self._seen,
+            "far": [list(end) for end in self._far],
+            "other_sizes": [[*size, count] for size, count in self._other_sizes.items()],
+            "shift": None if self.shift is None else self.shift.state(),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on where others of the same detector were when they gave their `state`."""
+        for name in _COUNTS:
+            setattr(self, name, state[name])
+        self._outside, self._seen = dict(state["outside"]), dict(state["seen"])
+        self._far = {(name, side) for name, side in state["far"]}
+        self._other_sizes = Counter({(w, h): count for w, h, count in state["other_sizes"]})
+        if self.shift is not None and state["shift"] is not None:
+            self.shift.resume(state["shift"])
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
         promise = self.rule.promise
@@ -317,7 +389,7 @@ class Conditions:
         if self.images < 1:
             return False
         ends = 2 * (len(MEASURES) - 1)
-        return evidence(count, self._looked, 1, self.images) >= ends / LEVEL
+        return evidence(count, self._looked, 1, self.images) >= ends / self.level
 
     def _alarm_far_more(self, most: float) -> bool:
         if self.alarms <= most * self.total:
@@ -326,8 +398,8 @@ class Conditions:
         above = alarm_ranks(n, attainable_rate(n, self.rule.alpha))
         if self.labelled:  # measured once, not watched
             chance = betabinom.sf(self.alarms - 1, self.total, above, n + 1 - above)
-            return bool(chance <= LEVEL)
-        return evidence(self.alarms, self.total, above, n) >= 1 / LEVEL
+            return bool(chance <= self.level)
+        return evidence(self.alarms, self.total, above, n) >= 1 / self.level
 
     def _alarm_sentence(self, promise: tuple[float, float]) -> str:
         low, high = promise
@@ -343,39 +415,3 @@ class Conditions:
             " promised for images like those learnt from: either they are defective, or the"
             " promise doesn't hold for them (lighting, focus, framing, size?)"
         )
-
-
-def evidence(count: int, number: int, above: int, images: int) -> float:
-    """How much likelier a count is if it comes from a higher chance than from the urn.
-
-    It may be asked for after every photograph: where they are like those learnt from, it ever
-    exceeds x with a chance of at most 1 / x.
-
-    Parameters
-    ----------
-    count, number : int
-        How many of how many new photographs lie above a limit.
-    above : int
-        Places above the limit among the ``images`` + 1 that images leave to the next: 1 if the
-        limit is the highest of them.
-    images : int
-        How many images gave the limit.
-
-    References
-    ----------
-    Ville, "Étude critique de la notion de collectif" (1939); Vovk, Nouretdinov and Gammerman,
-    "Testing exchangeability on-line", ICML 2003.
-
-    Examples
-    --------
-    >>> evidence(0, 10, 1, 20) < 1 < 100 < evidence(4, 4, 1, 20)
-    True
-    """
-    others = number - count
-    usual = above / (images + 1)
-    urn = betaln(above + count, images + 1 - above + others) - betaln(above, images + 1 - above)
-    share = betainc(others + 1, count + 1, 1 - usual)
-    if share <= 0:
-        return 0.0
-    higher = betaln(count + 1, others + 1) + math.log(share) - math.log1p(-usual)
-    return math.exp(min(higher - urn, 700.0))

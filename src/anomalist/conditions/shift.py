@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ LEVEL = 0.01
 _RECENT = 64
 _TOLD = 3
 _SURE = 1e6
+# After so many photographs, what was remembered of those that no shift begins with is forgotten.
+_FORGOTTEN = 1000
 # The middle of those learnt from, which is told as what is usual.
 _USUAL = (0.05, 0.5, 0.95)
 
@@ -64,6 +66,56 @@ class Difference:
         )
 
 
+class Measuring:
+    """Measures photographs for a `ShiftWatch`, in the order in which they come.
+
+    Parameters
+    ----------
+    reference : Reference
+        Of the photographs that were learnt from.
+    transform : Transform
+        How photographs are looked at.
+    """
+
+    def __init__(self, reference: Reference, transform: Transform) -> None:
+        self._reference, self._transform = reference, transform
+        self._recent: deque[npt.NDArray[np.float32]] = deque(maxlen=_RECENT)
+
+    def numbers(
+        self, predictions: Predictions, places: Sequence[int] | None = None
+    ) -> list[dict[str, float] | None]:
+        """Return the numbers of each photograph; None of one that shows the same again or is gone.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            Of the photographs.
+        places : sequence of int, optional
+            Which of them; by default all.
+        """
+        found = list[dict[str, float] | None]()
+        places = range(len(predictions)) if places is None else places
+        rows = self._reference.measure(predictions, self._transform, places)
+        for values, place in zip(rows, places, strict=True):
+            if self._shows_again(predictions.images[place]):
+                found.append(None)
+                continue
+            named = zip(self._reference.names, values.tolist(), strict=True)
+            found.append({name: value for name, value in named if math.isfinite(value)})
+        return found
+
+    def _shows_again(self, sample: Any) -> bool:
+        try:
+            shown = look_of(sample.look(self._transform))
+        except DataError:
+            return True
+        near = self._reference.near
+        if any(np.linalg.norm(shown - other) <= near for other in self._recent):
+            return True
+        self._recent.append(shown)
+        return False
+
+
 class ShiftWatch:
     """Watches each of some numbers of new photographs for a shift of their middle.
 
@@ -77,18 +129,25 @@ class ShiftWatch:
         Of the photographs that were learnt from.
     transform : Transform
         How photographs are looked at.
+    level : float
+        How often at most it warns by chance, in all of a run.
     """
 
-    def __init__(self, reference: Reference, transform: Transform) -> None:
-        self._reference, self._transform = reference, transform
+    def __init__(self, reference: Reference, transform: Transform, *, level: float = LEVEL) -> None:
+        self._measuring = Measuring(reference, transform)
         names = [name for name in reference.names if name in WATCHED]
-        limit = max(len(names), 1) / LEVEL
+        limit = max(len(names), 1) / level
         columns = dict(zip(reference.names, reference.rows.T, strict=True))
+        self._learnt_from = len(reference.rows)
         self._drifts = {n: Drift(columns[n], limit, WATCHED[n].sides) for n in names}
-        self._usual = {n: tuple(np.quantile(columns[n], _USUAL).tolist()) for n in names}
-        self._recent: deque[npt.NDArray[np.float32]] = deque(maxlen=_RECENT)
-        # Of those that count: their number among all, and what they are called.
-        self._counted: list[tuple[int, str]] = []
+        #: What 5 %, half and 95 % of those learnt from don't exceed, by number that is watched.
+        self.usual: dict[str, tuple[float, float, float]] = {
+            n: tuple(np.quantile(columns[n], _USUAL).tolist()) for n in names
+        }
+        # Of those that count: how many did, and of those that a shift may begin with their number
+        # among all and what they are called.
+        self._count = 0
+        self._counted: dict[int, tuple[int, str]] = {}
         #: How many were seen, and how many of them showed the same again.
         self.seen = self.again = 0
 
@@ -109,49 +168,59 @@ class ShiftWatch:
         list of dict of str to float, or None
             The numbers of each, for `replay`; None of one that shows the same again or is gone.
         """
-        numbers = []
+        numbers = self._measuring.numbers(predictions, places)
         places = range(len(predictions)) if places is None else places
-        rows = self._reference.measure(predictions, self._transform, places)
-        for values, place in zip(rows, places, strict=True):
-            sample = predictions.images[place]
-            one = None
-            if not self._shows_again(sample):
-                one = {
-                    name: float(value)
-                    for name, value in zip(self._reference.names, values, strict=True)
-                    if math.isfinite(value)
-                }
-            self.replay(one, str(sample.path))
-            numbers.append(one)
+        for one, place in zip(numbers, places, strict=True):
+            self.replay(one, str(predictions.images[place].path))
         return numbers
 
-    def replay(self, numbers: dict[str, float] | None, path: str) -> None:
+    def replay(self, numbers: Mapping[str, float] | None, path: str) -> None:
         """Take in a photograph whose numbers `add` gave once."""
         self.seen += 1
         if not numbers:
             self.again += numbers is None
             return
-        self._counted.append((self.seen, path))
+        self._counted[self._count] = (self.seen, path)
+        self._count += 1
         for name, drift in self._drifts.items():
             # One that is missing stands in the middle, so that all count alike.
-            drift.add(numbers.get(name, self._usual[name][1]))
+            drift.add(numbers.get(name, self.usual[name][1]))
+        if len(self._counted) > _FORGOTTEN:
+            begin = set[int]().union(*(drift.beginnings() for drift in self._drifts.values()))
+            self._counted = {i: known for i, known in self._counted.items() if i in begin}
 
-    def _shows_again(self, sample: Any) -> bool:
-        try:
-            shown = look_of(sample.look(self._transform))
-        except DataError:
-            return True
-        near = self._reference.near
-        if any(np.linalg.norm(shown - other) <= near for other in self._recent):
-            return True
-        self._recent.append(shown)
-        return False
+    @property
+    def limit(self) -> float:
+        """The evidence from which a number is told to have shifted, as a natural logarithm."""
+        return next((drift.limit for drift in self._drifts.values()), math.inf)
+
+    def evidence(self) -> dict[str, float]:
+        """Return the natural logarithm of the evidence of each number that is watched, now."""
+        return {name: drift.log_evidence for name, drift in self._drifts.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return what `resume` takes, as JSON values."""
+        return {
+            "seen": self.seen,
+            "again": self.again,
+            "count": self._count,
+            "counted": [[i, *known] for i, known in self._counted.items()],
+            # Those that took in nothing are as they are made.
+            "drifts": {n: drift.state() for n, drift in self._drifts.items() if drift.count},
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on where another of the same reference was when it gave its `state`."""
+        self.seen, self.again, self._count = state["seen"], state["again"], state["count"]
+        self._counted = {i: (number, path) for i, number, path in state["counted"]}
+        for name, known in state["drifts"].items():
+            self._drifts[name].resume(known)
 
     def differences(self) -> list[Difference]:
         """Return in what they have shifted, by as much as matters; the surest first."""
         found = []
         for name, drift in self._drifts.items():
-            shift, usual = drift.found, self._usual[name]
+            shift, usual = drift.found, self.usual[name]
             if shift is None or abs(shift.mean - usual[1]) < WATCHED[name].margin(usual[1]):
                 continue
             found.append(Difference(name, shift, usual))
@@ -191,7 +260,7 @@ class ShiftWatch:
             "chance": self._chance(differences) if differences else None,
             "seen": self.seen,
             "shown_again": self.again,
-            "learnt_from": len(self._reference.rows),
+            "learnt_from": self._learnt_from,
             "differences": {
                 d.name: {
                     "what": d.describe(),

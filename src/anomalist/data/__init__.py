@@ -1,5 +1,6 @@
 """Files, folders and arrays become image sets, and image sets become batches of pixels."""
 
+from anomalist.data.decoded import Decoded
 from anomalist.data.download import SOURCES, download
 from anomalist.data.folder import Folder
 from anomalist.data.formats import FORMATS, open_dataset
@@ -34,6 +35,7 @@ __all__ = [
     "Category",
     "Content",
     "Dataset",
+    "Decoded",
     "Defect",
     "Folder",
     "ImageLike",

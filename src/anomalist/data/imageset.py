@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.data.changed import Change, ChangedSource
+from anomalist.data.decoded import Decoded, DecodedSource
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
@@ -119,6 +120,25 @@ class Sample:
             data = held(str(self.path), self.image)
             put("image", data)
             put("_source", MemorySource(str(self.path), data))
+
+    @classmethod
+    def decoded(cls, name: str, decoded: Decoded, *, sha256: str, nbytes: int) -> Sample:
+        """Return an image that was decoded and resized elsewhere.
+
+        Parameters
+        ----------
+        name : str
+            What the image is called.
+        decoded : Decoded
+            What is left of it.
+        sha256 : str
+            Hash of the bytes that were decoded.
+        nbytes : int
+            How many they were.
+        """
+        made = cls(Path(name))
+        object.__setattr__(made, "_source", DecodedSource(name, decoded, sha256, nbytes))
+        return made
 
     def changed(self, change: Change) -> Sample:
         """Return the sample with its image as something changed it, each time that it is read.

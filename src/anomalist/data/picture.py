@@ -316,7 +316,7 @@ def told_errors(name: str | Path, max_pixels: int) -> Iterator[None]:
             f"{name} isn't an image that can be read ({KINDS}): replace or remove it"
         ) from None
     except Exception as error:  # Decoders meet damaged bytes with errors of almost any class.
-        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{name} can't be read as an image: {reason}") from error
 
 

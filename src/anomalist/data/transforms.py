@@ -194,9 +194,22 @@ class Transform:
         )
         return np.array(placed)
 
-    def _apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
+    def resized(self, image: Image.Image) -> Image.Image:
+        """Return the image resized and not yet cropped; what is passed on from there is the same.
+
+        Examples
+        --------
+        >>> Transform(image_size=256, crop_size=224).resized(Image.new("RGB", (900, 600))).size
+        (256, 256)
+        """
+        return self._resize(image, Image.Resampling[self.interpolation.upper()])
+
+    def _resize(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
         height, width = self._resized
-        resized = image.resize((width, height), resampling)
+        return image.resize((width, height), resampling)
+
+    def _apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
+        resized = self._resize(image, resampling)
         return resized if self.crop_size is None else resized.crop(self._crop)
 
     @property

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from anomalist import __version__
-from anomalist.errors import AnomalistError, BusyError, NotFoundError
 from anomalist.server.api import ROUTERS
+from anomalist.server.api.reference import add_static
+from anomalist.server.security import protect
 from anomalist.server.service import Service
 
 
@@ -19,19 +19,11 @@ def create_app(service: Service) -> FastAPI:
     service : Service
         What answers; whoever started it stops it.
     """
-    app = FastAPI(title="anomalist", version=__version__)
+    app = FastAPI(title="anomalist", version=__version__, openapi_url=None)
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
 
-    @app.exception_handler(AnomalistError)
-    def _told(_request: Request, error: AnomalistError) -> JSONResponse:
-        status = 422
-        headers = {}
-        if isinstance(error, NotFoundError):
-            status = 404
-        elif isinstance(error, BusyError):
-            status, headers = 503, {"Retry-After": "1"}
-        return JSONResponse({"error": str(error)}, status, headers)
-
+    add_static(app)
+    protect(app, service)
     return app

@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, TypeVar
 
-from anomalist.calibration import finite_or_none
+from sqlalchemy.exc import SQLAlchemyError
+
 from anomalist.data import ImageSet, Sample
-from anomalist.errors import DataError
-from anomalist.inspection import Finding, Rule
+from anomalist.errors import AnomalistError, BusyError, DataError, ServerError
+from anomalist.features import FeatureStore
 from anomalist.predictions import Predictions
+from anomalist.server.batching import Batcher
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Inspection
+from anomalist.server.decoding import Decoders
+from anomalist.server.keeping import Accepted, Keeper, Upload, stored_key
 from anomalist.server.registry import Answering, Registry
 
-# A p-value up to which a part that passes is set aside for a person.
-_UNSURE = 0.2
+__all__ = ["Inspector", "Upload", "Watcher"]
 
+_log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """A photograph as it comes in.
+# Of photographs that wait to be decoded, all together.
+_WAITING_BYTES = 512 * 2**20
+# Batches that are scored while one is being kept.
+_AHEAD = 2
+_MEDIA = {
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+    "HEIF": "image/heif",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "PPM": "image/x-portable-anymap",
+    "TIFF": "image/tiff",
+    "WEBP": "image/webp",
+}
 
-    Parameters
-    ----------
-    name : str
-        What it is called, for people.
-    data : bytes
-        The file.
-    source : str
-        ``http``, ``page``, ``folder``, ``mqtt`` or ``camera``.
-    camera : str, optional
-        Which camera or station it comes from.
-    token_id : int, optional
-        The token that asks.
-    key : str, optional
-        What the client calls the request: one that is sent again is kept once.
-    """
-
-    name: str
-    data: bytes
-    source: str
-    camera: str | None = None
-    token_id: int | None = None
-    key: str | None = None
+T = TypeVar("T")
+_Scored = tuple[Answering, list[Accepted], Predictions]
 
 
 class Watcher(Protocol):
@@ -61,6 +63,10 @@ class Watcher(Protocol):
 class Inspector:
     """Scores photographs, and remembers what was found before it is answered.
 
+    A photograph is decoded in a process that may die of it, and written; those that come about the
+    same time for the same version of a model are scored together, one that comes alone by itself;
+    what was found is committed, a batch in a transaction, while the next is being scored.
+
     Parameters
     ----------
     database : Database
@@ -71,6 +77,14 @@ class Inspector:
         Where files are kept.
     watcher : Watcher, optional
         Sees all photographs that are scored.
+    decoders : Decoders
+        Where photographs are decoded; they are closed with this.
+    waiting : int
+        Photographs that may be on their way at once; beyond, requests are refused.
+    wait_s : float
+        How long a photograph waits for others, to be scored with them.
+    max_bytes : int
+        Of one photograph's file.
     """
 
     def __init__(
@@ -80,11 +94,37 @@ class Inspector:
         photographs: Blobs,
         heatmaps: Blobs,
         watcher: Watcher | None = None,
+        *,
+        decoders: Decoders,
+        waiting: int = 256,
+        wait_s: float = 0.004,
+        max_bytes: int = 50_000_000,
     ) -> None:
-        self._database, self._registry = database, registry
-        self._photographs, self._heatmaps, self._watcher = photographs, heatmaps, watcher
+        self._registry, self._photographs, self._watcher = registry, photographs, watcher
+        self._decoders, self._most_waiting, self._max_bytes = decoders, waiting, max_bytes
+        self._keeper = Keeper(database, heatmaps)
         #: Called with inspections of one model once they are committed.
         self.on_inspected: list[Callable[[Answering, list[Inspection]], None]] = []
+        self._lock = threading.Lock()
+        self._waiting = self._waiting_bytes = 0
+        self._closed = False
+        self._pool = ThreadPoolExecutor(decoders.processes, "anomalist-decoding")
+        self._scored: queue.Queue[_Scored | None] = queue.Queue(_AHEAD)
+        self._keeping = threading.Thread(target=self._keep_all, name="anomalist-keeping")
+        self._keeping.daemon = True
+        self._keeping.start()
+        self._batcher: Batcher[Answering, Accepted] = Batcher(
+            self._score, lambda answering: answering.detector.batch_size, wait_s, "anomalist-scores"
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many photographs were accepted and aren't answered yet."""
+        return self._waiting
+
+    def is_alive(self) -> bool:
+        """Whether its threads run."""
+        return self._batcher.is_alive() and self._keeping.is_alive()
 
     def inspect(
         self, uploads: Sequence[Upload], model: str | None = None
@@ -109,55 +149,207 @@ class Inspector:
             If there is no such model.
         BusyError
             If too many wait.
+        ServerError
+            If what was found can't be kept.
+        """
+        return [_inspected(answer) for answer in self.submit(uploads, model)]
+
+    def submit(
+        self, uploads: Sequence[Upload], model: str | None = None
+    ) -> list[Future[Inspection]]:
+        """Accept photographs, all or none, and return where their answers will be.
+
+        What is accepted is scored and kept, whether or not anybody waits for it.
+
+        Parameters
+        ----------
+        uploads, model
+            As of :meth:`inspect`.
+
+        Returns
+        -------
+        list of Future of Inspection
+            One has a DataError where its photograph can't be read, and a ServerError where what
+            was found can't be kept.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such model.
+        ParameterError
+            If a key is too long.
+        BusyError
+            If too many wait, or the server stops.
         """
         answering = self._registry.answering(model)
-        return [self._one(upload, answering) for upload in uploads]
+        known = self._keeper.known(uploads)
+        answers: list[Future[Inspection]] = [Future() for _ in uploads]
+        new = []
+        for upload, answer in zip(uploads, answers, strict=True):
+            answer.set_running_or_notify_cancel()  # who doesn't wait any longer can't stop it
+            if (before := known.get(stored_key(upload) or "")) is not None:
+                _answer(answer, before, upload, hashlib.sha256(upload.data).hexdigest())
+            elif len(upload.data) > self._max_bytes:
+                answer.set_exception(DataError(_too_large(upload, self._max_bytes)))
+            else:
+                new.append((upload, answer))
+        with self._lock:
+            self._admit(new)
+            release = _in_order(partial(self._release, answering))
+            for place, (upload, answer) in enumerate(new):
+                answer.add_done_callback(partial(self._answered, len(upload.data)))
+                self._batcher.expect(answering)
+                began = time.perf_counter()
+                decode = partial(self._decode, answering, upload, answer, began)
+                self._pool.submit(lambda p, decode: release(p, decode()), place, decode)
+        return answers
 
-    def _one(self, upload: Upload, answering: Answering) -> Inspection | DataError:
-        began = time.perf_counter()
+    def close(self) -> None:
+        """Answer what was accepted, and end."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._pool.shutdown()
+        self._batcher.close()
+        self._scored.put(None)
+        self._keeping.join()
+        self._decoders.close()
+
+    def _admit(self, new: Sequence[tuple[Upload, Future[Inspection]]]) -> None:
+        size = sum(len(upload.data) for upload, _ in new)
+        if self._closed and new:
+            raise BusyError("the server stops: try again once it is back")
+        # More at once than ever fit are let in alone.
+        if self._waiting and (
+            self._waiting + len(new) > self._most_waiting
+            or self._waiting_bytes + size > _WAITING_BYTES
+        ):
+            raise BusyError(f"{self._waiting} photographs wait already: try again later")
+        self._waiting += len(new)
+        self._waiting_bytes += size
+
+    def _answered(self, size: int, _: Future[Inspection]) -> None:
+        with self._lock:
+            self._waiting -= 1
+            self._waiting_bytes -= size
+
+    def _release(self, answering: Answering, accepted: Accepted | None) -> None:
+        if accepted is None:
+            self._batcher.give_up(answering)
+        else:
+            self._batcher.put(answering, accepted)
+
+    def _decode(
+        self, answering: Answering, upload: Upload, answer: Future[Inspection], began: float
+    ) -> Accepted | None:
+        """Decode one photograph and write it: files are there before the row that names them."""
         try:
-            sample = Sample(upload.name, image=upload.data)  # type: ignore[arg-type]
-            predictions = answering.detector.predict(ImageSet([sample]))
-            (found,) = answering.rule.judge(answering.detector, predictions)
-            height, width = sample.size()
-        except DataError as error:
-            return error
-        looks = None
-        if self._watcher is not None:
-            (looks,) = self._watcher.add(answering, predictions, [upload.camera])
-        row = Inspection(
-            model_id=answering.model_id,
-            version_id=answering.version_id,
-            token_id=upload.token_id,
-            source=upload.source,
-            camera=upload.camera,
-            name=upload.name,
-            sha256=self._photographs.put(upload.data),
-            media_type="application/octet-stream",
-            bytes=len(upload.data),
-            width=width,
-            height=height,
-            score=found.score,
-            threshold=finite_or_none(answering.rule.threshold or 0.0),
-            alpha=answering.rule.alpha,
-            p_value=found.p_value,
-            decision=decide(answering.rule, found),
-            regions=None if found.regions is None else [vars(r) for r in found.regions],
-            notes=list(found.notes),
-            looks=looks,
-            heatmap=None,
-            seconds=time.perf_counter() - began,
-            key=upload.key,
+            decoded = self._decoders.decode(upload.data, upload.name, answering.detector.transform)
+            sample = Sample.decoded(
+                upload.name,
+                decoded,
+                sha256=self._photographs.put(upload.data),
+                nbytes=len(upload.data),
+            )
+        except Exception as error:
+            answer.set_exception(_told(error, "it can't be kept"))
+            return None
+        return Accepted(
+            upload=replace(upload, data=b""),
+            sample=sample,
+            media_type=_MEDIA.get(decoded.format, "application/octet-stream"),
+            began=began,
+            answer=answer,
         )
-        with self._database.session() as session:
-            session.add(row)
-        for tell in self.on_inspected:
-            tell(answering, [row])
-        return row
+
+    def _score(self, answering: Answering, batch: list[Accepted]) -> None:
+        try:
+            images = ImageSet(one.sample for one in batch)
+            # Its own store, so that members of an ensemble share what they can.
+            predictions = answering.detector.predict(images, store=FeatureStore())
+        except Exception as error:
+            if len(batch) > 1:
+                # One that can't be scored, or too many for the memory: the others can.
+                half = len(batch) // 2
+                self._score(answering, batch[:half])
+                self._score(answering, batch[half:])
+            else:
+                batch[0].answer.set_exception(_told(error, "it can't be scored"))
+            return
+        self._scored.put((answering, batch, predictions))
+
+    def _keep_all(self) -> None:
+        while (scored := self._scored.get()) is not None:
+            answering, batch, predictions = scored
+            try:
+                rows = self._keep(answering, batch, predictions)
+            except Exception as error:
+                told = _told(error, "what was found can't be kept")
+                for one in batch:
+                    one.answer.set_exception(told)
+                continue
+            for one, row in zip(batch, rows, strict=True):
+                _answer(one.answer, row, one.upload, one.sample.sha256())
+            for tell in self.on_inspected:
+                try:
+                    tell(answering, rows)
+                except Exception:  # who listens must not end the inspection
+                    _log.exception("a listener to inspections failed")
+
+    def _keep(
+        self, answering: Answering, batch: list[Accepted], predictions: Predictions
+    ) -> list[Inspection]:
+        looks: Sequence[dict[str, float] | None] = [None] * len(batch)
+        if self._watcher is not None:
+            looks = self._watcher.add(answering, predictions, [one.upload.camera for one in batch])
+        return self._keeper.keep(answering, batch, predictions, looks)
 
 
-def decide(rule: Rule, found: Finding) -> str | None:
-    """Return ``normal``, ``anomalous`` or, where a good one is rarely like that, ``unsure``."""
-    if found.decision != "normal" or rule.given:
-        return found.decision
-    return "unsure" if found.p_value is not None and found.p_value <= _UNSURE else "normal"
+def _in_order(pass_on: Callable[[T], None]) -> Callable[[int, T], None]:
+    """Return what passes things on in the order of their places, whichever comes first."""
+    lock = threading.Lock()
+    early: dict[int, T] = {}
+    place = 0
+
+    def take(at: int, one: T) -> None:
+        nonlocal place
+        with lock:
+            early[at] = one
+            while place in early:
+                pass_on(early.pop(place))
+                place += 1
+
+    return take
+
+
+def _inspected(answer: Future[Inspection]) -> Inspection | DataError:
+    try:
+        return answer.result()
+    except DataError as error:
+        return error
+
+
+def _answer(answer: Future[Inspection], row: Inspection, upload: Upload, sha256: str) -> None:
+    """Answer with what was kept, unless that is of another photograph with the same key."""
+    if row.sha256 == sha256:
+        answer.set_result(row)
+    else:
+        answer.set_exception(
+            DataError(f"the key {upload.key!r} of {upload.name} was sent with another photograph")
+        )
+
+
+def _too_large(upload: Upload, most: int) -> str:
+    size = len(upload.data) / 1_000_000
+    return f"{upload.name} has {size:.1f} MB: at most {most / 1_000_000:g} MB are taken"
+
+
+def _told(error: Exception, what: str) -> AnomalistError:
+    """Return an error that people can read, of any."""
+    if isinstance(error, AnomalistError):
+        return error
+    if not isinstance(error, OSError | SQLAlchemyError):
+        _log.error("%s", what, exc_info=error)
+    line = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return ServerError(f"{what}: {line or type(error).__name__}")

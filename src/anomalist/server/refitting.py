@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from anomalist.errors import NotFoundError, ParameterError, ServerError
@@ -31,9 +31,13 @@ from anomalist.server.database.tables import (
     Setting,
     Verdict,
     Version,
+    is_id,
     now,
 )
 from anomalist.server.registry import Registry
+from anomalist.server.texts import plain_text
+from anomalist.server.verdicts import holding
+from anomalist.server.versions import LONGEST_NOTE
 
 #: States of a refit that isn't over.
 OPEN = ("waiting", "running")
@@ -122,6 +126,7 @@ class Refitter:
         if calibrate_on not in get_args(CalibrateOn):
             known = ", ".join(get_args(CalibrateOn))
             raise ParameterError(f"calibrate_on is {known}, not {calibrate_on!r}")
+        note = plain_text(note, "note", LONGEST_NOTE, lines=True)
         answering = self._registry.answering(name)
         with self._database.session() as session:
             # Whoever asks for the same model at the same time waits here.
@@ -169,9 +174,7 @@ class Refitter:
             If there is none.
         """
         with self._database.reading() as session:
-            row = session.get(Refit, refit_id)
-            if row is None:
-                raise NotFoundError(f"no refit {refit_id!r}")
+            row = _refit(session, refit_id)
             name = session.scalars(select(Model.name).where(Model.id == row.model_id)).one()
             return row, name, _numbers(session, row.model_id)
 
@@ -201,9 +204,7 @@ class Refitter:
             If there is none.
         """
         with self._database.session() as session:
-            row = session.get(Refit, refit_id, with_for_update=True)
-            if row is None:
-                raise NotFoundError(f"no refit {refit_id!r}")
+            row = _refit(session, refit_id, lock=True)
             if row.state in OPEN:
                 row.state, row.ended, row.error = "dropped", now(), f"stopped by {by}"
         with self._lock:
@@ -409,11 +410,10 @@ def judged(session: Session, model_id: int) -> list[tuple[Inspection, str]]:
     Only those whose photograph is kept; of several with the same photograph the last one, and none
     where people called it both good and defective.
     """
-    last = select(func.max(Verdict.id)).group_by(Verdict.inspection_id).scalar_subquery()
     rows = session.execute(
         select(Inspection, Verdict.verdict)
         .join(Verdict, Verdict.inspection_id == Inspection.number)
-        .where(Inspection.model_id == model_id, Inspection.kept, Verdict.id.in_(last))
+        .where(Inspection.model_id == model_id, Inspection.kept, holding())
         .order_by(Inspection.number)
     ).all()
     said: dict[str, set[str]] = {}
@@ -422,9 +422,17 @@ def judged(session: Session, model_id: int) -> list[tuple[Inspection, str]]:
     by_photograph = {
         inspection.sha256: (inspection, verdict)
         for inspection, verdict in rows
-        if len(said[inspection.sha256]) == 1 and verdict in ("good", "defective")
+        if len(said[inspection.sha256]) == 1
     }
     return sorted(by_photograph.values(), key=lambda pair: pair[0].number)
+
+
+def _refit(session: Session, refit_id: str, *, lock: bool = False) -> Refit:
+    """The refit of an id; locked, no other transaction changes it meanwhile."""
+    row = session.get(Refit, refit_id, with_for_update=lock) if is_id(refit_id) else None
+    if row is None:
+        raise NotFoundError(f"no refit {refit_id!r}")
+    return row
 
 
 def _numbers(session: Session, model_id: int) -> dict[int, int]:

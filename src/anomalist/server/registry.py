@@ -17,6 +17,7 @@ from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Model, Promotion, Setting, Version
 from anomalist.server.principals import OPERATOR as OPERATOR
+from anomalist.server.texts import plain_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,21 +156,30 @@ class Registry:
         NotFoundError
             If there is no such version.
         ParameterError
-            If it was dropped.
+            If it was dropped, or has no threshold for the rate of false alarms that is set.
+        ModelFileError
+            If its file is missing or damaged.
         """
         with self._lock:
-            with self._database.session() as session:
-                version = session.get(Version, version_id, with_for_update=True)
+            with self._database.reading() as session:
+                version = session.get(Version, version_id)
                 if version is None:
                     raise NotFoundError(f"no version {version_id}")
+                name, setting = version.model.name, _setting(session, version.model_id)
+            # Before it is written: what can't answer isn't promoted.
+            detector = self._open(name, version)
+            rule = _rule(detector, version, setting)
+            if rule.threshold is None and self.answering(name).rule.threshold is not None:
+                raise ParameterError(f"version {version.number} of {name}: {rule.describe()}")
+            with self._database.session() as session:
+                version = session.get_one(Version, version_id, with_for_update=True)
                 if version.state == "dropped":
                     raise ParameterError(f"version {version.number} was dropped")
                 version.state = "accepted"
                 session.add(
                     Promotion(model_id=version.model_id, version_id=version.id, by=by, note=note)
                 )
-                name = version.model.name
-            return self.refresh(name)
+            return self.refresh(name, detector=detector)
 
     def decide_by(
         self, name: str, *, alpha: float | None, threshold: float | None, by: str, note: str = ""
@@ -183,6 +193,7 @@ class Registry:
         ParameterError
             If they make no sense, or good images that calibrate are too few for the rate.
         """
+        note = plain_text(note, "note", 2000, lines=True)
         with self._lock:
             now = self.answering(name)
             rule = Rule.of(now.detector, alpha=alpha, threshold=threshold)
@@ -201,8 +212,16 @@ class Registry:
                 )
             return self.refresh(name)
 
-    def refresh(self, name: str) -> Answering:
-        """Have what the database says answer from now on."""
+    def refresh(self, name: str, *, detector: Detector | None = None) -> Answering:
+        """Have what the database says answer from now on.
+
+        Parameters
+        ----------
+        name : str
+            Of the model.
+        detector : Detector, optional
+            Of the version that answers, where it was opened already.
+        """
         with self._lock:
             with self._database.session() as session:
                 model = session.scalar(select(Model).where(Model.name == name))
@@ -215,25 +234,13 @@ class Registry:
                     .order_by(Promotion.id.desc())
                     .limit(1)
                 ).one()
-                setting = session.scalar(
-                    select(Setting)
-                    .where(Setting.model_id == model.id)
-                    .order_by(Setting.id.desc())
-                    .limit(1)
-                )
+                setting = _setting(session, model.id)
             before = self._answering.get(name)
             if before is not None and before.version_id == version.id:
                 detector = before.detector
-            else:
-                path = self.files.path(version.sha256)
-                if not path.exists():
-                    raise ModelFileError(f"version {version.number} of {name} is missing: {path}")
-                detector = open_model(path, device=self._device)
-            alpha = None if setting is None else setting.alpha
-            # A score is on the scale of one version; a rate is a rate for all.
-            own = setting is not None and setting.version_id == version.id
-            threshold = setting.threshold if setting is not None and own else None
-            rule = Rule.of(detector, alpha=alpha, threshold=threshold)
+            elif detector is None:
+                detector = self._open(name, version)
+            rule = _rule(detector, version, setting)
             answering = Answering(
                 name, model.id, version.id, version.number, version.sha256, detector, rule
             )
@@ -242,3 +249,23 @@ class Registry:
         for tell in self.on_change:
             tell(answering)
         return answering
+
+    def _open(self, name: str, version: Version) -> Detector:
+        path = self.files.path(version.sha256)
+        if not path.exists():
+            raise ModelFileError(f"version {version.number} of {name} is missing: {path}")
+        return open_model(path, device=self._device)
+
+
+def _setting(session: Session, model_id: int) -> Setting | None:
+    return session.scalar(
+        select(Setting).where(Setting.model_id == model_id).order_by(Setting.id.desc()).limit(1)
+    )
+
+
+def _rule(detector: Detector, version: Version, setting: Setting | None) -> Rule:
+    alpha = None if setting is None else setting.alpha
+    # A score is on the scale of one version; a rate is a rate for all.
+    own = setting is not None and setting.version_id == version.id
+    threshold = setting.threshold if setting is not None and own else None
+    return Rule.of(detector, alpha=alpha, threshold=threshold)

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
 
+from sqlalchemy.exc import DBAPIError
+
 from anomalist.files import held_alone
+from anomalist.server.auditing import AuditLog
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
+from anomalist.server.decoding import Decoders
+from anomalist.server.drift import DriftWatcher
+from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
+from anomalist.server.memory import Memory
+from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
 from anomalist.server.refitting import Refitter
 from anomalist.server.registry import Registry
+from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
+from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
 
 
@@ -44,7 +54,32 @@ class Service:
             settings.device,
         )
         self.tokens = Tokens(self.database)
-        self.inspector = Inspector(self.database, self.registry, self.photographs, self.heatmaps)
+        #: What the photographs of inspections and those to be shown are decoded by.
+        self.decoders = Decoders(
+            settings.decoders, max_pixels=int(settings.max_megapixels * 1_000_000)
+        )
+        self.drift = DriftWatcher(self.database, self.registry)
+        self.metrics = Metrics(self.database, self.registry, folder)
+        self.inspector = Inspector(
+            self.database,
+            self.registry,
+            self.photographs,
+            self.heatmaps,
+            self.drift,
+            decoders=self.decoders,
+            waiting=settings.queue,
+            wait_s=settings.wait_ms / 1000,
+            max_bytes=settings.max_bytes,
+        )
+        self.inspector.on_inspected += [self.drift.wake, self.metrics.inspected]
+        self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
+        self.audit = AuditLog(self.database)
+        self.memory = Memory(self.database)
+        self.verdicts = Verdicts(self.database)
+        self.events = Events()
+        self.inspector.on_inspected.append(self.events.inspected)
+        self.verdicts.on_given.append(self.events.judged)
+        self.registry.on_change.append(self.events.changed)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
         self._held = ExitStack()
@@ -66,6 +101,8 @@ class Service:
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
             self.refitter.start()
+            self.decoders.start()
+            self.drift.start()
         except BaseException:
             self.stop()
             raise
@@ -75,5 +112,9 @@ class Service:
         """Answer what was accepted, and end."""
         self.stopping.set()
         self.refitter.stop()
+        self.inspector.close()
+        self.drift.stop()
+        with suppress(DBAPIError):  # a database that doesn't answer keeps nobody from stopping
+            self.audit.flush()
         self.database.close()
         self._held.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from anomalist.errors import ParameterError
 
@@ -47,6 +48,16 @@ class ServerSettings:
         Photographs that may wait to be scored; beyond, requests are asked to come again later.
     wait_ms : float
         How long a photograph waits for others, to be scored with them.
+    decoders : int
+        Processes that photographs are decoded in.
+    max_rate : float
+        Requests a second of one token; for a moment, twice as many may come.
+    trusted_hosts : tuple of str
+        Names under which browsers may reach it beside its own address, as behind a proxy.
+    sign_in_days : float
+        How long a browser stays signed in.
+    logs : {"text", "json"}
+        How requests and events are told on standard error: to people or to programs.
     """
 
     models: str | Path
@@ -63,14 +74,31 @@ class ServerSettings:
     max_images: int = 64
     queue: int = 256
     wait_ms: float = 4
+    decoders: int = 2
+    max_rate: float = 500
+    trusted_hosts: tuple[str, ...] = ()
+    sign_in_days: float = 30
+    logs: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be from 0 to 65535, not {self.port}")
-        for name in ("keep_days", "keep_gb", "max_mb", "max_megapixels", "max_images", "queue"):
+        for name in (
+            "keep_days",
+            "keep_gb",
+            "max_mb",
+            "max_megapixels",
+            "max_images",
+            "queue",
+            "decoders",
+            "max_rate",
+            "sign_in_days",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} must be above 0, not {value}")
+        if self.logs not in ("text", "json"):
+            raise ParameterError(f"logs must be text or json, not {self.logs!r}")
         if not 0 <= self.wait_ms <= 1000:
             raise ParameterError(f"wait_ms must be from 0 to 1000, not {self.wait_ms}")
 
@@ -78,6 +106,11 @@ class ServerSettings:
     def folder(self) -> Path:
         """The folder of all that is kept."""
         return Path(self.state)
+
+    @property
+    def max_bytes(self) -> int:
+        """Of one upload."""
+        return int(self.max_mb * 1_000_000)
 
     @property
     def database_url(self) -> str:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from anomalist.conditions import WATCHED
 from anomalist.server.comparing import pictures_named
-from anomalist.server.database.tables import Drop, Inspection, Promotion, Refit, Setting, Version
+from anomalist.server.database.tables import (
+    Audit,
+    DriftWarning,
+    Drop,
+    Inspection,
+    Promotion,
+    Refit,
+    Setting,
+    Verdict,
+    Version,
+)
+from anomalist.server.drift import SHARE, CameraWatch
 from anomalist.server.versions import History
 
 
-def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
+def inspection_dict(
+    row: Inspection, model: str, version: int, verdict: Verdict | None = None
+) -> dict[str, Any]:
     """Return an inspection as JSON values.
 
     Parameters
@@ -20,12 +35,16 @@ def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
         As it was committed.
     model : str
         The model's name.
+    version : int
+        The version's number within its model.
+    verdict : Verdict, optional
+        The one that holds.
     """
     return {
         "id": row.id,
         "at": row.at.isoformat(),
         "model": model,
-        "version": row.version_id,
+        "version": version,
         "source": row.source,
         "camera": row.camera,
         "name": row.name,
@@ -37,11 +56,24 @@ def inspection_dict(row: Inspection, model: str) -> dict[str, Any]:
         "alpha": row.alpha,
         "p_value": row.p_value,
         "decision": row.decision,
+        "verdict": None if verdict is None else verdict.verdict,
         "regions": row.regions,
         "notes": row.notes,
         "seconds": row.seconds,
         "photograph": f"/v1/inspections/{row.id}/photograph" if row.kept else None,
         "heatmap": f"/v1/inspections/{row.id}/heatmap" if row.heatmap and row.kept else None,
+    }
+
+
+def verdict_dict(row: Verdict) -> dict[str, Any]:
+    """Return a verdict as JSON values."""
+    return {
+        "verdict": row.verdict,
+        "kind": row.kind,
+        "region": row.region,
+        "note": row.note,
+        "at": row.at.isoformat(),
+        "by": row.by,
     }
 
 
@@ -147,4 +179,75 @@ def refit_dict(row: Refit, model: str, versions: Mapping[int, int]) -> dict[str,
         "error": row.error,
         "version": None if row.version_id is None else versions[row.version_id],
         "comparison": comparison,
+    }
+
+
+def warning_dict(row: DriftWarning) -> dict[str, Any]:
+    """Return a warning of drift as JSON values, as `DriftWatcher.warnings` gives it."""
+    return {
+        "id": row.id,
+        "model": row.model.name,
+        "version": row.version.number,
+        "camera": row.camera,
+        "at": row.at.isoformat(),
+        "condition": row.condition,
+        "text": row.text,
+        "inspection": None if row.inspection is None else row.inspection.id,
+        "since": None if row.since is None else row.since.id,
+        "settled": None if row.settled is None else row.settled.isoformat(),
+        "settled_by": row.settled_by,
+    }
+
+
+def watch_dict(watch: CameraWatch) -> dict[str, Any]:
+    """Return what is known of a camera's photographs as JSON values.
+
+    Evidence is told as how many times likelier a shift is than chance, as a decimal logarithm, for
+    all numbers together: a shift is told from ``limit`` on.
+    """
+    conditions, shift = watch.conditions, watch.conditions.shift
+    told = conditions.as_dict()
+    numbers = {} if shift is None else shift.usual
+    share = math.log10(max(len(numbers), 1))
+    log10 = math.log(10)
+    differences = {} if shift is None else told["shift"]["differences"]
+    return {
+        "camera": watch.camera,
+        "photographs": conditions.total,
+        "shown_again": 0 if shift is None else shift.again,
+        "alarms": told["alarms"],
+        "promised": told["promised"],
+        "learnt_from": conditions.images,
+        "failing": told["failing"],
+        "limit": -math.log10(SHARE),
+        "measures": [
+            {
+                "name": name,
+                "what": WATCHED[name].what,
+                "usual": list(usual),
+                "difference": differences.get(name, {}).get("what"),
+            }
+            for name, usual in numbers.items()
+        ],
+        "evidence": [
+            {
+                "number": number,
+                "at": at,
+                **{name: round(value / log10 - share, 3) for name, value in evidence.items()},
+            }
+            for number, at, evidence in watch.path.points()
+        ],
+    }
+
+
+def audit_dict(row: Audit) -> dict[str, Any]:
+    """Return a row of the audit log as JSON values."""
+    return {
+        "id": row.id,
+        "at": row.at.isoformat(),
+        "by": row.by,
+        "address": row.address,
+        "action": row.action,
+        "subject": row.subject,
+        "detail": row.detail,
     }

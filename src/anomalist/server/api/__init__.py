@@ -2,6 +2,32 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import health, inspect, models, refits
+from anomalist.server.api import (
+    audit,
+    drift,
+    events,
+    health,
+    inspect,
+    inspections,
+    metrics,
+    models,
+    reference,
+    refits,
+    tokens,
+    verdicts,
+)
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, inspect.router, models.router, refits.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    audit.router,
+    drift.router,
+    events.router,
+    health.router,
+    inspect.router,
+    inspections.router,
+    metrics.router,
+    models.router,
+    reference.router,
+    refits.router,
+    tokens.router,
+    verdicts.router,
+)

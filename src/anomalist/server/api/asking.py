@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 
-from anomalist.server.principals import LOCAL, Principal, Role
+from anomalist.server.principals import Principal, Role
+from anomalist.server.security.exchange import exchange_of
 from anomalist.server.service import Service
 
 
@@ -18,22 +19,23 @@ def service_of(request: Request) -> Service:
 
 
 def principal_of(request: Request) -> Principal:
-    """Return who asks, by the token that comes with the request."""
-    tokens = service_of(request).tokens
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer" and (found := tokens.find(token)) is not None:
-        return found
-    if not tokens.exist():
-        return LOCAL
-    raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
+    """Return who asks, as the gate has found out."""
+    principal = exchange_of(request).principal
+    if principal is None:
+        raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
+    return principal
 
 
 def require(role: Role) -> Any:
     """Return the dependency of a route that takes a role; it gives who asks."""
 
-    def check(principal: Annotated[Principal, Depends(principal_of)]) -> Principal:
+    def check(
+        request: Request, principal: Annotated[Principal, Depends(principal_of)]
+    ) -> Principal:
         if not principal.may(role):
             raise HTTPException(403, f"this takes the role {role}")
+        exchange = exchange_of(request)
+        exchange.role, exchange.action = role, request.scope["route"].name.replace("_", " ")
         return principal
 
     check.role = role  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, File, UploadFile
 from anomalist.errors import DataError
 from anomalist.server.api.asking import Asked, require
 from anomalist.server.inspecting import Upload
+from anomalist.server.memory import versions_by_id
 from anomalist.server.principals import Principal
 from anomalist.server.telling import inspection_dict
 
@@ -35,10 +36,13 @@ def inspect(
         for one in file
     ]
     found = service.inspector.inspect(uploads, model)
-    name = service.registry.answering(model).name
+    with service.database.reading() as session:
+        versions = versions_by_id(session)
     return {
         "inspections": [
-            {"error": str(row)} if isinstance(row, DataError) else inspection_dict(row, name)
+            {"error": str(row)}
+            if isinstance(row, DataError)
+            else inspection_dict(row, *versions[row.version_id])
             for row in found
         ]
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ _NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+_ID = re.compile(r"[0-9a-f]{24}")
 # SQLite counts up only what it calls INTEGER, which has 64 bits there.
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -57,6 +59,11 @@ def now() -> datetime:
 def new_id() -> str:
     """Return a name that nobody can guess."""
     return secrets.token_hex(12)
+
+
+def is_id(value: str) -> bool:
+    """Whether a text may be such a name: others needn't be looked up, or can't be."""
+    return _ID.fullmatch(value) is not None
 
 
 class Table(DeclarativeBase):
@@ -260,6 +267,29 @@ class Refit(Table):
     comparison: Mapped[dict[str, Any] | None]
 
 
+class Watch(Table):
+    """That a camera's photographs are watched by a version, anew from a time on; the last holds.
+
+    ``seen`` and ``state`` only spare a server that starts what it would count again.
+    """
+
+    __tablename__ = "watches"
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
+    camera: Mapped[str | None] = mapped_column(String(200))
+    #: Inspections with higher numbers are counted.
+    began: Mapped[int] = mapped_column(Number)
+    at: Mapped[datetime] = mapped_column(default=now)
+    by: Mapped[str] = mapped_column(String(200))
+    #: What alarms are judged by.
+    alpha: Mapped[float]
+    threshold: Mapped[float | None]
+    #: The last inspection that ``state`` has counted.
+    seen: Mapped[int] = mapped_column(Number)
+    state: Mapped[dict[str, Any] | None]
+
+
 class DriftWarning(Table):
     """That photographs are told to have shifted from those learnt from."""
 
@@ -275,9 +305,15 @@ class DriftWarning(Table):
     text: Mapped[str] = mapped_column(Text)
     #: The inspection at which it was told.
     inspection_id: Mapped[int | None] = mapped_column(ForeignKey("inspections.number"))
+    #: The inspection since which it most likely is so; None where that isn't known.
+    since_id: Mapped[int | None] = mapped_column(ForeignKey("inspections.number"))
     #: When a person has taken note of it, and who: the watch begins anew from there.
     settled: Mapped[datetime | None]
     settled_by: Mapped[str | None] = mapped_column(String(200))
+    model: Mapped[Model] = relationship()
+    version: Mapped[Version] = relationship()
+    inspection: Mapped[Inspection | None] = relationship(foreign_keys=[inspection_id])
+    since: Mapped[Inspection | None] = relationship(foreign_keys=[since_id])
 
 
 class Token(Table):

@@ -242,6 +242,28 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_settings_model_id"), ["model_id"], unique=False)
 
     op.create_table(
+        "watches",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "version_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("camera", sa.String(length=200), nullable=True),
+        sa.Column("began", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", tables.Moment(timezone=True), nullable=False),
+        sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("alpha", sa.Double(), nullable=False),
+        sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column("seen", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.JSON(none_as_null=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["versions.id"], name=op.f("fk_watches_version_id_versions")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_watches")),
+    )
+    with op.batch_alter_table("watches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_watches_version_id"), ["version_id"], unique=False)
+
+    op.create_table(
         "verdicts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
@@ -279,6 +301,7 @@ def upgrade() -> None:
         sa.Column(
             "inspection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
         ),
+        sa.Column("since_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("settled", tables.Moment(timezone=True), nullable=True),
         sa.Column("settled_by", sa.String(length=200), nullable=True),
         sa.ForeignKeyConstraint(
@@ -288,6 +311,9 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["model_id"], ["models.id"], name=op.f("fk_warnings_model_id_models")
+        ),
+        sa.ForeignKeyConstraint(
+            ["since_id"], ["inspections.number"], name=op.f("fk_warnings_since_id_inspections")
         ),
         sa.ForeignKeyConstraint(
             ["version_id"], ["versions.id"], name=op.f("fk_warnings_version_id_versions")
@@ -311,6 +337,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_verdicts_inspection_id"))
 
     op.drop_table("verdicts")
+    with op.batch_alter_table("watches", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_watches_version_id"))
+
+    op.drop_table("watches")
     with op.batch_alter_table("settings", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_settings_model_id"))
 

@@ -1,0 +1,218 @@
+"""What was found is kept: files first, then all rows of a batch in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from anomalist.data import Sample
+from anomalist.errors import ParameterError
+from anomalist.inspection import Finding, Rule
+from anomalist.predictions import Predictions
+from anomalist.server.blobs import Blobs
+from anomalist.server.database import Database
+from anomalist.server.database.tables import Inspection
+from anomalist.server.heatmaps import Heatmap
+from anomalist.server.registry import Answering
+
+# A p-value up to which a part that passes is set aside for a person.
+_UNSURE = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A photograph as it comes in.
+
+    Parameters
+    ----------
+    name : str
+        What it is called, for people.
+    data : bytes
+        The file.
+    source : str
+        ``http``, ``page``, ``folder``, ``mqtt`` or ``camera``.
+    camera : str, optional
+        Which camera or station it comes from.
+    token_id : int, optional
+        The token that asks.
+    key : str, optional
+        What the client calls the request: one that is sent again is kept once.
+    """
+
+    name: str
+    data: bytes
+    source: str
+    camera: str | None = None
+    token_id: int | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Accepted:
+    """A photograph that was accepted, decoded and written; its bytes are let go.
+
+    Parameters
+    ----------
+    upload : Upload
+        Without its data.
+    sample : Sample
+        Decoded.
+    media_type : str
+        Of the file.
+    began : float
+        When it came, by `time.perf_counter`.
+    answer : Future of Inspection
+        Where its answer is waited for.
+    """
+
+    upload: Upload
+    sample: Sample
+    media_type: str
+    began: float
+    answer: Future[Inspection]
+
+
+class Keeper:
+    """Writes inspections, each once.
+
+    Parameters
+    ----------
+    database : Database
+        Where rows go.
+    heatmaps : Blobs
+        Where maps go.
+    """
+
+    def __init__(self, database: Database, heatmaps: Blobs) -> None:
+        self._database, self._heatmaps = database, heatmaps
+
+    def known(self, uploads: Sequence[Upload]) -> dict[str, Inspection]:
+        """Return the inspections of uploads whose key was kept already, by `stored_key`.
+
+        Raises
+        ------
+        ParameterError
+            If a key is too long.
+        """
+        keys = [key for key in map(stored_key, uploads) if key is not None]
+        if not keys:
+            return {}
+        with self._database.reading() as session:
+            return _with_keys(session, keys)
+
+    def keep(
+        self,
+        answering: Answering,
+        accepted: Sequence[Accepted],
+        predictions: Predictions,
+        looks: Sequence[dict[str, float] | None],
+    ) -> list[Inspection]:
+        """Keep what was found on photographs of one model, and return the rows as committed.
+
+        One whose key is there already isn't kept again: its row is the one that was.
+
+        Raises
+        ------
+        OSError
+            If a file can't be written.
+        sqlalchemy.exc.SQLAlchemyError
+            If rows can't be.
+        """
+        found = answering.rule.judge(answering.detector, predictions)
+        transform = answering.detector.transform
+        rows = []
+        for one, finding, values, look in zip(
+            accepted, found, predictions.maps, looks, strict=True
+        ):
+            heatmap = self._heatmaps.put(Heatmap.of(values, answering.rule, transform).to_bytes())
+            rows.append(_row(answering, one, finding, heatmap, look))
+        try:
+            return self._commit(rows)
+        except IntegrityError:
+            # Another server on the same database kept the same key meanwhile: it is there now.
+            return self._commit(rows)
+
+    def _commit(self, rows: Sequence[Inspection]) -> list[Inspection]:
+        with self._database.session() as session:
+            kept = _with_keys(session, [row.key for row in rows if row.key is not None])
+            answers = []
+            for row in rows:
+                if row.key is not None:
+                    first = kept.setdefault(row.key, row)
+                    if first is not row:
+                        answers.append(first)
+                        continue
+                session.add(row)
+                answers.append(row)
+        return answers
+
+
+def stored_key(upload: Upload) -> str | None:
+    """Return a key as it is kept: one of another token is another one.
+
+    Raises
+    ------
+    ParameterError
+        If it is too long.
+    """
+    if upload.key is None:
+        return None
+    if not 0 < len(upload.key) <= 150:
+        raise ParameterError(f"a key has 1 to 150 characters, not {len(upload.key)}")
+    return f"{'' if upload.token_id is None else upload.token_id}:{upload.key}"
+
+
+def _with_keys(session: Session, keys: Sequence[str]) -> dict[str, Inspection]:
+    if not keys:
+        return {}
+    rows = session.scalars(select(Inspection).where(Inspection.key.in_(keys)))
+    return {row.key: row for row in rows if row.key is not None}
+
+
+def _row(
+    answering: Answering,
+    one: Accepted,
+    found: Finding,
+    heatmap: str,
+    looks: dict[str, float] | None,
+) -> Inspection:
+    assert found.score is not None
+    upload, rule = one.upload, answering.rule
+    height, width = one.sample.size()
+    return Inspection(
+        model_id=answering.model_id,
+        version_id=answering.version_id,
+        token_id=upload.token_id,
+        source=upload.source,
+        camera=upload.camera,
+        name=upload.name,
+        sha256=one.sample.sha256(),
+        media_type=one.media_type,
+        bytes=one.sample.nbytes(),
+        width=width,
+        height=height,
+        score=found.score,
+        threshold=rule.threshold,
+        alpha=rule.alpha,
+        p_value=found.p_value,
+        decision=decide(rule, found),
+        regions=None if found.regions is None else [vars(region) for region in found.regions],
+        notes=list(one.sample.remarks(answering.detector.transform.bit_depth)),
+        looks=looks,
+        heatmap=heatmap,
+        seconds=time.perf_counter() - one.began,
+        key=stored_key(upload),
+    )
+
+
+def decide(rule: Rule, found: Finding) -> str | None:
+    """Return ``normal``, ``anomalous`` or, where a good one is rarely like that, ``unsure``."""
+    if found.decision != "normal" or rule.given:
+        return found.decision
+    return "unsure" if found.p_value is not None and found.p_value <= _UNSURE else "normal"
