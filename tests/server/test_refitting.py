@@ -151,10 +151,10 @@ def test_what_is_stopped_goes_on_with_the_next_server_and_what_is_cancelled_ends
     judge(client, service, dict.fromkeys(range(200, 203), "good"), light=1.8)
     asked = client.post("/v1/models/part/refit").json()
     until(client, asked["id"], "running")
-    service.stop()
+    service.refitter.stop()
     with service.database.session() as session:
         assert session.get_one(Refit, asked["id"]).state == "running"
-    service.start()
+    service.refitter.start()
     until(client, asked["id"], "running")
     with service.database.reading() as session:
         assert session.get_one(Refit, asked["id"]).begun == 2
