@@ -139,7 +139,7 @@ def test_a_version_that_cannot_answer_is_not_promoted(
     file.unlink()
     missing = client.post("/v1/models/part/promote", json={"version": number})
     assert [answer.status_code for answer in (damaged, missing)] == [422, 422]
-    assert "is missing" in missing.json()["error"]
+    assert "is gone" in missing.json()["error"]
     model = client.get("/v1/models/part").json()
     assert (model["version"], len(model["promotions"])) == (1, 1)
     file.write_bytes(held)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from anomalist import __version__
 from anomalist.server.api import ROUTERS
 from anomalist.server.api.reference import add_static
+from anomalist.server.page import add_page
 from anomalist.server.security import protect
 from anomalist.server.service import Service
 
@@ -23,7 +24,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
-
     add_static(app)
+    add_page(app)
     protect(app, service)
     return app

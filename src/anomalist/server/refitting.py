@@ -34,10 +34,9 @@ from anomalist.server.database.tables import (
     is_id,
     now,
 )
-from anomalist.server.registry import Registry
+from anomalist.server.registry import LONGEST_NOTE, Registry
 from anomalist.server.texts import plain_text
 from anomalist.server.verdicts import holding
-from anomalist.server.versions import LONGEST_NOTE
 
 #: States of a refit that isn't over.
 OPEN = ("waiting", "running")
@@ -65,6 +64,8 @@ class Refitter:
     device : str, optional
         Where detectors run, instead of where they were fitted.
     """
+
+    name = "refits"
 
     def __init__(
         self,
@@ -108,10 +109,11 @@ class Refitter:
             self._thread.join()
             self._thread = None
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still builds what is asked for."""
-        return self._thread is not None and self._thread.is_alive()
+    def fault(self) -> str | None:
+        """Say why it no longer builds what is asked for; None while it does."""
+        if self._stopping or (self._thread is not None and self._thread.is_alive()):
+            return None
+        return "the thread that has candidates built has ended"
 
     def ask(self, name: str, *, by: str, note: str = "", calibrate_on: str = "others") -> Refit:
         """Ask for a candidate of a model, from all inspections that are confirmed as good now.

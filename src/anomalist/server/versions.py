@@ -10,11 +10,8 @@ from sqlalchemy.orm import Session, joinedload
 from anomalist.errors import NotFoundError, ParameterError
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Drop, Promotion, Setting, Version
-from anomalist.server.registry import Answering, Registry
+from anomalist.server.registry import LONGEST_NOTE, Answering, Registry
 from anomalist.server.texts import plain_text
-
-#: Characters of what people say of a decision.
-LONGEST_NOTE = 2000
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from anomalist.server.api import (
     audit,
+    counts,
     drift,
     events,
     health,
@@ -11,6 +12,8 @@ from anomalist.server.api import (
     inspections,
     metrics,
     models,
+    pictures,
+    queue,
     reference,
     refits,
     tokens,
@@ -19,6 +22,7 @@ from anomalist.server.api import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
+    counts.router,
     drift.router,
     events.router,
     health.router,
@@ -26,6 +30,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     inspections.router,
     metrics.router,
     models.router,
+    pictures.router,
+    queue.router,
     reference.router,
     refits.router,
     tokens.router,
