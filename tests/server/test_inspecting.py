@@ -149,12 +149,12 @@ def test_stopping_answers_what_was_accepted(service: Service, held: threading.Ev
     held.clear()
     answers = service.inspector.submit([upload(n) for n in range(12)])
     threading.Timer(0.2, held.set).start()
-    service.inspector.close()
+    service.inspector.stop()
     assert all(one.done() for one in answers)
     assert [row.name for row in rows_of(service)] == [f"{n}.png" for n in range(12)]
     with pytest.raises(BusyError, match="stops"):
         service.inspector.submit([upload(1)])
-    service.inspector.close()
+    service.inspector.stop()
 
 
 def test_a_request_that_is_sent_again_is_kept_once(service: Service) -> None:
@@ -232,7 +232,7 @@ def test_listeners_hear_after_the_commit_and_one_that_fails_harms_nobody(
     while not heard and time.monotonic() < deadline:
         time.sleep(0.01)
     assert heard == [("part", [row.id], 1)]
-    assert service.inspector.is_alive()
+    assert service.inspector.fault() is None
 
 
 def test_a_version_that_is_promoted_answers_what_comes_after(

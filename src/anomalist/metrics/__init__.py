@@ -25,9 +25,11 @@ from anomalist.metrics.evaluation import (
     evaluate,
     other_metrics,
 )
+from anomalist.metrics.paired import PairedRates, paired_rates
 from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
 from anomalist.metrics.pro import extra_limits, pro, pro_curve
+from anomalist.metrics.proportions import exact_interval
 from anomalist.metrics.spro import SPRO_LIMITS, spro
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "EvaluatedAt",
     "Evaluation",
     "Metrics",
+    "PairedRates",
     "aupimo",
     "auroc",
     "average_precision",
@@ -46,6 +49,7 @@ __all__ = [
     "class_f1",
     "delong_test",
     "evaluate",
+    "exact_interval",
     "extra_limits",
     "f1_at",
     "f1_interval",
@@ -53,6 +57,7 @@ __all__ = [
     "mean_difference",
     "other_metrics",
     "paired_bootstrap",
+    "paired_rates",
     "pr_curve",
     "pro",
     "pro_curve",

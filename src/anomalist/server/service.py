@@ -6,11 +6,14 @@ import threading
 from contextlib import ExitStack, suppress
 from typing import Self
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import text
 
+from anomalist.errors import ServerError
 from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
+from anomalist.server.background import Part
 from anomalist.server.blobs import Blobs
+from anomalist.server.counting import Counting
 from anomalist.server.database import Database
 from anomalist.server.decoding import Decoders
 from anomalist.server.drift import DriftWatcher
@@ -19,7 +22,9 @@ from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
 from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
+from anomalist.server.refitting import Refitter
 from anomalist.server.registry import Registry
+from anomalist.server.reviewing import ReviewQueue
 from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
 from anomalist.server.verdicts import Verdicts
@@ -43,6 +48,15 @@ class Service:
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.versions = Versions(self.database, self.registry)
+        self.refitter = Refitter(
+            self.database,
+            self.registry,
+            self.photographs,
+            Blobs(folder / "comparisons"),
+            folder / "refits",
+            settings.training,
+            settings.device,
+        )
         self.tokens = Tokens(self.database)
         #: What the photographs of inspections and those to be shown are decoded by.
         self.decoders = Decoders(
@@ -66,12 +80,16 @@ class Service:
         self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
         self.verdicts = Verdicts(self.database)
+        self.counting = Counting(self.database)
+        self.review = ReviewQueue(self.database)
         self.events = Events()
         self.inspector.on_inspected.append(self.events.inspected)
         self.verdicts.on_given.append(self.events.judged)
         self.registry.on_change.append(self.events.changed)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
+        #: Started in this order, what photographs come from last, and stopped in the other.
+        self.parts: list[Part] = [self.refitter, self.drift, self.inspector]
         self._held = ExitStack()
 
     def start(self) -> Self:
@@ -80,7 +98,7 @@ class Service:
         Raises
         ------
         ResultsError
-            If another server uses the folder.
+            If another server uses the folder or the database.
         ServerError
             If the database can't be reached.
         ParameterError, ModelFileError
@@ -88,21 +106,34 @@ class Service:
         """
         try:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
+            self._held.enter_context(self.database.held())
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
-            self.decoders.start()
-            self.drift.start()
+            for part in self.parts:
+                part.start()
         except BaseException:
             self.stop()
             raise
         return self
 
+    def faults(self) -> dict[str, str]:
+        """Return why the server isn't ready, by the part that isn't; empty while it is."""
+        found = {part.name: fault for part in self.parts if (fault := part.fault()) is not None}
+        try:
+            with self.database.reading() as session:
+                session.execute(text("SELECT 1"))
+        except ServerError as error:
+            found["database"] = str(error)
+        if self.stopping.is_set():
+            found["server"] = "it is stopping"
+        return found
+
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
-        self.inspector.close()
-        self.drift.stop()
-        with suppress(DBAPIError):  # a database that doesn't answer keeps nobody from stopping
+        for part in reversed(self.parts):
+            part.stop()
+        with suppress(ServerError):  # a database that doesn't answer keeps nobody from stopping
             self.audit.flush()
         self.database.close()
         self._held.close()

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from anomalist.server.api import (
     audit,
+    counts,
     drift,
     events,
     health,
@@ -14,13 +15,16 @@ from anomalist.server.api import (
     metrics,
     models,
     pictures,
+    queue,
     reference,
+    refits,
     tokens,
     verdicts,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
+    counts.router,
     drift.router,
     events.router,
     health.router,
@@ -31,7 +35,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     metrics.router,
     models.router,
     pictures.router,
+    queue.router,
     reference.router,
+    refits.router,
     tokens.router,
     verdicts.router,
 )
