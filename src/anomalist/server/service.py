@@ -19,6 +19,7 @@ from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
+from anomalist.server.sources import Sources
 from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
 
@@ -69,6 +70,9 @@ class Service:
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
         self._held = ExitStack()
+        self.sources = Sources(
+            settings, self.inspector, self.drift, self.database, self.registry
+        )
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
@@ -88,6 +92,7 @@ class Service:
             self.registry.take_files(self.settings.models)
             self.decoders.start()
             self.drift.start()
+            self.sources.start()
         except BaseException:
             self.stop()
             raise
@@ -96,6 +101,7 @@ class Service:
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
+        self.sources.stop()
         self.inspector.close()
         self.drift.stop()
         self.database.close()
