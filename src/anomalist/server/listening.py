@@ -14,6 +14,7 @@ import uvicorn
 
 from anomalist.errors import ParameterError, ServerError
 from anomalist.server.app import create_app
+from anomalist.server.logs import logging_as
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
 
@@ -47,7 +48,7 @@ def serve(settings: ServerSettings, *, ready: Callable[[Service, str], None] | N
     ModelFileError
         If a model is damaged.
     """
-    with bound(settings) as listener:
+    with logging_as(settings.logs), bound(settings) as listener:
         service = Service(settings).start()
         try:
             check_tokens(service)

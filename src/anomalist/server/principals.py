@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from anomalist.errors import NotFoundError, ParameterError
 from anomalist.server.database import Database
@@ -88,7 +89,8 @@ class Tokens:
         Raises
         ------
         ParameterError
-            If the name is empty, too long or taken, or the role is none.
+            If the name is empty, too long or taken, or the role is none; or if it would be the
+            first, of no admin, and not made at the command line: it would lock its maker out.
         """
         if role not in get_args(Role):
             raise ParameterError(f"a role is {', '.join(get_args(Role))}, not {role!r}")
@@ -98,6 +100,11 @@ class Tokens:
             )
         token = _PREFIX + secrets.token_urlsafe(_BYTES)
         with self._database.session() as session:
+            if by != OPERATOR and role != "admin" and not _admins(session):
+                raise ParameterError(
+                    "make a token of the role admin first: from then on, who has"
+                    " no token isn't let in"
+                )
             if session.scalar(select(Token).where(Token.name == name)) is not None:
                 raise ParameterError(f"there is a token named {name!r}: choose another name")
             session.add(Token(name=name, role=role, hash=hash_of(token), expires=expires))
@@ -111,11 +118,15 @@ class Tokens:
         ------
         NotFoundError
             If there is none of that name.
+        ParameterError
+            If it is the last of an admin, and not revoked at the command line.
         """
         with self._database.session() as session:
             row = session.scalar(select(Token).where(Token.name == name))
             if row is None:
                 raise NotFoundError(f"there is no token named {name!r}")
+            if by != OPERATOR and [other.id for other in _admins(session)] == [row.id]:
+                raise ParameterError(f"{name!r} is the last token of an admin: make another first")
             if row.revoked is None:
                 row.revoked = now()
                 session.add(Audit(by=by, action="token revoked", subject=name))
@@ -161,6 +172,11 @@ def principal_of_row(row: Token) -> Principal | None:
     if _state(row) != "good":
         return None
     return Principal(row.name, row.role, row.id)  # type: ignore[arg-type]
+
+
+def _admins(session: Session) -> list[Token]:
+    rows = session.scalars(select(Token).where(Token.role == "admin"))
+    return [row for row in rows if _state(row) == "good"]
 
 
 def _state(row: Token) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
+
+from sqlalchemy.exc import DBAPIError
 
 from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
@@ -15,6 +17,7 @@ from anomalist.server.drift import DriftWatcher
 from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
+from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
 from anomalist.server.sessions import SignIns
@@ -47,6 +50,7 @@ class Service:
             settings.decoders, max_pixels=int(settings.max_megapixels * 1_000_000)
         )
         self.drift = DriftWatcher(self.database, self.registry)
+        self.metrics = Metrics(self.database, self.registry, folder)
         self.inspector = Inspector(
             self.database,
             self.registry,
@@ -58,7 +62,7 @@ class Service:
             wait_s=settings.wait_ms / 1000,
             max_bytes=settings.max_bytes,
         )
-        self.inspector.on_inspected.append(self.drift.wake)
+        self.inspector.on_inspected += [self.drift.wake, self.metrics.inspected]
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
@@ -67,12 +71,11 @@ class Service:
         self.inspector.on_inspected.append(self.events.inspected)
         self.verdicts.on_given.append(self.events.judged)
         self.registry.on_change.append(self.events.changed)
+        self.drift.on_warning.append(self.events.warned)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
         self._held = ExitStack()
-        self.sources = Sources(
-            settings, self.inspector, self.drift, self.database, self.registry
-        )
+        self.sources = Sources(settings, self.inspector, self.drift, self.database, self.registry)
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
@@ -104,5 +107,7 @@ class Service:
         self.sources.stop()
         self.inspector.close()
         self.drift.stop()
+        with suppress(DBAPIError):  # a database that doesn't answer keeps nobody from stopping
+            self.audit.flush()
         self.database.close()
         self._held.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from anomalist.errors import ParameterError
 
@@ -69,8 +70,10 @@ class ServerSettings:
         The folder of files that messages may name instead of holding a photograph.
     webhook : str, optional
         An address that decisions are posted to; signed with ANOMALIST_WEBHOOK_SECRET.
-    webhook_on : str
+    webhook_on : {"all", "notable"}
         ``all`` inspections, or ``notable`` ones: anomalous or unsure.
+    logs : {"text", "json"}
+        How requests and events are told on standard error: to people or to programs.
     """
 
     models: str | Path
@@ -97,7 +100,8 @@ class ServerSettings:
     mqtt: str | None = None
     mqtt_files: str | None = None
     webhook: str | None = None
-    webhook_on: str = "all"
+    webhook_on: Literal["all", "notable"] = "all"
+    logs: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -118,6 +122,8 @@ class ServerSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} must be above 0, not {value}")
+        if self.logs not in ("text", "json"):
+            raise ParameterError(f"logs must be text or json, not {self.logs!r}")
         if not 0 <= self.wait_ms <= 1000:
             raise ParameterError(f"wait_ms must be from 0 to 1000, not {self.wait_ms}")
 

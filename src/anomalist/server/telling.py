@@ -7,6 +7,7 @@ from typing import Any
 
 from anomalist.conditions import WATCHED
 from anomalist.server.database.tables import (
+    Audit,
     DriftWarning,
     Drop,
     Inspection,
@@ -196,4 +197,17 @@ def watch_dict(watch: CameraWatch) -> dict[str, Any]:
             }
             for number, at, evidence in watch.path.points()
         ],
+    }
+
+
+def audit_dict(row: Audit) -> dict[str, Any]:
+    """Return a row of the audit log as JSON values."""
+    return {
+        "id": row.id,
+        "at": row.at.isoformat(),
+        "by": row.by,
+        "address": row.address,
+        "action": row.action,
+        "subject": row.subject,
+        "detail": row.detail,
     }

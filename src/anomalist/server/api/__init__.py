@@ -2,14 +2,32 @@
 
 from fastapi import APIRouter
 
-from anomalist.server.api import drift, events, health, inspect, inspections, models, verdicts
+from anomalist.server.api import (
+    audit,
+    drift,
+    events,
+    health,
+    inspect,
+    inspections,
+    metrics,
+    models,
+    reference,
+    sources,
+    tokens,
+    verdicts,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
+    audit.router,
     drift.router,
     events.router,
     health.router,
     inspect.router,
     inspections.router,
+    metrics.router,
     models.router,
+    reference.router,
+    sources.router,
+    tokens.router,
     verdicts.router,
 )

@@ -13,8 +13,6 @@ router = APIRouter(prefix="/v1", tags=["sources"])
 
 
 @router.get("/sources")
-def sources(
-    service: Asked, _principal: Annotated[Principal, require("review")]
-) -> dict[str, Any]:
+def sources(service: Asked, _principal: Annotated[Principal, require("review")]) -> dict[str, Any]:
     """List watched folders, cameras, MQTT and the webhook, with what is in their way."""
     return {"sources": service.sources.states(), "next": None}

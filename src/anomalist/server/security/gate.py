@@ -23,7 +23,8 @@ from anomalist.server.security.signing import cookie_name
 from anomalist.server.service import Service
 
 # What is the same for everybody, and asks for nobody.
-_OPEN = ("/static/", "/healthz")
+_STATIC = ("/static/", "/docs/static/")
+_OPEN = (*_STATIC, "/healthz")
 # Who isn't known, a second and at once, of one address.
 _UNKNOWN_RATE, _UNKNOWN_BURST = 20.0, 100.0
 # Threads that look up who asks: apart from those of routes, which may all wait for a model.
@@ -76,7 +77,8 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                add_headers(MutableHeaders(scope=message), exchange.id)
+                static = exchange.path.startswith(_STATIC)
+                add_headers(MutableHeaders(scope=message), exchange.id, static=static)
                 await self._write_down(exchange, message["status"])
                 self._tell(exchange, scope, message["status"])
             await send(message)
@@ -175,8 +177,12 @@ class Gate:
             _log.exception("the audit log can't be written")
 
     def _tell(self, exchange: Exchange, scope: Scope, status: int) -> None:
-        """Log that a request is answered."""
-        _access.info(
+        """Count and log that a request is answered."""
+        seconds = time.perf_counter() - exchange.began
+        route = getattr(scope.get("route"), "path", "other")
+        self._service.metrics.answered(exchange.method, route, status, seconds)
+        _access.log(
+            logging.DEBUG if exchange.path.startswith(_OPEN) else logging.INFO,
             "%s %s %s",
             exchange.method,
             exchange.path,
@@ -185,7 +191,7 @@ class Gate:
                 "method": exchange.method,
                 "path": exchange.path,
                 "status": status,
-                "seconds": round(time.perf_counter() - exchange.began, 6),
+                "seconds": round(seconds, 6),
                 "by": exchange.by,
                 "address": exchange.address,
                 "request": exchange.id,

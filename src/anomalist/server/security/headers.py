@@ -22,8 +22,10 @@ _HEADERS = {
 }
 
 
-def add_headers(headers: MutableHeaders, request_id: str) -> None:
-    """Add what an answer doesn't say by itself."""
+def add_headers(headers: MutableHeaders, request_id: str, *, static: bool = False) -> None:
+    """Add what an answer doesn't say by itself; a static file may be kept, and asked for anew."""
+    if static:
+        headers.setdefault("Cache-Control", "no-cache")
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     headers["X-Request-Id"] = request_id

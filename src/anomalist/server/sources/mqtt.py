@@ -283,7 +283,9 @@ class MqttSource(Source):
         if data[:1] == b"{":
             path = self._file(data)
             if path.stat().st_size > self._max_bytes:
-                raise DataError(f"{path.name} is larger than the {self._max_bytes / 1e6:g} MB taken")
+                raise DataError(
+                    f"{path.name} is larger than the {self._max_bytes / 1e6:g} MB taken"
+                )
             data, name = path.read_bytes(), path.name
         # A message that is sent again, as after a kill, is the same photograph.
         key = None

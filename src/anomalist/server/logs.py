@@ -1,0 +1,97 @@
+"""What the server says of itself while it runs: a line a request or event, on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import IO, Literal, get_args
+
+Form = Literal["text", "json"]
+_LOGGERS = ("anomalist", "uvicorn")
+# What a record of Python's has by itself; all else was said by who logs it.
+_OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
+
+
+@contextmanager
+def logging_as(form: Form, stream: IO[str] | None = None) -> Iterator[None]:
+    """Have the server's log written while the block runs.
+
+    Parameters
+    ----------
+    form : {"text", "json"}
+        A sentence a line for people, or an object a line for programs.
+    stream : file, optional
+        Where to; by default standard error.
+    """
+    if form not in get_args(Form):
+        raise ValueError(form)
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(AsJSON() if form == "json" else AsText())
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    # That it starts and stops is told by the command itself.
+    quiet = logging.getLogger("uvicorn.error")
+    level = quiet.level
+    quiet.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        quiet.setLevel(level)
+        for logger, (was, propagated) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(was)
+            logger.propagate = propagated
+
+
+class AsJSON(logging.Formatter):
+    """A record as a line of JSON.
+
+    Examples
+    --------
+    >>> record = logging.makeLogRecord(
+    ...     {"name": "anomalist.server", "levelname": "INFO", "msg": "stopped", "seconds": 2}
+    ... )
+    >>> sorted(json.loads(AsJSON().format(record)))
+    ['at', 'level', 'logger', 'message', 'seconds']
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        fields = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _OWN},
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
+
+
+class AsText(logging.Formatter):
+    """A record as a sentence; what came in a request can't begin a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        message = record.getMessage().encode("unicode_escape").decode()
+        seconds, by = getattr(record, "seconds", None), getattr(record, "by", None)
+        if seconds is not None:
+            message += f" in {1000 * seconds:.0f} ms"
+        if by is not None:
+            message += f" for {by}"
+        text = (
+            f"{at} {message}"
+            if record.levelno < logging.WARNING
+            else (f"{at} {record.levelname.lower()}: {message}")
+        )
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text

@@ -1,0 +1,124 @@
+"""From a template and what it shows to an answer in HTML."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from anomalist import __version__
+from anomalist.server.principals import Principal, Role
+from anomalist.server.security.exchange import exchange_of
+from anomalist.server.security.signing import FIELD, form_token
+
+#: What is in the menu: path, name, and the role that it takes.
+MENU: tuple[tuple[str, str, Role], ...] = (
+    ("/", "Live", "review"),
+    ("/history", "History", "inspect"),
+)
+
+#: How a decision is shown: its word, which is also told without colour and shape.
+WORDS = {"normal": "OK", "anomalous": "Defect", "unsure": "Unsure", None: "No threshold"}
+#: The shape and colour of a decision, as style and marks call it.
+KINDS = {"normal": "ok", "anomalous": "defect", "unsure": "unsure", None: "none"}
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """Return a number as people read it.
+
+    Examples
+    --------
+    >>> figure(0.0123456), figure(None), figure(1234.5)
+    ('0.01235', '–', '1234')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text
+
+
+def share(value: float | None) -> str:
+    """Return a share in percent.
+
+    Examples
+    --------
+    >>> share(0.0512), share(0.0004), share(0.5), share(None)
+    ('5.1 %', '0.04 %', '50 %', '–')
+    """
+    return "–" if value is None else f"{figure(100 * value, 2)} %"
+
+
+def moment(value: datetime | str | None, form: str = "both") -> Markup:
+    """Return a time as an element; the browser shows it in its own zone.
+
+    Examples
+    --------
+    >>> print(moment("2026-01-02T03:04:05+00:00", "ago"))
+    <time datetime="2026-01-02T03:04:05+00:00" data-form="ago">2026-01-02 03:04 UTC</time>
+    """
+    if value is None:
+        return Markup("–")
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return Markup('<time datetime="{}" data-form="{}">{}</time>').format(
+        at.isoformat(), form, at.strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+_TITLES = {404: "Not found", 403: "Not allowed", 413: "Too large", 429: "Too often"}
+
+_templates = Environment(
+    loader=PackageLoader("anomalist.server.page"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters.update(figure=figure, share=share, moment=moment)
+_templates.globals.update(release=__version__, words=WORDS, kinds=KINDS, zip=zip)
+
+
+def render(
+    request: Request,
+    template: str,
+    principal: Principal | None = None,
+    *,
+    status: int = 200,
+    **shown: Any,
+) -> HTMLResponse:
+    """Return a page, with the menu of what its reader may see.
+
+    Parameters
+    ----------
+    request : Request
+        What is answered.
+    template : str
+        A file of ``templates``.
+    principal : Principal, optional
+        Who reads it; without one there is no menu.
+    status : int
+        Of the answer.
+    **shown
+        What the template names.
+    """
+    path = request.url.path
+    menu = [
+        (at, name, path == at or (at != "/" and path.startswith(at)))
+        for at, name, role in MENU
+        if principal is not None and principal.may(role)
+    ]
+    page = _templates.get_template(template)
+    token = form_token(request)
+    field = Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token)
+    text = page.render(principal=principal, menu=menu, form_token=token, own_form=field, **shown)
+    return HTMLResponse(text, status)
+
+
+def page_error(request: Request, status: int, sentence: str) -> HTMLResponse:
+    """Return the page that tells a person what went wrong."""
+    title = _TITLES.get(status, "That can't be done" if status < 500 else "Something went wrong")
+    principal = exchange_of(request).principal
+    return render(request, "error.html", principal, status=status, title=title, sentence=sentence)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from anomalist.server.database.tables import Inspection, now
+from anomalist.server.inspecting import Upload
+from anomalist.server.service import Service
+from tests.server.conftest import picture
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Pages only show what functions give that are tested with each database."""
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture
+def inspected(service: Service) -> list[str]:
+    """The ids of a good part, then a defective one, whose name would be markup."""
+    uploads = [
+        Upload(name="a.png", data=picture(100), source="folder", camera="top"),
+        Upload(name="<b>.png", data=picture(101, defect=True), source="page"),
+    ]
+    rows = [row for row in service.inspector.inspect(uploads) if isinstance(row, Inspection)]
+    return [row.id for row in rows]
+
+
+@pytest.fixture
+def form(client: TestClient) -> dict[str, str]:
+    """What a form of the page carries."""
+    found = re.search(r'name="form_token" value="(\w+)"', client.get("/sign-in").text)
+    assert found is not None
+    return {"form_token": found[1]}
+
+
+def test_before_the_first_part_the_page_says_so(client: TestClient) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert "No part yet" in answer.text
+
+
+def test_live_shows_the_last_part_by_word_and_shape(
+    client: TestClient, inspected: list[str]
+) -> None:
+    text = client.get("/").text
+    assert re.search(r'class="now defect".*?mark-defect.*?<span>Defect</span>', text, re.S)
+    assert f'href="/inspections/{inspected[0]}"' in text
+    assert "&lt;b&gt;.png" in text
+    assert "<b>.png" not in text
+    assert "<b>2</b> parts" in text
+
+
+def test_live_answers_nothing_until_a_part_comes(
+    client: TestClient, service: Service, inspected: list[str]
+) -> None:
+    state = re.search(r'"after": "([^"]+)"', client.get("/").text)
+    assert state is not None
+    asked = {"after": state[1]}
+    assert client.get("/live/parts", params=asked).status_code == 204
+    service.inspector.inspect([Upload(name="c.png", data=picture(5, defect=True), source="http")])
+    fresh = client.get("/live/parts", params=asked)
+    assert fresh.status_code == 200
+    assert 'hx-swap-oob="innerHTML">Defect: c.png</div>' in fresh.text
+
+
+def test_live_is_of_one_camera(client: TestClient, inspected: list[str]) -> None:
+    text = client.get("/?camera=top&model=part").text
+    assert "a.png" in text
+    assert "&lt;b&gt;.png" not in text
+    assert "No part yet" in client.get("/?camera=none").text
+
+
+def test_the_hour_is_the_last_one(
+    client: TestClient, service: Service, inspected: list[str]
+) -> None:
+    with service.database.session() as session:
+        session.execute(
+            update(Inspection)
+            .where(Inspection.id == inspected[0])
+            .values(at=now() - timedelta(hours=2))
+        )
+    assert "<b>1</b> part<" in client.get("/").text
+
+
+def test_an_inspection_is_shown_whole(client: TestClient, inspected: list[str]) -> None:
+    text = client.get(f"/inspections/{inspected[1]}").text
+    assert f'href="/inspections/{inspected[0]}" data-key="n"' in text
+    assert 'class="over"' in text
+    assert client.get("/inspections/none").status_code == 404
+
+
+def test_a_verdict_is_kept_and_shown(
+    client: TestClient, inspected: list[str], form: dict[str, str]
+) -> None:
+    path = f"/inspections/{inspected[1]}"
+    said = {**form, "verdict": "defective", "kind": "scratch", "region": "1,2,3.4,4"}
+    answer = client.post(f"{path}/verdict", data=said, follow_redirects=False)
+    assert answer.status_code == 303
+    answer = client.get(path)
+    assert "Defective (scratch), says local" in answer.text
+    assert '<rect class="person" x="1.0" y="2.0" width="3.4" height="4.0"/>' in answer.text
+    assert "Taken back" not in answer.text
+    assert (
+        "Taken back" in client.post(f"{path}/verdict", data={**form, "verdict": "withdrawn"}).text
+    )
+    assert client.post(f"{path}/verdict", data={**said, "region": "a"}).status_code == 422
+    assert client.post(f"{path}/verdict", data={"verdict": "good"}).status_code == 403
+
+
+def test_history_is_filtered_and_carries_its_filters(
+    client: TestClient, inspected: list[str]
+) -> None:
+    text = client.get("/history").text
+    assert all(f'href="/inspections/{one}"' in text for one in inspected)
+    text = client.get("/history?decision=anomalous&camera=&min_score=&name=").text
+    assert f"/inspections/{inspected[1]}?decision=anomalous" in text
+    assert inspected[0] not in text
+    assert "No inspection matches" in client.get("/history?verdict=good").text
+    part = client.get(f"/inspections/{inspected[1]}?decision=anomalous").text
+    assert inspected[0] not in part
+    assert client.get("/history?min_score=much").status_code == 422
+
+
+def test_history_goes_on_page_by_page(client: TestClient, service: Service) -> None:
+    data = picture(3)
+    service.inspector.inspect(
+        [Upload(name=f"{i}.png", data=data, source="http") for i in range(52)]
+    )
+    first = client.get("/history").text
+    following = re.search(r'rel="next" href="([^"]+)"', first)
+    assert following is not None
+    second = client.get(following[1]).text
+    assert 'rel="next"' not in second
+    assert second.count('class="whole"') == 2
+
+
+def test_pages_hold_no_inline_script_or_style(client: TestClient, inspected: list[str]) -> None:
+    for path in ("/", "/history", f"/inspections/{inspected[0]}"):
+        text = client.get(path).text
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", text), path
+        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text), path
+
+
+def test_static_files_are_served(client: TestClient) -> None:
+    for name in ("page.css", "page.js", "htmx.min.js", "icon.svg"):
+        assert client.get(f"/static/{name}").status_code == 200
+
+
+def test_who_signs_in_comes_where_they_wanted_to(client: TestClient, service: Service) -> None:
+    token = service.tokens.make("ann", "review")
+    html = {"Accept": "text/html"}
+    asked = client.get("/history?decision=unsure", headers=html)
+    assert asked.url.path == "/sign-in"
+    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked.text))
+    wrong = client.post("/sign-in", data={**form, "token": "anomalist_no"}, headers=html)
+    assert wrong.status_code == 401
+    assert "This token isn't known" in wrong.text
+    answer = client.post("/sign-in", data={**form, "token": token}, headers=html)
+    assert str(answer.url).endswith("/history?decision=unsure")
+    assert "ann" in answer.text
+    assert client.get("/").status_code == 200
+    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.text))
+    assert client.post("/sign-out", data=form, headers=html).url.path == "/sign-in"
+    assert client.get("/").status_code == 401
+
+
+def test_a_fault_is_told_to_people_as_a_page(client: TestClient) -> None:
+    answer = client.get("/inspections/none", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert "<h1>Not found</h1>" in answer.text
+    assert "No inspection &#39;none&#39;." in answer.text
