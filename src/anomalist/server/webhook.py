@@ -90,7 +90,7 @@ class Webhook:
         """Tell of what was committed; another thread does it."""
         for row in rows:
             if self._which == "all" or row.decision in ("anomalous", "unsure"):
-                self._put("inspection", inspection_dict(row, answering.name))
+                self._put("inspection", inspection_dict(row, answering.name, answering.number))
 
     def tell_warning(self, warning: DriftWarning) -> None:
         """Tell that photographs drift."""

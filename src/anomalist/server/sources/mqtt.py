@@ -21,8 +21,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from anomalist.errors import AnomalistError, DataError, ParameterError
+from anomalist.server.database import Database
 from anomalist.server.database.tables import DriftWarning, Inspection
 from anomalist.server.inspecting import Inspector, Upload
+from anomalist.server.memory import versions_by_id
 from anomalist.server.registry import Answering
 from anomalist.server.sources.source import Source
 from anomalist.server.telling import inspection_dict, warning_dict
@@ -127,6 +129,8 @@ class MqttSource(Source):
         The broker.
     inspector : Inspector
         Takes photographs.
+    database : Database
+        Knows versions.
     files : str or Path, optional
         The folder of files that messages may name.
     max_bytes : int
@@ -146,13 +150,14 @@ class MqttSource(Source):
         self,
         broker: Broker,
         inspector: Inspector,
+        database: Database,
         *,
         files: str | Path | None = None,
         max_bytes: int = 50_000_000,
         client: str = "anomalist",
     ) -> None:
         super().__init__(f"mqtt {broker.host}:{broker.port}/{broker.prefix}", inspector)
-        self._broker, self._max_bytes = broker, max_bytes
+        self._broker, self._database, self._max_bytes = broker, database, max_bytes
         self._files = None if files is None else Path(files).resolve()
         # With the number of the connection that they came by: where that is gone, the broker sends
         # again what wasn't acknowledged.
@@ -179,7 +184,7 @@ class MqttSource(Source):
 
     def bring(self) -> None:
         """Take messages until it is stopped."""
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _AWAY_S
         properties.ReceiveMaximum = _AT_ONCE
         self._client.connect_async(
@@ -211,7 +216,7 @@ class MqttSource(Source):
             topic = f"inspections/{_level(answering.name)}"
             if row.camera:
                 topic += f"/{_level(row.camera)}"
-            self._publish(topic, inspection_dict(row, answering.name))
+            self._publish(topic, inspection_dict(row, answering.name, answering.number))
 
     def publish_warning(self, warning: DriftWarning) -> None:
         """Publish that photographs drift."""
@@ -271,7 +276,9 @@ class MqttSource(Source):
             self._publish(f"errors/{_level(model)}", told)
             self._respond(message, told)
         else:
-            self._respond(message, inspection_dict(row, model))
+            with self._database.reading() as session:
+                name, number = versions_by_id(session)[row.version_id]
+            self._respond(message, inspection_dict(row, name, number))
         self._acknowledge(connection, message)
 
     def _asked(self, topic: str) -> tuple[str, str | None]:
@@ -279,7 +286,7 @@ class MqttSource(Source):
         return levels[0], levels[1][:200] if len(levels) > 1 and levels[1] else None
 
     def _upload(self, message: paho.MQTTMessage, camera: str | None) -> Upload:
-        data, name = message.payload, f"{camera or 'message'}"
+        data, name = bytes(message.payload), f"{camera or 'message'}"
         if data[:1] == b"{":
             path = self._file(data)
             if path.stat().st_size > self._max_bytes:
@@ -312,7 +319,7 @@ class MqttSource(Source):
         topic = getattr(message.properties, "ResponseTopic", None)
         if not topic or set(topic) & set("+#"):
             return
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if correlation := getattr(message.properties, "CorrelationData", None):
             properties.CorrelationData = correlation
         self._send(topic, told, properties)

@@ -68,6 +68,7 @@ class Sources:
             mqtt = MqttSource(
                 Broker.parse(settings.mqtt),
                 inspector,
+                database,
                 files=settings.mqtt_files,
                 max_bytes=settings.max_bytes,
                 client=client_name(settings.folder),
