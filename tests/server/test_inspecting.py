@@ -149,12 +149,12 @@ def test_stopping_answers_what_was_accepted(service: Service, held: threading.Ev
     held.clear()
     answers = service.inspector.submit([upload(n) for n in range(12)])
     threading.Timer(0.2, held.set).start()
-    service.inspector.close()
+    service.inspector.stop()
     assert all(one.done() for one in answers)
     assert [row.name for row in rows_of(service)] == [f"{n}.png" for n in range(12)]
     with pytest.raises(BusyError, match="stops"):
         service.inspector.submit([upload(1)])
-    service.inspector.close()
+    service.inspector.stop()
 
 
 def test_a_request_that_is_sent_again_is_kept_once(service: Service) -> None:
@@ -180,8 +180,17 @@ def test_a_key_is_its_token_s_own_and_for_one_photograph(service: Service) -> No
     (wrong,) = inspect([upload(2, key="k")])
     assert isinstance(wrong, DataError)
     assert "another photograph" in str(wrong)
-    with pytest.raises(ParameterError, match="150 characters"):
-        inspect([upload(1, key="k" * 151)])
+    with pytest.raises(ParameterError, match="150 are the most"):
+        upload(1, key="k" * 151)
+
+
+def test_a_name_is_made_fit_to_be_kept(service: Service) -> None:
+    names = ("a\0b\ud800.png", " ", "x" * 3000 + ".png")
+    rows = answered(service.inspector.inspect([upload(1, name) for name in names]))
+    assert rows[0].name == "a\ufffdb\ufffd.png"
+    assert rows[1].name == "photograph"
+    assert len(rows[2].name) == 255
+    assert rows[2].name.endswith(".png")
 
 
 def test_what_can_not_be_kept_is_not_answered(
@@ -223,7 +232,7 @@ def test_listeners_hear_after_the_commit_and_one_that_fails_harms_nobody(
     while not heard and time.monotonic() < deadline:
         time.sleep(0.01)
     assert heard == [("part", [row.id], 1)]
-    assert service.inspector.is_alive()
+    assert service.inspector.fault() is None
 
 
 def test_a_version_that_is_promoted_answers_what_comes_after(

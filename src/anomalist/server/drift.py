@@ -98,6 +98,8 @@ class DriftWatcher:
     Vovk, Nouretdinov and Gammerman, "Testing exchangeability on-line", ICML 2003.
     """
 
+    name = "drift"
+
     def __init__(self, database: Database, registry: Registry) -> None:
         self._database, self._registry = database, registry
         self._measuring: OrderedDict[tuple[int, str | None], Measuring] = OrderedDict()
@@ -159,10 +161,11 @@ class DriftWatcher:
         self._thread = threading.Thread(target=self._run, name="anomalist-drift", daemon=True)
         self._thread.start()
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread that counts lives."""
-        return self._thread is not None and self._thread.is_alive()
+    def fault(self) -> str | None:
+        """Say why nothing is counted any more; None while it is."""
+        if self._thread is not None and self._thread.is_alive():
+            return None
+        return "the thread that counts has ended"
 
     def stop(self) -> None:
         """Count what was committed, lay it down, and end."""

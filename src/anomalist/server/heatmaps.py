@@ -99,7 +99,16 @@ class Heatmap:
 
     def layer(self, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Return it in colours with opacity (H, W, 4), to be laid over a photograph by a page."""
-        placed = np.nan_to_num(self.transform.on_original(self.values(), size))
-        opacity = np.minimum(placed, 1) ** 2
-        colours = colour_map(placed / _TOP)
-        return np.dstack([colours, (255 * opacity).round().astype(np.uint8)])
+        placed = self.transform.on_original(self.levels.astype(np.float32), size)
+        scale = np.linspace(0, _TOP, _LEVELS + 1)
+        # The more anomalous, the less of the photograph shines through, as in `overlay`.
+        opacity = (255 * np.minimum(scale, 1) ** 2).round().astype(np.uint8)
+        drawn = np.column_stack([colour_map(scale / _TOP), opacity])
+        shown: npt.NDArray[np.uint8] = drawn[np.nan_to_num(placed).round().astype(np.uint8)]
+        return shown
+
+    def mask(self, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Return where a photograph of this height and width is above the threshold."""
+        placed = self.transform.on_original(self.values(), size)
+        above: npt.NDArray[np.bool_] = placed > 1  # NaN isn't
+        return above if self.line else np.zeros(size, np.bool_)

@@ -87,6 +87,8 @@ class Inspector:
         Of one photograph's file.
     """
 
+    name = "inspections"
+
     def __init__(
         self,
         database: Database,
@@ -105,6 +107,8 @@ class Inspector:
         self._keeper = Keeper(database, heatmaps)
         #: Called with inspections of one model once they are committed.
         self.on_inspected: list[Callable[[Answering, list[Inspection]], None]] = []
+        #: Model and number of versions that have answered, by their id.
+        self.versions: dict[int, tuple[str, int]] = {}
         self._lock = threading.Lock()
         self._waiting = self._waiting_bytes = 0
         self._closed = False
@@ -122,9 +126,15 @@ class Inspector:
         """How many photographs were accepted and aren't answered yet."""
         return self._waiting
 
-    def is_alive(self) -> bool:
-        """Whether its threads run."""
-        return self._batcher.is_alive() and self._keeping.is_alive()
+    def start(self) -> None:
+        """Begin: what is needed for the first photograph comes up meanwhile."""
+        self._decoders.start()
+
+    def fault(self) -> str | None:
+        """Say why it answers no more; None while it does."""
+        if self._batcher.is_alive() and self._keeping.is_alive():
+            return None
+        return "a thread that scores or keeps has ended"
 
     def inspect(
         self, uploads: Sequence[Upload], model: str | None = None
@@ -176,12 +186,11 @@ class Inspector:
         ------
         NotFoundError
             If there is no such model.
-        ParameterError
-            If a key is too long.
         BusyError
             If too many wait, or the server stops.
         """
         answering = self._registry.answering(model)
+        self.versions[answering.version_id] = answering.name, answering.number
         known = self._keeper.known(uploads)
         answers: list[Future[Inspection]] = [Future() for _ in uploads]
         new = []
@@ -204,7 +213,7 @@ class Inspector:
                 self._pool.submit(lambda p, decode: release(p, decode()), place, decode)
         return answers
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Answer what was accepted, and end."""
         with self._lock:
             if self._closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from anomalist.data import Sample
-from anomalist.errors import ParameterError
 from anomalist.inspection import Finding, Rule
 from anomalist.predictions import Predictions
 from anomalist.server.blobs import Blobs
@@ -20,9 +20,12 @@ from anomalist.server.database import Database
 from anomalist.server.database.tables import Inspection
 from anomalist.server.heatmaps import Heatmap
 from anomalist.server.registry import Answering
+from anomalist.server.texts import plain_text
 
 # A p-value up to which a part that passes is set aside for a person.
 _UNSURE = 0.2
+_LONGEST_KEY = 150
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,11 @@ class Upload:
         The token that asks.
     key : str, optional
         What the client calls the request: one that is sent again is kept once.
+
+    Raises
+    ------
+    ParameterError
+        If ``camera`` or ``key`` is too long, or no text. Names are made fit to be kept.
     """
 
     name: str
@@ -51,6 +59,20 @@ class Upload:
     camera: str | None = None
     token_id: int | None = None
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", _fit(self.name))
+        if self.camera is not None:
+            object.__setattr__(self, "camera", plain_text(self.camera, "camera") or None)
+        if self.key is not None:
+            object.__setattr__(self, "key", plain_text(self.key, "key", _LONGEST_KEY) or None)
+
+
+def _fit(name: str) -> str:
+    """A name of a file that every database can keep, its end kept where it is too long."""
+    odd = ("Cc", "Cs")
+    text = "".join("\ufffd" if unicodedata.category(c) in odd else c for c in name).strip()
+    return text[-_LONGEST_NAME:] or "photograph"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,13 +115,7 @@ class Keeper:
         self._database, self._heatmaps = database, heatmaps
 
     def known(self, uploads: Sequence[Upload]) -> dict[str, Inspection]:
-        """Return the inspections of uploads whose key was kept already, by `stored_key`.
-
-        Raises
-        ------
-        ParameterError
-            If a key is too long.
-        """
+        """Return the inspections of uploads whose key was kept already, by `stored_key`."""
         keys = [key for key in map(stored_key, uploads) if key is not None]
         if not keys:
             return {}
@@ -154,17 +170,9 @@ class Keeper:
 
 
 def stored_key(upload: Upload) -> str | None:
-    """Return a key as it is kept: one of another token is another one.
-
-    Raises
-    ------
-    ParameterError
-        If it is too long.
-    """
+    """Return a key as it is kept: one of another token is another one."""
     if upload.key is None:
         return None
-    if not 0 < len(upload.key) <= 150:
-        raise ParameterError(f"a key has 1 to 150 characters, not {len(upload.key)}")
     return f"{'' if upload.token_id is None else upload.token_id}:{upload.key}"
 
 

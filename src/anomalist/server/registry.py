@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from anomalist.detectors import Detector
 from anomalist.errors import ModelFileError, NotFoundError, ParameterError
+from anomalist.files import sha256_of
 from anomalist.inspection import Rule, model_card, open_model
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Model, Promotion, Setting, Version
 from anomalist.server.principals import OPERATOR as OPERATOR
+
+_LONGEST = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,41 +73,54 @@ class Registry:
     def take_files(self, models: str | Path) -> None:
         """Take the model files of a folder, or one file; one whose content is new answers.
 
+        These models answer from now on, and no others that the database knows.
+
         Raises
         ------
         ParameterError
-            If there is none.
+            If there is none, or a name can't be one.
         ModelFileError
-            If one is damaged.
+            If one is damaged, or the version that is to answer is damaged or gone.
         """
         path = Path(models)
         files = sorted(path.glob("*.anomalist")) if path.is_dir() else [path]
-        if not files or not files[0].is_file():
+        files = [file for file in files if file.is_file()]
+        if not files:
             raise ParameterError(
                 f"{models} holds no model: anomalist fit DETECTOR --data FOLDER --out"
                 " NAME.anomalist writes one"
             )
         for file in files:
             self._take(file.stem, file)
-        with self._database.session() as session:
-            names = session.scalars(select(Model.name)).all()
-        for name in names:
-            self.refresh(name)
+        for file in files:
+            self.refresh(file.stem)
 
     def _take(self, name: str, file: Path) -> None:
-        open_model(file, device=self._device)
-        key = self.files.put(file.read_bytes())
+        if len(name) > _LONGEST or not name.isprintable():
+            raise ParameterError(
+                f"{file} can't give its model a name: that is 1 to {_LONGEST} characters that can"
+                " be read"
+            )
+        data = file.read_bytes()
+        key = hashlib.sha256(data).hexdigest()
+        with self._database.reading() as session:
+            known = session.scalar(
+                select(Version.id).join(Model).where(Model.name == name, Version.sha256 == key)
+            )
+        if known is None:
+            open_model(file, device=self._device)
+            if sha256_of(file) != key:
+                raise ModelFileError(f"{file} is being written: start again once it is whole")
+        self.files.put(data)
+        if known is not None:
+            return
         with self._database.session() as session:
             model = session.scalar(select(Model).where(Model.name == name)) or Model(name=name)
             session.add(model)
             session.flush()
-            known = select(Version).where(Version.model_id == model.id, Version.sha256 == key)
-            if session.scalar(known) is None:
-                version = self.add(session, model, key, state="accepted", by=OPERATOR)
-                note = f"from {file.name}"
-                session.add(
-                    Promotion(model_id=model.id, version_id=version.id, by=OPERATOR, note=note)
-                )
+            version = self.add(session, model, key, state="accepted", by=OPERATOR)
+            note = f"from {file.name}"
+            session.add(Promotion(model_id=model.id, version_id=version.id, by=OPERATOR, note=note))
 
     def add(
         self, session: Session, model: Model, key: str, *, state: str, by: str,
@@ -156,20 +173,23 @@ class Registry:
             If there is no such version.
         ParameterError
             If it was dropped.
+        ModelFileError
+            If its file is damaged or gone; nothing is promoted then.
         """
         with self._lock:
-            with self._database.session() as session:
-                version = session.get(Version, version_id, with_for_update=True)
+            with self._database.reading() as session:
+                version = session.get(Version, version_id, options=[joinedload(Version.model)])
                 if version is None:
                     raise NotFoundError(f"no version {version_id}")
-                if version.state == "dropped":
-                    raise ParameterError(f"version {version.number} was dropped")
-                version.state = "accepted"
-                session.add(
-                    Promotion(model_id=version.model_id, version_id=version.id, by=by, note=note)
-                )
-                name = version.model.name
-            return self.refresh(name)
+                setting = _setting(session, version.model_id)
+            answering = self._prepared(version, setting)
+            with self._database.session() as session:
+                row = session.get_one(Version, version_id, with_for_update=True)
+                if row.state == "dropped":
+                    raise ParameterError(f"version {row.number} was dropped")
+                row.state = "accepted"
+                session.add(Promotion(model_id=row.model_id, version_id=row.id, by=by, note=note))
+            return self._replace(answering)
 
     def decide_by(
         self, name: str, *, alpha: float | None, threshold: float | None, by: str, note: str = ""
@@ -202,43 +222,75 @@ class Registry:
             return self.refresh(name)
 
     def refresh(self, name: str) -> Answering:
-        """Have what the database says answer from now on."""
+        """Have what the database says answer from now on.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such model.
+        ModelFileError
+            If the version's file is damaged or gone.
+        """
         with self._lock:
-            with self._database.session() as session:
-                model = session.scalar(select(Model).where(Model.name == name))
-                if model is None:
-                    raise NotFoundError(f"no model {name!r}")
-                version = session.scalars(
+            with self._database.reading() as session:
+                version = session.scalar(
                     select(Version)
                     .join(Promotion, Promotion.version_id == Version.id)
-                    .where(Promotion.model_id == model.id)
+                    .join(Model, Model.id == Promotion.model_id)
+                    .where(Model.name == name)
                     .order_by(Promotion.id.desc())
                     .limit(1)
-                ).one()
-                setting = session.scalar(
-                    select(Setting)
-                    .where(Setting.model_id == model.id)
-                    .order_by(Setting.id.desc())
-                    .limit(1)
+                    .options(joinedload(Version.model))
                 )
-            before = self._answering.get(name)
-            if before is not None and before.version_id == version.id:
-                detector = before.detector
-            else:
-                path = self.files.path(version.sha256)
-                if not path.exists():
-                    raise ModelFileError(f"version {version.number} of {name} is missing: {path}")
-                detector = open_model(path, device=self._device)
-            alpha = None if setting is None else setting.alpha
-            # A score is on the scale of one version; a rate is a rate for all.
-            own = setting is not None and setting.version_id == version.id
-            threshold = setting.threshold if setting is not None and own else None
-            rule = Rule.of(detector, alpha=alpha, threshold=threshold)
-            answering = Answering(
-                name, model.id, version.id, version.number, version.sha256, detector, rule
-            )
-            # Replaced as a whole: who reads it needs no lock.
-            self._answering = {**self._answering, name: answering}
+                if version is None:
+                    raise NotFoundError(f"no model {name!r}")
+                setting = _setting(session, version.model_id)
+            return self._replace(self._prepared(version, setting))
+
+    def _prepared(self, version: Version, setting: Setting | None) -> Answering:
+        """Return what would answer by a version and a setting."""
+        name = version.model.name
+        before = self._answering.get(name)
+        if before is not None and before.version_id == version.id:
+            detector = before.detector
+        else:
+            detector = self._opened(version)
+        # A score is on the scale of one version; a rate is a rate for all.
+        own = setting is not None and setting.version_id == version.id
+        rule = Rule.of(
+            detector,
+            alpha=None if setting is None else setting.alpha,
+            threshold=setting.threshold if setting is not None and own else None,
+        )
+        return Answering(
+            name, version.model_id, version.id, version.number, version.sha256, detector, rule
+        )
+
+    def _opened(self, version: Version) -> Detector:
+        path, called = self.files.path(version.sha256), f"version {version.number}"
+        name = version.model.name
+        way = (
+            "bring that file back from a copy of the folder, or give another fit as"
+            f" {name}.anomalist, which then answers"
+        )
+        try:
+            whole = sha256_of(path) == version.sha256
+        except FileNotFoundError:
+            raise ModelFileError(f"{called} of {name} is gone, which was {path}: {way}") from None
+        if not whole:
+            raise ModelFileError(f"{called} of {name} is damaged, which is {path}: {way}")
+        return open_model(path, device=self._device)
+
+    def _replace(self, answering: Answering) -> Answering:
+        # As a whole: who reads it needs no lock.
+        self._answering = {**self._answering, answering.name: answering}
         for tell in self.on_change:
             tell(answering)
         return answering
+
+
+def _setting(session: Session, model_id: int) -> Setting | None:
+    """What decisions of a model are for; None where they are as the fit has it."""
+    return session.scalar(
+        select(Setting).where(Setting.model_id == model_id).order_by(Setting.id.desc()).limit(1)
+    )

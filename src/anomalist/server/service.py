@@ -6,10 +6,12 @@ import threading
 from contextlib import ExitStack, suppress
 from typing import Self
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import text
 
+from anomalist.errors import ServerError
 from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
+from anomalist.server.background import Part
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.decoding import Decoders
@@ -74,8 +76,10 @@ class Service:
         self.drift.on_warning.append(self.events.warned)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
-        self._held = ExitStack()
         self.sources = Sources(settings, self.inspector, self.drift, self.database, self.registry)
+        #: Started in this order, what photographs come from last, and stopped in the other.
+        self.parts: list[Part] = [self.drift, self.inspector, self.sources]
+        self._held = ExitStack()
 
     def start(self) -> Self:
         """Bring the database up to date, load models, and begin to answer.
@@ -83,7 +87,7 @@ class Service:
         Raises
         ------
         ResultsError
-            If another server uses the folder.
+            If another server uses the folder or the database.
         ServerError
             If the database can't be reached.
         ParameterError, ModelFileError
@@ -91,23 +95,34 @@ class Service:
         """
         try:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
+            self._held.enter_context(self.database.held())
             self.database.upgrade()
             self.registry.take_files(self.settings.models)
-            self.decoders.start()
-            self.drift.start()
-            self.sources.start()
+            for part in self.parts:
+                part.start()
         except BaseException:
             self.stop()
             raise
         return self
 
+    def faults(self) -> dict[str, str]:
+        """Return why the server isn't ready, by the part that isn't; empty while it is."""
+        found = {part.name: fault for part in self.parts if (fault := part.fault()) is not None}
+        try:
+            with self.database.reading() as session:
+                session.execute(text("SELECT 1"))
+        except ServerError as error:
+            found["database"] = str(error)
+        if self.stopping.is_set():
+            found["server"] = "it is stopping"
+        return found
+
     def stop(self) -> None:
         """Answer what was accepted, and end."""
         self.stopping.set()
-        self.sources.stop()
-        self.inspector.close()
-        self.drift.stop()
-        with suppress(DBAPIError):  # a database that doesn't answer keeps nobody from stopping
+        for part in reversed(self.parts):
+            part.stop()
+        with suppress(ServerError):  # a database that doesn't answer keeps nobody from stopping
             self.audit.flush()
         self.database.close()
         self._held.close()

@@ -107,6 +107,11 @@ class Webhook:
         if self._thread.ident is not None:
             self._thread.join()
 
+    def has_ended(self) -> bool:
+        """Whether it ended though nobody stopped it."""
+        begun = self._thread.ident is not None
+        return begun and not self._thread.is_alive() and not self._stopped.is_set()
+
     def state(self) -> dict[str, Any]:
         """Return what is known of it as JSON values."""
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from anomalist.server.api.asking import Asked
 
@@ -17,7 +17,11 @@ def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
-def ready(service: Asked) -> dict[str, Any]:
-    """Answer which models are ready."""
+@router.get("/readyz", responses={503: {"description": "Some part doesn't do its work."}})
+def ready(service: Asked, response: Response) -> dict[str, Any]:
+    """Answer which models are ready, or which parts aren't; why, the log says."""
+    faults = service.faults()
+    if faults:
+        response.status_code = 503
+        return {"status": "not ready", "faults": sorted(faults)}
     return {"status": "ok", "models": service.registry.names()}

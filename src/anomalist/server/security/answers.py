@@ -10,11 +10,10 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, StatementError
 from starlette.exceptions import HTTPException
 
-from anomalist.errors import AnomalistError, BusyError, NotFoundError
+from anomalist.errors import AnomalistError, BusyError, NotFoundError, ServerError
 
 SIGN_IN = "/sign-in"
 _PROGRAMS = ("/v1/", "/v2/", "/metrics", "/healthz", "/readyz", "/openapi.json")
@@ -61,6 +60,13 @@ def _query(request: Request) -> str:
     return f"?{request.url.query}" if request.url.query else ""
 
 
+def failing_answer(request: Request, error: ServerError) -> Response:
+    """Return that the server can't answer now; why names places that are for its log alone."""
+    _log.error("%s", error)
+    sentence = "the server can't answer now: why, its log says"
+    return error_answer(request, 503, sentence, {"Retry-After": "5"})
+
+
 def add_handlers(app: FastAPI) -> None:
     """Have an application tell its errors so."""
 
@@ -70,6 +76,8 @@ def add_handlers(app: FastAPI) -> None:
             return error_answer(request, 404, str(error))
         if isinstance(error, BusyError):
             return error_answer(request, 503, str(error), {"Retry-After": "1"})
+        if isinstance(error, ServerError):
+            return failing_answer(request, error)
         return error_answer(request, 422, str(error))
 
     @app.exception_handler(HTTPException)
@@ -83,20 +91,12 @@ def add_handlers(app: FastAPI) -> None:
     def _validated(request: Request, error: RequestValidationError) -> Response:
         return error_answer(request, 422, "; ".join(_sentence(one) for one in error.errors()[:5]))
 
-    def _database(request: Request, error: Exception) -> Response:
-        _log.error("the database doesn't answer", exc_info=error)
-        return error_answer(
-            request, 503, "the server's database doesn't answer", {"Retry-After": "5"}
-        )
-
     def _value(request: Request, error: Exception) -> Response:
         origin = error.orig if isinstance(error, StatementError) else error
         if isinstance(origin, (ValueError, OverflowError)) or type(origin).__name__ == "DataError":
             return error_answer(request, 422, "a value is too large, or no text that can be kept")
         raise error
 
-    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
-        app.add_exception_handler(kind, _database)
     for value in (StatementError, DBAPIError):
         app.add_exception_handler(value, _value)
 

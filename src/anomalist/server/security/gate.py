@@ -12,9 +12,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from anomalist.errors import ServerError
 from anomalist.server.principals import LOCAL, Principal
 from anomalist.server.rates import Rates
-from anomalist.server.security.answers import add_handlers, error_answer
+from anomalist.server.security.answers import add_handlers, error_answer, failing_answer
 from anomalist.server.security.bodies import Bodies
 from anomalist.server.security.exchange import Exchange
 from anomalist.server.security.headers import add_headers
@@ -94,6 +95,10 @@ class Gate:
                 return
             reader = self._bodies.reader(receive, known=exchange.principal is not None)
             await self._app(scope, reader, sender)
+        except ServerError as error:  # the database can't say who asks
+            if started:
+                raise
+            await failing_answer(request, error)(scope, receive, sender)
         except Exception:
             if not started:
                 sentence = f"something went wrong here; the server's log tells of it: {exchange.id}"

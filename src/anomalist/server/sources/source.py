@@ -81,6 +81,7 @@ class Source:
         )
         #: How many photographs it brought, and how many of them couldn't be inspected.
         self.brought = self.failed = 0
+        self._done = False
         #: What keeps it from bringing more; None where nothing does.
         self.trouble: str | None = None
 
@@ -93,6 +94,10 @@ class Source:
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join()
+
+    def has_ended(self) -> bool:
+        """Whether it ended though there may be more."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._done
 
     def state(self) -> dict[str, Any]:
         """Return what is known of it as JSON values."""
@@ -149,10 +154,12 @@ class Source:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                return self.bring()
+                self.bring()
+                break
             except AnomalistError as error:
                 self.tell(str(error))
             except Exception as error:
                 _LOG.exception("%s failed; it begins again", self.name)
                 self.trouble = f"{type(error).__name__}: {error}"
             self.wait(_RETRY_S)
+        self._done = True

@@ -40,6 +40,8 @@ class Sources:
         If a setting is no way in or out.
     """
 
+    name = "sources"
+
     def __init__(
         self,
         settings: ServerSettings,
@@ -109,6 +111,13 @@ class Sources:
             source.stop()
         if self._webhook is not None:
             self._webhook.stop()
+
+    def fault(self) -> str | None:
+        """Say what no longer tries to do its work; None where all do, in whatever trouble."""
+        ended = [source.name for source in self._sources if source.has_ended()]
+        if self._webhook is not None and self._webhook.has_ended():
+            ended.append(self._webhook.name)
+        return f"{', '.join(ended)} ended" if ended else None
 
     def states(self) -> list[dict[str, Any]]:
         """Return what is known of each as JSON values."""
