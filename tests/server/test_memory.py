@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import func, select
 
 from anomalist.errors import NotFoundError, ParameterError
-from anomalist.server.database.tables import Model
+from anomalist.server.database.tables import Inspection, Model
 from anomalist.server.memory import Filters
 from anomalist.server.service import Service
 from tests.server.rows import BEGIN, remember, row, version
@@ -180,3 +181,12 @@ def test_python_asks_as_http_does(service: Service) -> None:
         service.memory.get("unknown")
     with pytest.raises(ParameterError):
         Filters(version=1)
+
+
+def test_what_is_read_in_one_transaction_is_of_one_moment(service: Service) -> None:
+    remember(service, {})
+    count = select(func.count()).select_from(Inspection)
+    with service.database.reading() as session:
+        assert session.scalar(count) == 1
+        remember(service, {})
+        assert session.scalar(count) == 1

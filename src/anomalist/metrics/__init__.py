@@ -28,6 +28,7 @@ from anomalist.metrics.evaluation import (
 from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
 from anomalist.metrics.pro import extra_limits, pro, pro_curve
+from anomalist.metrics.proportions import exact_interval
 from anomalist.metrics.spro import SPRO_LIMITS, spro
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "class_f1",
     "delong_test",
     "evaluate",
+    "exact_interval",
     "extra_limits",
     "f1_at",
     "f1_interval",

@@ -52,6 +52,8 @@ class Filters:
         From this score up to that one, both included.
     name : str, optional
         What the file's name holds, in whatever case.
+    sampled : bool
+        Whether only those of a sample: one in 16, drawn by chance without regard to what they are.
     token_id : int, optional
         Of the token that asked for them.
 
@@ -72,6 +74,7 @@ class Filters:
     min_score: float | None = None
     max_score: float | None = None
     name: str | None = None
+    sampled: bool = False
     token_id: int | None = None
 
     def __post_init__(self) -> None:
@@ -191,7 +194,7 @@ class Memory:
         with self._database.reading() as session:
             wanted = conditions(session, filters or Filters())
             if cursor is not None:
-                wanted.append(Inspection.number < _number(session, cursor))
+                wanted.append(Inspection.number < inspection_at(session, cursor).number)
             query = select(Inspection).where(*wanted).order_by(Inspection.number.desc())
             rows = list(session.scalars(query.limit(limit + 1)))
             records = records_of(session, rows[:limit])
@@ -243,9 +246,16 @@ class Memory:
             return session.scalar(before), session.scalar(after)
 
 
-def _number(session: Session, cursor: str) -> int:
+def inspection_at(session: Session, cursor: str) -> Inspection:
+    """Return the inspection that a page ended with.
+
+    Raises
+    ------
+    ParameterError
+        If the cursor is none.
+    """
     try:
-        return find_inspection(session, cursor).number
+        return find_inspection(session, cursor)
     except NotFoundError:
         raise ParameterError(f"{cursor!r} is no cursor: ask without one first") from None
 
@@ -297,6 +307,9 @@ def conditions(session: Session, filters: Filters) -> list[ColumnElement[bool]]:
         found.append(Inspection.score >= filters.min_score)
     if filters.max_score is not None:
         found.append(Inspection.score <= filters.max_score)
+    if filters.sampled:
+        # Ids are drawn at random, and nothing else depends on them.
+        found.append(Inspection.id.startswith("0"))
     if filters.name:
         found.append(Inspection.name.icontains(filters.name, autoescape=True))
     return found

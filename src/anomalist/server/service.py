@@ -13,6 +13,7 @@ from anomalist.files import held_alone
 from anomalist.server.auditing import AuditLog
 from anomalist.server.background import Part
 from anomalist.server.blobs import Blobs
+from anomalist.server.counting import Counting
 from anomalist.server.database import Database
 from anomalist.server.decoding import Decoders
 from anomalist.server.drift import DriftWatcher
@@ -22,6 +23,7 @@ from anomalist.server.memory import Memory
 from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
 from anomalist.server.registry import Registry
+from anomalist.server.reviewing import ReviewQueue
 from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
 from anomalist.server.sources import Sources
@@ -69,6 +71,8 @@ class Service:
         self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
         self.verdicts = Verdicts(self.database)
+        self.counting = Counting(self.database)
+        self.review = ReviewQueue(self.database)
         self.events = Events()
         self.inspector.on_inspected.append(self.events.inspected)
         self.verdicts.on_given.append(self.events.judged)

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from anomalist.server.api import (
     audit,
+    counts,
     drift,
     events,
     health,
@@ -12,6 +13,7 @@ from anomalist.server.api import (
     metrics,
     models,
     pictures,
+    queue,
     reference,
     sources,
     tokens,
@@ -20,6 +22,7 @@ from anomalist.server.api import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
+    counts.router,
     drift.router,
     events.router,
     health.router,
@@ -28,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     metrics.router,
     models.router,
     pictures.router,
+    queue.router,
     reference.router,
     sources.router,
     tokens.router,

@@ -28,6 +28,7 @@ def filters_of(
     min_score: float | None = None,
     max_score: float | None = None,
     name: str | None = None,
+    sampled: bool = False,
 ) -> Filters:
     """Return which inspections are asked for, among those that who asks may see."""
     return Filters(
@@ -42,6 +43,7 @@ def filters_of(
         min_score=min_score,
         max_score=max_score,
         name=name,
+        sampled=sampled,
         token_id=None if principal.may("review") else principal.token_id,
     )
 

@@ -47,6 +47,8 @@ class Database:
                 f" postgresql+psycopg://USER:PASSWORD@HOST/NAME ({error})"
             ) from None
         self._reader = self.engine.execution_options(reading=True)
+        if self.engine.dialect.name == "postgresql":  # where each statement saw its own moment
+            self._reader = self._reader.execution_options(isolation_level="REPEATABLE READ")
         #: How people call it, without a password.
         self.name = parsed.render_as_string(hide_password=True)
 
