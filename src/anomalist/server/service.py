@@ -22,6 +22,7 @@ from anomalist.server.inspecting import Inspector
 from anomalist.server.memory import Memory
 from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
+from anomalist.server.refitting import Refitter
 from anomalist.server.registry import Registry
 from anomalist.server.reviewing import ReviewQueue
 from anomalist.server.sessions import SignIns
@@ -48,6 +49,15 @@ class Service:
         self.heatmaps = Blobs(folder / "heatmaps")
         self.registry = Registry(self.database, Blobs(folder / "versions"), settings.device)
         self.versions = Versions(self.database, self.registry)
+        self.refitter = Refitter(
+            self.database,
+            self.registry,
+            self.photographs,
+            Blobs(folder / "comparisons"),
+            folder / "refits",
+            settings.training,
+            settings.device,
+        )
         self.tokens = Tokens(self.database)
         #: What the photographs of inspections and those to be shown are decoded by.
         self.decoders = Decoders(
@@ -82,7 +92,7 @@ class Service:
         self.stopping = threading.Event()
         self.sources = Sources(settings, self.inspector, self.drift, self.database, self.registry)
         #: Started in this order, what photographs come from last, and stopped in the other.
-        self.parts: list[Part] = [self.drift, self.inspector, self.sources]
+        self.parts: list[Part] = [self.refitter, self.drift, self.inspector, self.sources]
         self._held = ExitStack()
 
     def start(self) -> Self:

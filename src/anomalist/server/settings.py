@@ -27,6 +27,9 @@ class ServerSettings:
         The address to listen at; another than this machine's own needs tokens.
     port : int
         The port; 0 for any that is free.
+    training : tuple of str
+        Folders of the images that models were fitted to, where they aren't where the models' files
+        say: a candidate learns from them too. Images are known again by their content.
     device : str, optional
         ``auto``, ``cpu``, ``cuda`` or ``mps``; by default as each model was fitted.
     keep_days : float, optional
@@ -81,6 +84,7 @@ class ServerSettings:
     database: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    training: tuple[str, ...] = ()
     device: str | None = None
     keep_days: float | None = None
     keep_gb: float | None = None
