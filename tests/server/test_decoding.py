@@ -147,3 +147,15 @@ def test_no_answer_of_a_library_gets_between(decoders: Decoders) -> None:
     decoders.decode(picture(1), "a.png", Transform(32))
     pid = processes(decoders)[-1].pid
     assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2")  # noqa: PTH115
+
+
+def test_a_process_that_does_not_come_up_is_the_server_s_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding.sys, "executable", "/bin/false")
+    decoders = Decoders(1)
+    try:
+        with pytest.raises(ServerError, match="doesn't come up"):
+            decoders.decode(picture(1), "a.png", Transform(32))
+    finally:
+        decoders.close()

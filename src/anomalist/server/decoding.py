@@ -133,6 +133,10 @@ class Decoders:
                 process = self._new()
             try:
                 told, pixels = process.ask(asked, data, self._seconds)
+            except ServerError:
+                process.close()
+                process = None
+                raise
             except _DiedError as error:
                 process.close()
                 process = None
@@ -175,6 +179,7 @@ class _Process:
             )
         except OSError as error:
             raise ServerError(f"no process to decode in can be started: {error}") from None
+        self._ready = False
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -186,6 +191,8 @@ class _Process:
         ------
         _DiedError
             If the process dies of it, or takes so long that it is ended.
+        ServerError
+            If the process doesn't come up.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -199,6 +206,12 @@ class _Process:
         timer.daemon = True
         timer.start()
         try:
+            if not self._ready and receive(self._process.stdout) is None:
+                raise ServerError(
+                    "the process to decode in doesn't come up (exit code"
+                    f" {self._process.wait()}): try python -m anomalist.server.decoder"
+                )
+            self._ready = True
             send(self._process.stdin, asked, data)
             answer = receive(self._process.stdout)
         except (OSError, ValueError):  # the pipe broke, or what came is no JSON
