@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalist import PatchCore, load
+from anomalist import CFA, PatchCore, load
 from anomalist.cli.main import main
 from anomalist.errors import DataError, ParameterError
 from anomalist.inspection import add_parts, fit_parts, open_parts
@@ -85,3 +85,38 @@ def test_from_the_command_line(
     assert "from 20 good images, expect" in printed.out
     assert main([*asked[:4], "--add", str(tmp_path / "none"), *asked[6:], *fast]) == 1
     assert "none" in capsys.readouterr().err
+
+
+def test_chosen_images_are_learnt_and_the_others_give_the_threshold(
+    old: Path, tmp_path: Path
+) -> None:
+    new = write(tmp_path / "new", 22, 1, light=1.2)
+    parts = add_parts(open_parts(old), open_parts(new))
+    result = fit_parts(small(), parts, tmp_path / "both.anomalist", calibrate_on="others")
+    assert result.rule.images == 30
+    assert "30 images that weren't added" in result.notes[0]
+    assert result.held_out is not None
+    assert len(result.held_out) == 52
+    saved = load(result.path)
+    assert saved.calibration_ is not None
+    assert saved.calibration_.scores.tolist() == result.held_out.scores[:30].tolist()
+    everything = fit_parts(small(), parts, tmp_path / "all.anomalist", calibrate_on="all")
+    assert everything.rule.images == 52
+    # Chosen ones that are odd would have raised it.
+    assert everything.rule.threshold > result.rule.threshold
+
+
+def test_none_of_the_chosen_images_is_held_out_of_a_training(old: Path, tmp_path: Path) -> None:
+    new = write(tmp_path / "new", 4, 1, light=1.2)
+    parts = add_parts(open_parts(old), open_parts(new))
+    cfa = CFA(image_size=SIZE, device="cpu", epochs=1)
+    result = fit_parts(
+        cfa, parts, tmp_path / "m.anomalist", groups="none", split=0.7, calibrate_on="others"
+    )
+    alone = CFA(image_size=SIZE, device="cpu", epochs=1)
+    alone.calibrate(open_parts(old).train, split=0.7)
+    assert len(result.detector.images_) == 9 + 4
+    assert result.rule.images == 21
+    learnt = {digest.tobytes() for digest in result.detector.images_}
+    assert {digest.tobytes() for digest in alone.images_} <= learnt
+    assert {digest.tobytes() for digest in open_parts(new).train.digests()} <= learnt

@@ -124,3 +124,27 @@ def test_a_score_is_a_threshold_for_its_own_version_alone(
     assert (rule.given, rule.alpha) == (False, 0.1)
     assert rule.threshold == own.threshold(0.1)
     assert service.versions.promote("part", 1, by="tester").answering.rule.threshold == 3.0
+
+
+def test_a_version_that_cannot_answer_is_not_promoted(
+    client: TestClient, service: Service, tmp_path: Path, models: Path
+) -> None:
+    number = candidate(service, tmp_path, models)
+    file = service.registry.files.path(
+        client.get("/v1/models/part").json()["versions"][0]["sha256"]
+    )
+    held = file.read_bytes()
+    file.write_bytes(held[:-1])
+    damaged = client.post("/v1/models/part/promote", json={"version": number})
+    file.unlink()
+    missing = client.post("/v1/models/part/promote", json={"version": number})
+    assert [answer.status_code for answer in (damaged, missing)] == [422, 422]
+    assert "is gone" in missing.json()["error"]
+    model = client.get("/v1/models/part").json()
+    assert (model["version"], len(model["promotions"])) == (1, 1)
+    file.write_bytes(held)
+    # 39 images calibrate it, 40 the first.
+    service.registry.decide_by("part", alpha=1 / 41, threshold=None, by="tester")
+    few = client.post("/v1/models/part/promote", json={"version": number})
+    assert "more are needed" in few.json()["error"]
+    assert service.registry.answering("part").number == 1

@@ -24,6 +24,7 @@ _PART = {
     "parameters": {"backbone": str},
     "backbone": {"layers": tuple[str, ...], "weights_sha256": str},
 }
+_HASHES = ("known_images", "left_out_images")
 _ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
@@ -120,7 +121,7 @@ def model_card(path: str | Path) -> dict[str, Any]:
                 {"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts
             ],
             "bit_depth": header["bit_depth"],
-            "training": {n: value for n, value in training.items() if n != "known_images"},
+            "training": {n: value for n, value in training.items() if n not in _HASHES},
             "images_known": None if known is None else len(known),
             "calibration": (
                 None if calibration is None else _thresholds(calibration, summary.get("alpha"))

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 import anomalist
@@ -27,23 +28,25 @@ from anomalist.calibration import (
     threshold,
 )
 from anomalist.conditions import learnt_looks
-from anomalist.data import DEPTHS, ImageSet, Transform, gather_remarks
+from anomalist.data import DEPTHS, ImageSet, Sample, Transform, gather_remarks
 from anomalist.data.walking import LEAST_NORMAL
 from anomalist.detectors import Detector
 from anomalist.detectors.grouping import Grouping, calibrate_grouped, check_groups, group_images
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, pick_device, unite_backbones
-from anomalist.files import atomic_path, check_writable
+from anomalist.files import absolute, atomic_path, check_writable
 from anomalist.inspection.copies import NearCopies, kept_pictures
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
-from anomalist.inspection.parts import Parts, check_outside, known_images
+from anomalist.inspection.parts import Parts, check_outside, known_images, short_hashes
 from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet
 from anomalist.training import Training
 
 #: Called with the name of a stage, the number of images done and the total.
 OnStage = Callable[[str, int, int], None]
+#: Of which images the threshold comes, where some were added.
+CalibrateOn = Literal["added", "others", "all"]
 
 _SHOWN = 8
 _COLUMNS = 4
@@ -80,6 +83,8 @@ class FitResult:
         Images whose held-out scores lie far above all others', where there are any.
     notes : tuple of str
         What a person should know of the images and of the training.
+    held_out : Predictions or None
+        Of images learnt from, each as if it hadn't been seen, or of those held out of the fit.
     """
 
     detector: Detector
@@ -91,6 +96,7 @@ class FitResult:
     split: float = 0.0
     odd: Odd | None = None
     notes: tuple[str, ...] = ()
+    held_out: Predictions | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return all that is printed as JSON values."""
@@ -201,6 +207,7 @@ def fit_parts(
     alpha: float = DEFAULT_ALPHA,
     groups: str | Sequence[Hashable] = "auto",
     split: float | None = None,
+    calibrate_on: CalibrateOn = "added",
     progress: OnStage | None = None,
     estimate: Callable[[float], None] | None = None,
 ) -> FitResult:
@@ -228,6 +235,11 @@ def fit_parts(
         promises holds for certain; 0 for none. By default 0.3 for detectors that train and
         ensembles of them, where that many give a threshold, and none for others. A training whose
         images are then too few for a threshold says so in the notes.
+    calibrate_on : {"added", "others", "all"}
+        Where images were added, which of them give the threshold. ``added`` is for newer ones, as
+        they came: what comes next is like them, and enough of them take the threshold over.
+        ``others`` is for ones that were chosen, such as false alarms, which would raise it: they
+        are learnt, and none is held out of the fit. ``all`` counts all alike.
     progress : callable, optional
         Called with a stage, the number of images done and the total.
     estimate : callable, optional
@@ -269,8 +281,9 @@ def fit_parts(
     grouping = group_images(parts.train, groups, progress=_of_stage(progress, "scenes"))
     share = detector.usual_split(grouping.scenes, alpha) if split is None else split
     learnt, learnt_groups = parts.train, grouping.apart
+    chosen = parts.added > 0 and calibrate_on == "others"
     if share:
-        held_out_of, dealt = detector.deal(parts.train, share, grouping.apart)
+        held_out_of, dealt = _deal(detector, parts, share, grouping.apart, chosen)
         learnt, learnt_groups = parts.train[np.flatnonzero(~held_out_of)], dealt[~held_out_of]
     folds = not share or detector.components() != [detector]
     if len(learnt) > 1 and folds:
@@ -292,7 +305,15 @@ def fit_parts(
         training=training,
     )
     held_out = None
-    if len(parts.train) > 1:
+    if share and chosen:
+        held_out = detector.calibrate(
+            parts.train[np.flatnonzero(held_out_of)],
+            seen=False,
+            groups=dealt[held_out_of],
+            store=store,
+            progress=_of_stage(progress, "calibrate"),
+        )
+    elif len(parts.train) > 1:
         held_out = calibrate_grouped(
             detector,
             parts.train,
@@ -303,8 +324,8 @@ def fit_parts(
             training=training,
         )
     calibrating, told = held_out, list[str]()
-    if held_out is not None and parts.added:
-        calibrating, text = _by_added(detector, held_out, parts, alpha)
+    if held_out is not None and parts.added and calibrate_on != "all":
+        calibrating, text = _by_some(detector, held_out, parts, alpha, calibrate_on)
         told.append(text)
     detector.summary_ = _summary(parts, alpha, detector.transform, grouping)
     detector.thumbnails_ = _thumbnails(parts.train, detector.bit_depth_)
@@ -341,7 +362,28 @@ def fit_parts(
         *dict.fromkeys(training.notes),
         *_split_note(rule, share, len(learnt), len(parts.train)),
     )
-    return FitResult(detector, out, rule, sheet, least_normal, measured, share, odd, notes)
+    return FitResult(
+        detector, out, rule, sheet, least_normal, measured, share, odd, notes, held_out
+    )
+
+
+def _deal(
+    detector: Detector,
+    parts: Parts,
+    share: float,
+    groups: npt.NDArray[np.int64] | None,
+    chosen: bool,
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Deal images, where those added were chosen only the others; see `Detector.deal`."""
+    if not chosen:
+        return detector.deal(parts.train, share, groups)
+    n, others = len(parts.train), len(parts.train) - parts.added
+    numbers = np.arange(n) if groups is None else groups
+    held_out_of, _ = detector.deal(parts.train[:others], share, numbers[:others])
+    # None of a scene on both sides.
+    held_out_of = np.concatenate([held_out_of, np.zeros(parts.added, np.bool_)])
+    learnt = np.isin(numbers, numbers[others:])
+    return held_out_of & ~learnt, number_groups(numbers, n)
 
 
 def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]:
@@ -360,30 +402,43 @@ def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]
     ]
 
 
-def _by_added(
-    detector: Detector, held_out: Predictions, parts: Parts, alpha: float
+def _by_some(
+    detector: Detector,
+    held_out: Predictions,
+    parts: Parts,
+    alpha: float,
+    calibrate_on: CalibrateOn,
 ) -> tuple[Predictions, str]:
-    """Take the threshold from the images that were added, as what comes next is like them."""
+    """Take the threshold from the images that were added, or from the others.
+
+    What comes next is like those that were added as they came; those that were chosen tell nothing
+    of how often others are like them.
+    """
     needed = fewest_images(alpha)
     calibration = detector.calibration_
     assert calibration is not None
     added = {sample.path for sample in parts.train[-parts.added :]}
-    places = np.flatnonzero([sample.path in added for sample in held_out.images])
+    is_added = np.array([sample.path in added for sample in held_out.images], np.bool_)
+    by_added = calibrate_on == "added"
+    places = np.flatnonzero(is_added == by_added)
+    which = "of the images added" if by_added else "of the images that weren't added"
     if len(places) < needed:
         return held_out, (
-            f"of the images added {len(places)} calibrate, and a threshold of their own takes"
+            f"{which} {len(places)} calibrate, and a threshold of their own takes"
             f" {needed}: it is from all {len(held_out)}, and what it promises is for photographs"
             " like all of them"
         )
-    method = f"{calibration.method}; of those added"
-    detector.calibrate_by(
-        held_out[places],
-        method=method,
-        groups=calibration.groups[places],
-        retrained=calibration.retrained,
-    )
+    if len(places) < len(held_out):
+        method = f"{calibration.method}; of those {'added' if by_added else 'not added'}"
+        detector.calibrate_by(
+            held_out[places],
+            method=method,
+            groups=calibration.groups[places],
+            retrained=calibration.retrained,
+        )
+    those = "images added" if by_added else "images that weren't added"
     return held_out[places], (
-        f"the threshold is from the held-out scores of {len(places)} images added, and what it"
+        f"the threshold is from the held-out scores of {len(places)} {those}, and what it"
         " promises is for photographs like those"
     )
 
@@ -477,6 +532,8 @@ def _summary(
         "sizes": [[width, height, count] for (height, width), count in parts.sizes.items()],
         "data_hash": parts.train.content_hash(),
         "known_images": known_images(parts),
+        "left_out_images": short_hashes(map(Sample, parts.excluded)),
+        "folders": [absolute(root) for root in (parts.root, parts.added_root) if root is not None],
         "version": anomalist.__version__,
         "scenes": grouping.scenes,
         "looks": learnt_looks(parts.train, transform),

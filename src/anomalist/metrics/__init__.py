@@ -25,6 +25,7 @@ from anomalist.metrics.evaluation import (
     evaluate,
     other_metrics,
 )
+from anomalist.metrics.paired import PairedRates, paired_rates
 from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
 from anomalist.metrics.pro import extra_limits, pro, pro_curve
@@ -39,6 +40,7 @@ __all__ = [
     "EvaluatedAt",
     "Evaluation",
     "Metrics",
+    "PairedRates",
     "aupimo",
     "auroc",
     "average_precision",
@@ -55,6 +57,7 @@ __all__ = [
     "mean_difference",
     "other_metrics",
     "paired_bootstrap",
+    "paired_rates",
     "pr_curve",
     "pro",
     "pro_curve",

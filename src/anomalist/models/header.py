@@ -42,7 +42,12 @@ SUMMARY = {
 LOOKS = frozenset({"brightness", "contrast", "sharpness", "red", "yellow", "colour"})
 _MOST = 1e4
 # What files of an earlier version don't have.
-_SINCE = {"scenes": int, "looks": dict[str, tuple[float, float]]}
+_SINCE = {
+    "scenes": int,
+    "looks": dict[str, tuple[float, float]],
+    "left_out_images": tuple[str, ...],
+    "folders": tuple[str, ...],
+}
 
 
 def checked_summary(summary: Any) -> dict[str, Any]:

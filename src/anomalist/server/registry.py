@@ -19,8 +19,11 @@ from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Model, Promotion, Setting, Version
 from anomalist.server.principals import OPERATOR as OPERATOR
+from anomalist.server.texts import plain_text
 
 _LONGEST = 200
+#: Characters of what people say of a decision.
+LONGEST_NOTE = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +175,7 @@ class Registry:
         NotFoundError
             If there is no such version.
         ParameterError
-            If it was dropped.
+            If it was dropped, or has no threshold for the rate of false alarms that is set.
         ModelFileError
             If its file is damaged or gone; nothing is promoted then.
         """
@@ -183,6 +186,9 @@ class Registry:
                     raise NotFoundError(f"no version {version_id}")
                 setting = _setting(session, version.model_id)
             answering = self._prepared(version, setting)
+            now = self._answering.get(answering.name)
+            if answering.rule.threshold is None and now and now.rule.threshold is not None:
+                raise ParameterError(f"version {version.number}: {answering.rule.describe()}")
             with self._database.session() as session:
                 row = session.get_one(Version, version_id, with_for_update=True)
                 if row.state == "dropped":
@@ -203,6 +209,7 @@ class Registry:
         ParameterError
             If they make no sense, or good images that calibrate are too few for the rate.
         """
+        note = plain_text(note, "note", LONGEST_NOTE, lines=True)
         with self._lock:
             now = self.answering(name)
             rule = Rule.of(now.detector, alpha=alpha, threshold=threshold)

@@ -27,14 +27,19 @@ class ServerSettings:
         The address to listen at; another than this machine's own needs tokens.
     port : int
         The port; 0 for any that is free.
+    training : tuple of str
+        Folders of the images that models were fitted to, where they aren't where the models' files
+        say: a candidate learns from them too. Images are known again by their content.
     device : str, optional
         ``auto``, ``cpu``, ``cuda`` or ``mps``; by default as each model was fitted.
     keep_days : float, optional
         Photographs and heatmaps are removed so many days after they were inspected, those of
-        anomalous and corrected parts after three times as many; decisions stay. By default never.
+        anomalous and defective parts after three times as many; those that a person confirmed as
+        good stay, and so do all decisions. By default never.
     keep_gb : float, optional
         Photographs and heatmaps take at most so many gigabytes: the oldest go first, those of
-        anomalous and corrected parts last. By default without end.
+        anomalous and defective parts last, and those that a person confirmed as good never. By
+        default without end.
     max_mb : float
         Of one upload, in megabytes.
     max_megapixels : float
@@ -62,6 +67,7 @@ class ServerSettings:
     database: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    training: tuple[str, ...] = ()
     device: str | None = None
     keep_days: float | None = None
     keep_gb: float | None = None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from anomalist.conditions import WATCHED
+from anomalist.server.comparing import pictures_named
 from anomalist.server.database.tables import (
     Audit,
     DriftWarning,
     Drop,
     Inspection,
     Promotion,
+    Refit,
     Setting,
     Verdict,
     Version,
@@ -139,6 +143,42 @@ def setting_dict(row: Setting, version: int) -> dict[str, Any]:
         "at": row.at.isoformat(),
         "by": row.by,
         "note": row.note,
+    }
+
+
+def refit_dict(row: Refit, model: str, versions: Mapping[int, int]) -> dict[str, Any]:
+    """Return a candidate that is being built, or was, as JSON values.
+
+    Parameters
+    ----------
+    row : Refit
+        As it was committed.
+    model : str
+        The model's name.
+    versions : mapping of int to int
+        Numbers of the model's versions, by their id.
+    """
+    comparison = copy.deepcopy(row.comparison)
+    for side in pictures_named(comparison) if comparison is not None else ():
+        side["picture"] = f"/v1/refits/{row.id}/pictures/{side['picture']}"
+    return {
+        "id": row.id,
+        "model": model,
+        "parent": versions[row.parent_id],
+        "state": row.state,
+        "stage": row.stage,
+        "done": row.done,
+        "total": row.total,
+        "created": row.created.isoformat(),
+        "started": None if row.started is None else row.started.isoformat(),
+        "ended": None if row.ended is None else row.ended.isoformat(),
+        "by": row.by,
+        "note": row.note,
+        "calibrate_on": row.calibrate_on,
+        "learnt": len(row.learnt),
+        "error": row.error,
+        "version": None if row.version_id is None else versions[row.version_id],
+        "comparison": comparison,
     }
 
 

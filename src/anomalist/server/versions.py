@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session, joinedload
 
 from anomalist.errors import NotFoundError, ParameterError
 from anomalist.server.database import Database
-from anomalist.server.database.tables import Drop, Model, Promotion, Setting, Version
-from anomalist.server.registry import Answering, Registry
+from anomalist.server.database.tables import Drop, Promotion, Setting, Version
+from anomalist.server.registry import LONGEST_NOTE, Answering, Registry
+from anomalist.server.texts import plain_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class Versions:
         """
         answering = self._registry.answering(name)
         model = answering.model_id
-        with self._database.session() as session:
+        with self._database.reading() as session:
             versions = session.scalars(
                 select(Version)
                 .where(Version.model_id == model)
@@ -114,11 +115,15 @@ class Versions:
         NotFoundError
             If there is no such model or version.
         ParameterError
-            If it was dropped.
+            If it was dropped, or has no threshold for the rate of false alarms that is set.
+        ModelFileError
+            If its file is missing or damaged: then what answered goes on answering.
         """
-        with self._database.session() as session:
-            version_id = _version(session, name, number).id
-        if self._registry.answering(name).version_id != version_id:
+        note = plain_text(note, "note", LONGEST_NOTE, lines=True)
+        answering = self._registry.answering(name)
+        with self._database.reading() as session:
+            version_id = _version(session, answering, number).id
+        if answering.version_id != version_id:
             self._registry.promote(version_id, by=by, note=note)
         return self.history(name)
 
@@ -134,8 +139,10 @@ class Versions:
         ParameterError
             If it is no candidate any more.
         """
+        note = plain_text(note, "note", LONGEST_NOTE, lines=True)
+        answering = self._registry.answering(name)
         with self._database.session() as session:
-            version = _version(session, name, number)
+            version = _version(session, answering, number, lock=True)
             if version.state == "accepted":
                 raise ParameterError(
                     f"version {number} of {name} was accepted, and stays for whoever goes back to"
@@ -147,14 +154,10 @@ class Versions:
         return self.history(name)
 
 
-def _version(session: Session, name: str, number: int) -> Version:
-    """The version, which no other transaction changes meanwhile."""
-    version = session.scalar(
-        select(Version)
-        .join(Model)
-        .where(Model.name == name, Version.number == number)
-        .with_for_update(of=Version)
-    )
+def _version(session: Session, answering: Answering, number: int, *, lock: bool = False) -> Version:
+    """The version; locked, no other transaction changes it meanwhile."""
+    asked = select(Version).where(Version.model_id == answering.model_id, Version.number == number)
+    version = session.scalar(asked.with_for_update() if lock else asked)
     if version is None:
-        raise NotFoundError(f"no version {number} of a model {name!r}")
+        raise NotFoundError(f"no version {number} of a model {answering.name!r}")
     return version

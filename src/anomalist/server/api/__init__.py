@@ -15,6 +15,7 @@ from anomalist.server.api import (
     pictures,
     queue,
     reference,
+    refits,
     tokens,
     verdicts,
 )
@@ -32,6 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     pictures.router,
     queue.router,
     reference.router,
+    refits.router,
     tokens.router,
     verdicts.router,
 )

@@ -73,7 +73,7 @@ def drop(
 
 
 @router.post("/{name}/settings")
-def change(
+def settings(
     service: Asked, name: str, asked: Change, principal: Annotated[Principal, require("admin")]
 ) -> dict[str, Any]:
     """Change the rate of false alarms that decisions are for, or the threshold itself."""

@@ -258,6 +258,11 @@ class Refit(Table):
     started: Mapped[datetime | None]
     ended: Mapped[datetime | None]
     by: Mapped[str] = mapped_column(String(200))
+    note: Mapped[str] = mapped_column(Text, default="")
+    #: Which images give the threshold: ``others`` than the confirmed ones, ``added``, or ``all``.
+    calibrate_on: Mapped[str] = mapped_column(String(20), default="others")
+    #: How often it was begun: after a server that ended meanwhile, again.
+    begun: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     #: Which images it learns from beside the model's own, by the number of their inspections.
     learnt: Mapped[list[Any]] = mapped_column(default=list)

@@ -29,5 +29,5 @@ def history(
     return render(
         request, "history.html", principal, parts=[record.as_dict() for record in page.records],
         following=page.next, cursor=cursor, chosen=chosen, models=service.registry.names(),
-        cameras=cameras(service),
+        cameras=cameras(service, chosen),
     )  # fmt: skip

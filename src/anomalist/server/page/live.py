@@ -33,7 +33,7 @@ def live(
     """Show the last parts, and go on showing them as they come."""
     return render(
         request, "live.html", principal, **_last(service, chosen), chosen=chosen,
-        models=service.registry.names(), cameras=cameras(service),
+        models=service.registry.names(), cameras=cameras(service, chosen),
     )  # fmt: skip
 
 
@@ -52,11 +52,14 @@ def parts(
     return render(request, "live_update.html", principal, **shown, chosen=chosen)
 
 
-def cameras(service: Service) -> Sequence[str]:
-    """Return the cameras that were ever named."""
-    name = Inspection.camera
+def cameras(service: Service, chosen: Chosen) -> Sequence[str]:
+    """Return the cameras that were ever named, by the only token that may be seen or by any."""
+    name, token = Inspection.camera, chosen.filters.token_id
+    asked = select(name).where(name.is_not(None)).distinct().order_by(name)
+    if token is not None:
+        asked = asked.where(Inspection.token_id == token)
     with service.database.reading() as session:
-        found = session.scalars(select(name).where(name.is_not(None)).distinct().order_by(name))
+        found = session.scalars(asked)
         return [camera for camera in found if camera is not None]
 
 

@@ -199,6 +199,9 @@ def upgrade() -> None:
         sa.Column("started", tables.Moment(timezone=True), nullable=True),
         sa.Column("ended", tables.Moment(timezone=True), nullable=True),
         sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("calibrate_on", sa.String(length=20), nullable=False),
+        sa.Column("begun", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("learnt", sa.JSON(none_as_null=True), nullable=False),
         sa.Column(
