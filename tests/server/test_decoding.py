@@ -94,9 +94,10 @@ def test_one_that_kills_its_process_takes_no_other_along(decoders: Decoders) -> 
 
 
 def test_one_that_takes_too_long_is_given_up() -> None:
-    decoders = Decoders(1, seconds=0.5)
+    decoders = Decoders(1)
     try:
-        decoders.start()
+        decoders.decode(picture(1), "a.png", Transform(32))
+        decoders._seconds = 0.5
         (process,) = processes(decoders)
         process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
