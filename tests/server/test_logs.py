@@ -29,14 +29,19 @@ def logged(form: Form, tmp_path: Path) -> str:
         except ZeroDivisionError:
             logging.getLogger("uvicorn.error").exception("it failed")
         logging.getLogger("uvicorn.error").info("started")
+        logging.getLogger("paho").warning("gone")
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        client.post("/sign-in", content=b"no form", headers=kind)
     service.database.close()
     return stream.getvalue()
 
 
 def test_each_line_is_an_object(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in logged("json", tmp_path).splitlines()]
-    assert [line.get("path") for line in lines] == ["/v1/tokens", "/a\nforged line", None]
-    first, _, fault = lines
+    paths = ["/v1/tokens", "/a\nforged line", None, None, "/sign-in"]
+    assert [line.get("path") for line in lines] == paths
+    first, _, fault, other, _ = lines
+    assert (other["logger"], other["message"]) == ("paho", "gone")
     assert first["status"] == 200
     assert first["by"] == "local"
     assert first["seconds"] > 0
@@ -54,9 +59,9 @@ def test_each_line_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    before = logging.getLogger("anomalist").handlers[:]
+    before = logging.getLogger().handlers[:], logging.getLogger("anomalist").level
     with logging_as("json", io.StringIO()):
-        pass
-    assert logging.getLogger("anomalist").handlers == before
+        assert logging.getLogger().handlers != before[0]
+    assert (logging.getLogger().handlers, logging.getLogger("anomalist").level) == before
     with pytest.raises(ValueError, match="xml"), logging_as("xml"):  # type: ignore[arg-type]
         pass

@@ -69,7 +69,7 @@ def test_what_is_no_longer_kept_or_never_was_is_not_found(
     client: TestClient, service: Service
 ) -> None:
     found = inspected(client, picture(1))
-    service.photographs.remove(found["sha256"])
+    service.photographs.path(found["sha256"]).unlink()
     answer = client.get(found["photograph"])
     assert answer.status_code == 404
     assert "no longer kept" in answer.json()["error"]

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 from starlette.routing import Mount
 
+from anomalist.server.api.reference import role_of
 from anomalist.server.app import create_app
 from anomalist.server.security import gate
 from anomalist.server.security.origins import changes
@@ -55,8 +56,8 @@ def calls(dependant: Dependant) -> list[object]:
     return [dependant.call, *(call for one in dependant.dependencies for call in calls(one))]
 
 
-def routes(app: FastAPI) -> list[tuple[str, str, list[object]]]:
-    """Method, path and dependencies of all routes."""
+def routes(app: FastAPI) -> list[tuple[str, str, Dependant]]:
+    """Method, path and what all routes depend on."""
     found = []
     for route in iter_route_contexts(app.routes):
         original = route.original_route
@@ -64,41 +65,35 @@ def routes(app: FastAPI) -> list[tuple[str, str, list[object]]]:
             assert original.path in STATIC, original.path
             continue
         assert isinstance(original, APIRoute), original
-        dependencies = calls(route.dependant)
-        found += [(method, str(route.path), dependencies) for method in sorted(route.methods or ())]
+        for method in sorted(route.methods or ()):
+            found.append((method, str(route.path), route.dependant))  # noqa: PERF401
     return found
-
-
-def role_of(dependencies: list[object]) -> str | None:
-    """The highest role that a route takes."""
-    roles = {getattr(call, "role", None) for call in dependencies} - {None}
-    return max(roles, key=ROLES.index, default=None)  # type: ignore[arg-type]
 
 
 def test_every_route_takes_a_role_or_is_open(app: FastAPI) -> None:
     listed = routes(app)
     assert len(listed) > 10
-    without = {path for _, path, dependencies in listed if role_of(dependencies) is None}
+    without = {path for _, path, dependant in listed if role_of(dependant) is None}
     assert without <= OPEN
 
 
 def test_every_route_of_a_page_that_changes_something_takes_our_own_form(app: FastAPI) -> None:
-    for method, path, dependencies in routes(app):
+    for method, path, dependant in routes(app):
         if changes(method) and not path.startswith(PROGRAMS):
-            assert own_form.dependency in dependencies, (method, path)
+            assert own_form.dependency in calls(dependant), (method, path)
 
 
 def test_no_route_lets_in_who_may_not(app: FastAPI, tokens: dict[str, str]) -> None:
     refused = 0
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
-        for method, path, dependencies in routes(app):
-            role = role_of(dependencies)
+        for method, path, dependant in routes(app):
+            role = role_of(dependant)
             if role is None:
                 continue
             url = path.replace("{", "").replace(":path}", "").replace("}", "")
             lower = ROLES[: ROLES.index(role)]
             # A form is refused for being another's before it is asked whose it is.
-            stranger = (401, 403) if own_form.dependency in dependencies else (401,)
+            stranger = (401, 403) if own_form.dependency in calls(dependant) else (401,)
             asking = [(None, stranger), ("wrong", stranger), *((tokens[r], (403,)) for r in lower)]
             for token, statuses in asking:
                 headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -125,7 +120,12 @@ def test_the_reference_names_what_programs_ask(app: FastAPI, tokens: dict[str, s
     assert {path.replace(":path}", "}") for path in listed} <= set(described["paths"])
     pages = {path for path in described["paths"] if not path.startswith(PROGRAMS)}
     assert pages <= {"/healthz", "/readyz", "/metrics"}
-    assert described["security"] == [{"token": []}]
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            assert "422" not in operation["responses"]
+            takes = operation["description"].rpartition("Takes the role ")[2]
+            assert bool(operation["security"]) == (takes.strip("`.") in ROLES)
+    assert "HTTPValidationError" not in str(described)
 
 
 def test_the_files_of_the_reference_ask_nobody_else() -> None:

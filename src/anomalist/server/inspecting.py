@@ -255,12 +255,9 @@ class Inspector:
         """Decode one photograph and write it: files are there before the row that names them."""
         try:
             decoded = self._decoders.decode(upload.data, upload.name, answering.detector.transform)
-            sample = Sample.decoded(
-                upload.name,
-                decoded,
-                sha256=self._photographs.put(upload.data),
-                nbytes=len(upload.data),
-            )
+            key = self._photographs.put(upload.data, hold=True)
+            answer.add_done_callback(lambda _: self._photographs.let_go(key))
+            sample = Sample.decoded(upload.name, decoded, sha256=key, nbytes=len(upload.data))
         except Exception as error:
             answer.set_exception(_told(error, "it can't be kept"))
             return None

@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from anomalist.data import Sample
@@ -142,17 +141,19 @@ class Keeper:
         """
         found = answering.rule.judge(answering.detector, predictions)
         transform = answering.detector.transform
-        rows = []
-        for one, finding, values, look in zip(
-            accepted, found, predictions.maps, looks, strict=True
-        ):
-            heatmap = self._heatmaps.put(Heatmap.of(values, answering.rule, transform).to_bytes())
-            rows.append(_row(answering, one, finding, heatmap, look))
+        rows: list[Inspection] = []
+        heatmaps: list[str] = []
         try:
+            for one, finding, values, look in zip(
+                accepted, found, predictions.maps, looks, strict=True
+            ):
+                drawn = Heatmap.of(values, answering.rule, transform).to_bytes()
+                heatmaps.append(self._heatmaps.put(drawn, hold=True))
+                rows.append(_row(answering, one, finding, heatmaps[-1], look))
             return self._commit(rows)
-        except IntegrityError:
-            # Another server on the same database kept the same key meanwhile: it is there now.
-            return self._commit(rows)
+        finally:
+            for heatmap in heatmaps:
+                self._heatmaps.let_go(heatmap)
 
     def _commit(self, rows: Sequence[Inspection]) -> list[Inspection]:
         with self._database.session() as session:

@@ -11,7 +11,13 @@ from datetime import UTC, datetime
 from typing import IO, Literal, get_args
 
 Form = Literal["text", "json"]
-_LOGGERS = ("anomalist", "uvicorn")
+# That uvicorn starts and stops is told by the command itself; that a client sends no form, to it.
+_LEVELS = {
+    "": logging.WARNING,
+    "anomalist": logging.INFO,
+    "uvicorn": logging.WARNING,
+    "python_multipart": logging.CRITICAL,
+}
 # What a record of Python's has by itself; all else was said by who logs it.
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 
@@ -31,24 +37,18 @@ def logging_as(form: Form, stream: IO[str] | None = None) -> Iterator[None]:
         raise ValueError(form)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(AsJSON() if form == "json" else AsText())
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    before = [(logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-    # That it starts and stops is told by the command itself.
-    quiet = logging.getLogger("uvicorn.error")
-    level = quiet.level
-    quiet.setLevel(logging.WARNING)
+    loggers = {logging.getLogger(name): level for name, level in _LEVELS.items()}
+    before = {logger: logger.level for logger in loggers}
+    root = logging.getLogger()
+    root.addHandler(handler)
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     try:
         yield
     finally:
-        quiet.setLevel(level)
-        for logger, (was, propagated) in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(was)
-            logger.propagate = propagated
+        for logger, level in before.items():
+            logger.setLevel(level)
+        root.removeHandler(handler)
 
 
 class AsJSON(logging.Formatter):

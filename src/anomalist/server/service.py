@@ -24,6 +24,7 @@ from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
 from anomalist.server.refitting import Refitter
 from anomalist.server.registry import Registry
+from anomalist.server.retention import Retention
 from anomalist.server.reviewing import ReviewQueue
 from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
@@ -75,7 +76,14 @@ class Service:
             wait_s=settings.wait_ms / 1000,
             max_bytes=settings.max_bytes,
         )
-        self.inspector.on_inspected += [self.drift.wake, self.metrics.inspected]
+        self.retention = Retention(
+            self.database, self.photographs, self.heatmaps, settings.keep_days, settings.keep_gb
+        )
+        self.inspector.on_inspected += [
+            self.drift.wake,
+            self.metrics.inspected,
+            self.retention.inspected,
+        ]
         self.sign_ins = SignIns(self.database, folder, settings.sign_in_days)
         self.audit = AuditLog(self.database)
         self.memory = Memory(self.database)
@@ -89,7 +97,7 @@ class Service:
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
         #: Started in this order, what photographs come from last, and stopped in the other.
-        self.parts: list[Part] = [self.refitter, self.drift, self.inspector]
+        self.parts: list[Part] = [self.retention, self.refitter, self.drift, self.inspector]
         self._held = ExitStack()
 
     def start(self) -> Self:

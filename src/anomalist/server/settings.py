@@ -34,10 +34,12 @@ class ServerSettings:
         ``auto``, ``cpu``, ``cuda`` or ``mps``; by default as each model was fitted.
     keep_days : float, optional
         Photographs and heatmaps are removed so many days after they were inspected, those of
-        anomalous and corrected parts after three times as many; decisions stay. By default never.
+        anomalous and defective parts after three times as many; those that a person confirmed as
+        good stay, and so do all decisions. By default never.
     keep_gb : float, optional
         Photographs and heatmaps take at most so many gigabytes: the oldest go first, those of
-        anomalous and corrected parts last. By default without end.
+        anomalous and defective parts last, and those that a person confirmed as good never. By
+        default without end.
     max_mb : float
         Of one upload, in megabytes.
     max_megapixels : float
