@@ -395,7 +395,7 @@ class Refitter:
             elif version.state == "dropped":  # asked for again
                 version.state = "candidate"
             row.version_id, row.comparison = version.id, comparison
-            row.state, row.ended, row.error = "done", now(), None
+            row.state, row.ended, row.error, row.done = "done", now(), None, row.total
 
     def _end(self, refit_id: str, error: str) -> None:
         with self._database.session() as session:
