@@ -25,7 +25,7 @@ OPEN = {"/healthz", "/readyz", "/sign-in", "/sign-out"}
 # Files that are the same for everybody.
 STATIC = {"/static", "/docs/static"}
 # What programs ask; all else are pages, whose forms are made for one browser.
-PROGRAMS = ("/v1/", "/v2/")
+PROGRAMS = ("/v1/", "/v2", "/2020-11-20/")
 ROLES = ("inspect", "review", "admin")
 
 

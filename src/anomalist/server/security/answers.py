@@ -16,7 +16,10 @@ from starlette.exceptions import HTTPException
 from anomalist.errors import AnomalistError, BusyError, NotFoundError, ServerError
 
 SIGN_IN = "/sign-in"
-_PROGRAMS = ("/v1/", "/v2/", "/metrics", "/healthz", "/readyz", "/openapi.json")
+_PROGRAMS = (
+    *("/v1/", "/v2", "/2020-11-20/"),
+    *("/metrics", "/healthz", "/readyz", "/openapi.json"),
+)
 _SENTENCES = {404: "there is nothing here", 405: "this isn't done with this method"}
 _log = logging.getLogger(__name__)
 

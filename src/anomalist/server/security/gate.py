@@ -137,6 +137,8 @@ class Gate:
         """Return who asks, and by what that is known."""
         service = self._service
         kind, _, token = headers.get("authorization", "").partition(" ")
+        if (session := headers.get("x-amz-security-token")) is not None:
+            kind, token = "bearer", session  # as Amazon's clients send it, see api/lookout.py
         if kind.lower() == "bearer":
             # A wrong token is nobody, whatever else comes with it.
             principal = service.tokens.find(token.strip())
