@@ -242,7 +242,9 @@ class Refitter:
                 return None
             if row.begun >= _TRIES:
                 row.state, row.ended = "failed", now()
-                row.error = f"it was begun {row.begun} times, and the server stopped or failed each time"
+                row.error = (
+                    f"it was begun {row.begun} times, and the server stopped or failed each time"
+                )
                 return None
             row.state, row.begun = "running", row.begun + 1
             row.started = row.started or now()
