@@ -106,9 +106,17 @@ def soak(args: argparse.Namespace, address: str, pid: int, state: Path) -> None:
                 break
             time.sleep(max(0.0, begun + number / args.rate - time.monotonic()))
             body = picture(1000 + number, defect=number % 10 == 0)
-            connection.request("POST", "/v1/inspect", body, {"Content-Type": "image/png"})
-            answer = connection.getresponse()
-            text = answer.read()
+            headers = {"Content-Type": "image/png", "Idempotency-Key": f"soak-{number}"}
+            try:
+                connection.request("POST", "/v1/inspect", body, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+            except (OSError, http.client.HTTPException):
+                # The connection was closed meanwhile: once more, which is kept once.
+                connection.close()
+                connection.request("POST", "/v1/inspect", body, headers)
+                answer = connection.getresponse()
+                text = answer.read()
             if answer.status != 200:
                 failed.append(f"{answer.status}: {text[:100]!r}")
                 continue
