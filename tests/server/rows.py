@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from anomalist.server.database.tables import Inspection, Version
 from anomalist.server.service import Service
@@ -47,10 +47,7 @@ def remember(service: Service, *values: dict[str, Any]) -> list[Inspection]:
     """Keep an inspection for each set of values, in their order."""
     first = version(service)
     with service.database.session() as session:
-        begin = len(session.scalars(select(Inspection.number)).all())
-        rows = []
-        for index, given in enumerate(values, begin):
-            rows.append(row(first, index, **given))
-            session.add(rows[-1])
-            session.flush()  # numbered in this order
+        begin = session.scalar(select(func.count()).select_from(Inspection)) or 0
+        rows = [row(first, index, **given) for index, given in enumerate(values, begin)]
+        session.add_all(rows)  # numbered in this order
     return rows

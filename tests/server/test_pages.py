@@ -141,7 +141,16 @@ def test_history_goes_on_page_by_page(client: TestClient, service: Service) -> N
 
 
 def test_pages_hold_no_inline_script_or_style(client: TestClient, inspected: list[str]) -> None:
-    for path in ("/", "/history", f"/inspections/{inspected[0]}"):
+    for path in (
+        "/",
+        "/history",
+        "/queue",
+        "/try",
+        "/drift",
+        "/tokens",
+        "/audit",
+        f"/inspections/{inspected[0]}",
+    ):
         text = client.get(path).text
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", text), path
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text), path
@@ -175,3 +184,82 @@ def test_a_fault_is_told_to_people_as_a_page(client: TestClient) -> None:
     assert answer.status_code == 404
     assert "<h1>Not found</h1>" in answer.text
     assert "No inspection &#39;none&#39;." in answer.text
+
+
+def test_the_queue_goes_on_to_the_next_that_waits(
+    client: TestClient, service: Service, inspected: list[str], form: dict[str, str]
+) -> None:
+    service.inspector.inspect([Upload(name="c.png", data=picture(7, defect=True), source="http")])
+    waiting = service.review.waiting()
+    text = client.get("/queue").text
+    assert f"{waiting} parts wait for you" in text
+    begin = re.search(r'class="button first" href="([^"]+)"', text)
+    assert begin is not None
+    path = begin[1].partition("?")[0]
+    for left in range(waiting - 1, -1, -1):
+        answer = client.post(f"{path}/verdict?queue=1", data={**form, "verdict": "defective"})
+        assert service.review.waiting() == left
+        if left:
+            assert f'href="{path}?queue=1" data-key="p"' in answer.text
+            path = answer.url.path
+    assert answer.url.path == "/queue"
+    assert "Nothing waits" in answer.text
+
+
+def test_a_photograph_that_is_dropped_in_is_inspected_and_shown(
+    client: TestClient, service: Service, form: dict[str, str]
+) -> None:
+    files = [("file", ("a.png", picture(9, defect=True))), ("file", ("b.png", b"none"))]
+    whole = client.post("/try", data=form, files=files)
+    assert "<h1>Try</h1>" in whole.text
+    part = client.post("/try", data=form, files=files, headers={"HX-Request": "true"}).text
+    assert "<h1>" not in part
+    assert re.search(r'class="now defect".*role="alert"><b>b.png</b>', part, re.S)
+    nothing = client.post("/try", data=form, files=[("file", ("", b""))])
+    assert 'role="alert"' in nothing.text
+    assert client.post("/try", files=files).status_code == 403
+    records = service.memory.page().records
+    assert {record.inspection.source for record in records} == {"page"}
+
+
+def test_drift_is_drawn_and_taken_note_of(
+    client: TestClient, service: Service, form: dict[str, str]
+) -> None:
+    assert "No photograph was inspected" in client.get("/drift").text
+    uploads = [
+        Upload(name=f"{i}.png", data=picture(200 + i, light=0.6), source="http", camera="top")
+        for i in range(24)
+    ]
+    service.inspector.inspect(uploads)
+    service.drift.catch_up()
+    text = client.get("/drift?model=part&camera=top").text
+    assert text.count('<svg class="plot"') == 4
+    assert "Photographs have changed" in text
+    assert "Photographs have changed" in client.get("/").text
+    settle = re.search(r'action="(/drift/warnings/\d+/settle)"', text)
+    assert settle is not None
+    after = client.post(settle[1], data=form)
+    assert after.url.path == "/drift"
+    assert "local took note" in after.text
+    assert client.post(settle[1], data=form).status_code == 422
+
+
+def test_tokens_are_made_shown_once_and_revoked(
+    client: TestClient, service: Service, form: dict[str, str]
+) -> None:
+    admin = {"Authorization": f"Bearer {service.tokens.make('boss', 'admin')}"}
+    asked = {**form, "name": "line 1", "role": "inspect", "days": ""}
+    text = client.post("/tokens", data=asked, headers=admin).text
+    made = re.search(r"anomalist_[\w-]+", text)
+    assert made is not None
+    assert service.tokens.find(made[0]) is not None
+    text = client.get("/tokens", headers=admin).text
+    assert made[0] not in text
+    assert "line 1" in text
+    client.post("/tokens/revoke", data={**form, "name": "line 1"}, headers=admin)
+    assert service.tokens.find(made[0]) is None
+    worse = {**asked, "name": "x", "days": "-1"}
+    assert client.post("/tokens", data=worse, headers=admin).status_code == 422
+    audit = client.get("/audit", headers=admin).text
+    assert "token revoked" in audit
+    assert audit.count("<td>token made</td>") == 2

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import CTE, ColumnElement, Integer, Select, and_, column, func, select, values
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from anomalist.errors import ParameterError
 from anomalist.metrics import exact_interval
 from anomalist.server.database import Database
-from anomalist.server.database.tables import Inspection, Model, Moment, Verdict, Version, now
-from anomalist.server.memory import DECISIONS, NONE, Filters, conditions
+from anomalist.server.database.tables import Inspection, Model, Moment, Verdict, now
+from anomalist.server.memory import DECISIONS, NONE, Filters, conditions, versions_by_id
 from anomalist.server.verdicts import holding
 
 By = Literal["version", "camera", "day"]
@@ -150,67 +150,73 @@ class Counting:
             raise ParameterError(f"by is one of {', '.join(get_args(By))}, not {by!r}")
         filters = filters or Filters()
         with self._database.reading() as session:
+            # Days tell the time themselves: told twice, SQLite looks through all of it a day.
+            timeless = replace(filters, since=None, until=None) if by == "day" else filters
+            wanted = conditions(session, timeless)
             names = {row.id: row.name for row in session.execute(select(Model.id, Model.name))}
-            wanted = conditions(session, filters)
-            groups: dict[Any, Any] = {}
             if by == "version":
-                rows = session.execute(select(Version.id, Version.number))
-                groups = {row.id: row.number for row in rows}
+                versions = versions_by_id(session)
                 found = _grouped(session, wanted, Inspection.version_id)
+                groups = [(versions[key], counted) for (key,), counted in found.items()]
             elif by == "camera":
-                found = _grouped(session, wanted, Inspection.camera)
+                found = _grouped(session, wanted, Inspection.camera, Inspection.model_id)
+                groups = [
+                    ((names[key], camera), counted) for (camera, key), counted in found.items()
+                ]
             else:
                 days = _days(*_span(filters), _zone(zone))
-                groups = {index: day for index, (day, _, _) in enumerate(days)}
-                table = _table(days)
-                found = _grouped(session, wanted, table.c.day, table)
-        counts = [
-            Counts(names[model], groups.get(group, group), decided, judged)
-            for (model, group), (decided, judged) in found.items()
-        ]
+                found = _grouped_by_day(session, wanted, days)
+                groups = [
+                    ((names[key], days[index][0]), counted)
+                    for (key, index), counted in found.items()
+                ]
+        counts = [Counts(*group, *counted) for group, counted in groups]
         return sorted(counts, key=lambda one: (one.model, one.group is not None, one.group))
 
 
-_Decided = dict[str, int]
-_Judged = dict[tuple[str, str], int]
+_Counted = tuple[dict[str, int], dict[tuple[str, str], int]]
+_Day = tuple[date, datetime, datetime]
 
 
 def _grouped(
     session: Session,
     wanted: list[ColumnElement[bool]],
-    group: ColumnElement[Any] | InstrumentedAttribute[Any],
-    days: CTE | None = None,
-) -> dict[tuple[int, Any], tuple[_Decided, _Judged]]:
-    """Return what was decided and judged, by model and group."""
-    keys = (Inspection.model_id, group, Inspection.decision)
-    decided: Select[Any] = select(*keys, func.count()).select_from(Inspection).group_by(*keys)
+    *keys: Any,
+    days: tuple[CTE, ColumnElement[bool]] | None = None,
+) -> dict[tuple[Any, ...], _Counted]:
+    """Return what was decided and judged, by the values of columns."""
+    columns = (*keys, Inspection.decision)
+    decided: Select[Any] = select(*columns, func.count()).select_from(Inspection).group_by(*columns)
     judged: Select[Any] = (
-        select(*keys, Verdict.verdict, func.count())
+        select(*columns, Verdict.verdict, func.count())
         .select_from(Inspection)
         .join(Verdict, Verdict.inspection_id == Inspection.number)
         .where(holding())
-        .group_by(*keys, Verdict.verdict)
+        .group_by(*columns, Verdict.verdict)
     )
     if days is not None:
-        within = and_(Inspection.at >= days.c.begins, Inspection.at < days.c.ends)
-        decided, judged = decided.join(days, within), judged.join(days, within)
-    found: dict[tuple[int, Any], tuple[_Decided, _Judged]] = {}
-    for model, one, decision, count in session.execute(decided.where(*wanted)):
+        decided, judged = decided.join(*days), judged.join(*days)
+    found: dict[tuple[Any, ...], _Counted] = {}
+    for *key, decision, count in session.execute(decided.where(*wanted)):
         nothing = dict.fromkeys((*DECISIONS, NONE), 0), Counter[tuple[str, str]]()
-        found.setdefault((model, one), nothing)[0][decision or NONE] += count
-    for model, one, decision, verdict, count in session.execute(judged.where(*wanted)):
-        found[model, one][1][decision or NONE, verdict] += count
+        found.setdefault(tuple(key), nothing)[0][decision or NONE] += count
+    for *key, decision, verdict, count in session.execute(judged.where(*wanted)):
+        found[tuple(key)][1][decision or NONE, verdict] += count
     return found
 
 
-_Day = tuple[date, datetime, datetime]
+def _grouped_by_day(
+    session: Session, wanted: list[ColumnElement[bool]], days: list[_Day]
+) -> dict[tuple[Any, ...], _Counted]:
+    """Return what was decided and judged, by model and index of a day.
 
-
-def _table(days: list[_Day]) -> CTE:
-    """Return days as a table, for no two databases know zones alike."""
+    Days are a table of their own, for no two databases know zones alike.
+    """
     columns = (column("day", Integer), column("begins", Moment()), column("ends", Moment()))
     rows = [(index, begins, ends) for index, (_, begins, ends) in enumerate(days)]
-    return values(*columns, name="days").data(rows).cte()
+    table = values(*columns, name="days").data(rows).cte()
+    within = and_(Inspection.at >= table.c.begins, Inspection.at < table.c.ends)
+    return _grouped(session, wanted, Inspection.model_id, table.c.day, days=(table, within))
 
 
 def _span(filters: Filters) -> tuple[datetime, datetime]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from anomalist.errors import BusyError
-from anomalist.server.database.tables import Inspection, Verdict
+from anomalist.server.database.tables import DriftWarning, Inspection, Verdict
 from anomalist.server.registry import Answering
-from anomalist.server.telling import inspection_dict, verdict_dict
+from anomalist.server.telling import inspection_dict, verdict_dict, warning_dict
 
 #: Told to who has missed more than is kept: what there is must be asked for anew.
 RESET = "reset"
@@ -120,6 +120,10 @@ class Events:
     def changed(self, answering: Answering) -> None:
         """Tell that another version answers, or by another rule."""
         self.publish("model", {"name": answering.name, "version": answering.number})
+
+    def warned(self, warning: DriftWarning) -> None:
+        """Tell that photographs drift; a hook of `DriftWatcher.on_warning`."""
+        self.publish("warning", warning_dict(warning))
 
     def since(self, position: str) -> tuple[list[Event], bool]:
         """Return what happened after a place, and whether all of it is still kept."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from anomalist.errors import NotFoundError, ParameterError
 from anomalist.server.database import Database
@@ -201,13 +201,26 @@ class Memory:
         return Page(records, rows[limit - 1].id if len(rows) > limit else None)
 
     def all(self, filters: Filters | None = None) -> Iterator[Record]:
-        """Give every inspection, the newest first, a few at a time from short transactions."""
-        cursor = None
+        """Give every inspection, the newest first, some at a time from short transactions.
+
+        Regions, notes and looks aren't read.
+        """
+        lean = [
+            defer(column, raiseload=True)
+            for column in (Inspection.regions, Inspection.notes, Inspection.looks)
+        ]
+        last: int | None = None
         while True:
-            page = self.page(filters, cursor=cursor, limit=MOST)
-            yield from page.records
-            if (cursor := page.next) is None:
+            with self._database.reading() as session:
+                query = select(Inspection).where(*conditions(session, filters or Filters()))
+                if last is not None:
+                    query = query.where(Inspection.number < last)
+                query = query.order_by(Inspection.number.desc()).limit(MOST).options(*lean)
+                records = records_of(session, list(session.scalars(query)))
+            yield from records
+            if len(records) < MOST:
                 return
+            last = records[-1].inspection.number
 
     def get(self, inspection_id: str, filters: Filters | None = None) -> Record:
         """Return an inspection.

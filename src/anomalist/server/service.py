@@ -28,6 +28,7 @@ from anomalist.server.retention import Retention
 from anomalist.server.reviewing import ReviewQueue
 from anomalist.server.sessions import SignIns
 from anomalist.server.settings import ServerSettings
+from anomalist.server.sources import Sources
 from anomalist.server.verdicts import Verdicts
 from anomalist.server.versions import Versions
 
@@ -94,10 +95,18 @@ class Service:
         self.inspector.on_inspected.append(self.events.inspected)
         self.verdicts.on_given.append(self.events.judged)
         self.registry.on_change.append(self.events.changed)
+        self.drift.on_warning.append(self.events.warned)
         #: Set once it is to stop: what would answer for ever, as streams of events do, ends then.
         self.stopping = threading.Event()
+        self.sources = Sources(settings, self.inspector, self.drift, self.database, self.registry)
         #: Started in this order, what photographs come from last, and stopped in the other.
-        self.parts: list[Part] = [self.retention, self.refitter, self.drift, self.inspector]
+        self.parts: list[Part] = [
+            self.retention,
+            self.refitter,
+            self.drift,
+            self.inspector,
+            self.sources,
+        ]
         self._held = ExitStack()
 
     def start(self) -> Self:

@@ -58,6 +58,25 @@ class ServerSettings:
         Names under which browsers may reach it beside its own address, as behind a proxy.
     sign_in_days : float
         How long a browser stays signed in.
+    watch : tuple of str
+        A folder whose new photographs are inspected, as ``CAMERA=FOLDER``, or
+        ``CAMERA@MODEL=FOLDER`` where there are several models.
+    watch_seconds : float
+        Time between two looks at it.
+    camera : tuple of str
+        A camera, as ``CAMERA=0`` (a device's number), ``CAMERA=rtsp://...`` or ``CAMERA=FILM``;
+        ``CAMERA@MODEL=...`` where there are several models.
+    camera_seconds : float
+        Time between two of its pictures that are inspected.
+    mqtt : str, optional
+        A broker, as ``mqtt://USER@HOST:PORT/PREFIX`` (``mqtts://`` with TLS), that brings
+        photographs and takes decisions; the password is read from ANOMALIST_MQTT_PASSWORD.
+    mqtt_files : str, optional
+        The folder of files that messages may name instead of holding a photograph.
+    webhook : str, optional
+        An address that decisions are posted to; signed with ANOMALIST_WEBHOOK_SECRET.
+    webhook_on : {"all", "notable"}
+        ``all`` inspections, or ``notable`` ones: anomalous or unsure.
     logs : {"text", "json"}
         How requests and events are told on standard error: to people or to programs.
     """
@@ -80,6 +99,14 @@ class ServerSettings:
     max_rate: float = 500
     trusted_hosts: tuple[str, ...] = ()
     sign_in_days: float = 30
+    watch: tuple[str, ...] = ()
+    watch_seconds: float = 1
+    camera: tuple[str, ...] = ()
+    camera_seconds: float = 1
+    mqtt: str | None = None
+    mqtt_files: str | None = None
+    webhook: str | None = None
+    webhook_on: Literal["all", "notable"] = "all"
     logs: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
@@ -95,6 +122,8 @@ class ServerSettings:
             "decoders",
             "max_rate",
             "sign_in_days",
+            "watch_seconds",
+            "camera_seconds",
         ):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -18,6 +18,7 @@ from anomalist.server.api import (
     queue,
     reference,
     refits,
+    sources,
     tokens,
     verdicts,
 )
@@ -38,6 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     queue.router,
     reference.router,
     refits.router,
+    sources.router,
     tokens.router,
     verdicts.router,
 )

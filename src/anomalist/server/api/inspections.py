@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 
 from anomalist.server.api.asking import Asked, require
 from anomalist.server.memory import Filters
 from anomalist.server.principals import Principal
+from anomalist.server.table import csv_lines
 from anomalist.server.telling import verdict_dict
 
 router = APIRouter(prefix="/v1", tags=["inspections"])
@@ -58,6 +61,18 @@ def inspections(
     """Return inspections, the newest first; those that came by one's own token, or all."""
     page = service.memory.page(filters, cursor=cursor, limit=limit)
     return {"inspections": [record.as_dict() for record in page.records], "next": page.next}
+
+
+@router.get("/inspections.csv", dependencies=[require("inspect")], response_class=StreamingResponse)
+def table(service: Asked, filters: Filtered) -> StreamingResponse:
+    """Return inspections as a table, the newest first, with the verdicts that hold."""
+    lines = csv_lines(service.memory.all(filters))
+    first = next(lines)  # so that what can't be asked for is told as such
+    return StreamingResponse(
+        chain([first], lines),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="inspections.csv"'},
+    )
 
 
 @router.get("/inspections/{inspection_id}", dependencies=[require("inspect")])

@@ -170,7 +170,11 @@ class Inspection(Table):
     __table_args__ = (
         Index("ix_inspections_model_at", "model_id", "number"),
         Index("ix_inspections_decision", "model_id", "decision", "number"),
-        Index("ix_inspections_at", "at"),
+        # What counts need stands in an index beside what it orders: rows are wide.
+        Index("ix_inspections_at", "at", "model_id", "decision"),
+        Index("ix_inspections_camera", "camera", "number", "model_id", "decision"),
+        Index("ix_inspections_version", "version_id", "number", "decision"),
+        Index("ix_inspections_token", "token_id", "number"),
     )
 
     #: In the order in which they were committed.
@@ -180,13 +184,13 @@ class Inspection(Table):
     key: Mapped[str | None] = mapped_column(String(200), unique=True)
     at: Mapped[datetime] = mapped_column(default=now)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
-    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
     #: The token that asked; None for the server's own sources, or where there are no tokens.
-    token_id: Mapped[int | None] = mapped_column(ForeignKey("tokens.id"), index=True)
+    token_id: Mapped[int | None] = mapped_column(ForeignKey("tokens.id"))
     #: ``http``, ``page``, ``folder``, ``mqtt`` or ``camera``.
     source: Mapped[str] = mapped_column(String(20))
     #: Which camera or station, as the client or the configuration calls it.
-    camera: Mapped[str | None] = mapped_column(String(200), index=True)
+    camera: Mapped[str | None] = mapped_column(String(200))
     #: The file's name as it came, for people.
     name: Mapped[str] = mapped_column(Text)
     #: Of the bytes as they came.

@@ -5,13 +5,26 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from anomalist.server.page import history, inspection, live, signing
+from anomalist.server.page import (
+    drift,
+    guarding,
+    history,
+    inspection,
+    live,
+    queue,
+    signing,
+    trying,
+)
 from anomalist.server.page.rendering import page_error
 
 ROUTERS: tuple[APIRouter, ...] = (
     live.router,
+    queue.router,
+    trying.router,
     history.router,
     inspection.router,
+    drift.router,
+    guarding.router,
     signing.router,
 )
 

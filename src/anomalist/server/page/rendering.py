@@ -18,7 +18,12 @@ from anomalist.server.security.signing import FIELD, form_token
 #: What is in the menu: path, name, and the role that it takes.
 MENU: tuple[tuple[str, str, Role], ...] = (
     ("/", "Live", "review"),
+    ("/queue", "Review", "review"),
     ("/history", "History", "inspect"),
+    ("/drift", "Drift", "review"),
+    ("/try", "Try", "inspect"),
+    ("/tokens", "Tokens", "admin"),
+    ("/audit", "Audit", "admin"),
 )
 
 #: How a decision is shown: its word, which is also told without colour and shape.

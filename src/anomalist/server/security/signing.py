@@ -83,6 +83,7 @@ async def _own_form(request: Request) -> None:
         found = (await request.form()).get(FIELD)
         given = found if isinstance(found, str) else ""
     if not _service(request).sign_ins.is_form_token(given, exchange_of(request).cookie):
+        await request.close()  # files that came with it
         raise HTTPException(403, "this form is too old: load the page again")
 
 

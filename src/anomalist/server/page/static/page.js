@@ -46,17 +46,39 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
 for (const offset of document.querySelectorAll("input[name=offset]"))
   offset.value = new Date().getTimezoneOffset();
 
+// Parts show as soon as they are inspected; without this, some seconds later.
+if (document.querySelector(".live-parts") && window.EventSource) {
+  const events = new EventSource("/v1/events");
+  let waits = false;
+  events.addEventListener("inspection", () => {
+    if (waits) return; // many at once are shown at once
+    waits = true;
+    setTimeout(() => {
+      waits = false;
+      document.body.dispatchEvent(new Event("inspected"));
+    }, 150);
+  });
+  window.addEventListener("pagehide", () => events.close());
+}
+
 // A choice that shows something else does so at once.
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+});
+
+// What can't be undone is asked for twice.
+document.addEventListener("submit", (event) => {
+  const asked = event.submitter?.dataset.confirm;
+  if (asked && !confirm(asked)) event.preventDefault();
 });
 
 // A key presses what names it, unless someone is writing.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target.closest("input:not([type=range]):not([type=checkbox]), textarea, select")) return;
+  if (event.key === " " && event.target.closest("button, a, summary, input")) return;
   const pressed = document.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
-  if (pressed) {
+  if (pressed && pressed.checkVisibility()) {
     event.preventDefault();
     pressed.click();
   }
@@ -122,4 +144,78 @@ if (stage && region) {
   const stop = () => { from = null; };
   stage.addEventListener("pointerup", stop);
   stage.addEventListener("pointercancel", stop);
+}
+
+// Photographs that are dropped in, or taken with this device's camera, are sent at once.
+const drop = document.getElementById("drop");
+if (drop) {
+  const form = document.getElementById("try");
+  const file = document.getElementById("file");
+  const send = (files) => {
+    const held = new DataTransfer();
+    for (const one of files) held.items.add(one);
+    file.files = held.files;
+    form.requestSubmit();
+  };
+  for (const kind of ["dragenter", "dragover"])
+    drop.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+  for (const kind of ["dragleave", "drop"])
+    drop.addEventListener(kind, () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length) send(event.dataTransfer.files);
+  });
+
+  const open = document.getElementById("camera");
+  const view = document.getElementById("camera-view");
+  const video = document.getElementById("video");
+  const lens = document.getElementById("lens");
+  const hint = document.getElementById("camera-hint");
+  let stream = null;
+  const stop = () => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    stream = null;
+    view.hidden = true;
+    open.hidden = false;
+  };
+  const start = async (which) => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    const wanted = which ? { deviceId: { exact: which } } : { facingMode: "environment" };
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({
+        video: { ...wanted, width: { ideal: 1920 } },
+      });
+    } catch (error) {
+      hint.textContent = `The camera can't be used: ${error.message}`;
+      stop();
+      return;
+    }
+    hint.textContent = "";
+    video.srcObject = stream;
+    view.hidden = false;
+    open.hidden = true;
+    const used = stream.getVideoTracks()[0].getSettings().deviceId;
+    const all = await navigator.mediaDevices.enumerateDevices();
+    lens.replaceChildren(
+      ...all
+        .filter((one) => one.kind === "videoinput")
+        .map((one, i) => new Option(one.label || `Camera ${i + 1}`, one.deviceId, false, one.deviceId === used)),
+    );
+  };
+  if (navigator.mediaDevices?.getUserMedia) open.hidden = false;
+  else hint.textContent = "A browser gives its camera to pages by https, or of this machine itself.";
+  open.addEventListener("click", () => start());
+  lens.addEventListener("change", () => start(lens.value));
+  document.getElementById("camera-off").addEventListener("click", stop);
+  document.getElementById("shoot").addEventListener("click", () => {
+    const canvas = document.createElement("canvas");
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    const name = `${new Date().toISOString().replaceAll(":", "-").slice(0, 19)}.png`;
+    canvas.toBlob((blob) => send([new File([blob], name, { type: "image/png" })]), "image/png");
+  });
 }

@@ -148,16 +148,20 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name=op.f("uq_inspections_key")),
     )
     with op.batch_alter_table("inspections", schema=None) as batch_op:
-        batch_op.create_index("ix_inspections_at", ["at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_inspections_camera"), ["camera"], unique=False)
+        batch_op.create_index("ix_inspections_at", ["at", "model_id", "decision"], unique=False)
+        batch_op.create_index(
+            "ix_inspections_camera", ["camera", "number", "model_id", "decision"], unique=False
+        )
         batch_op.create_index(
             "ix_inspections_decision", ["model_id", "decision", "number"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_inspections_kept"), ["kept"], unique=False)
         batch_op.create_index("ix_inspections_model_at", ["model_id", "number"], unique=False)
         batch_op.create_index(batch_op.f("ix_inspections_sha256"), ["sha256"], unique=False)
-        batch_op.create_index(batch_op.f("ix_inspections_token_id"), ["token_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_inspections_version_id"), ["version_id"], unique=False)
+        batch_op.create_index("ix_inspections_token", ["token_id", "number"], unique=False)
+        batch_op.create_index(
+            "ix_inspections_version", ["version_id", "number", "decision"], unique=False
+        )
 
     op.create_table(
         "promotions",
@@ -354,13 +358,13 @@ def downgrade() -> None:
 
     op.drop_table("promotions")
     with op.batch_alter_table("inspections", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_inspections_version_id"))
-        batch_op.drop_index(batch_op.f("ix_inspections_token_id"))
+        batch_op.drop_index("ix_inspections_version")
+        batch_op.drop_index("ix_inspections_token")
         batch_op.drop_index(batch_op.f("ix_inspections_sha256"))
         batch_op.drop_index("ix_inspections_model_at")
         batch_op.drop_index(batch_op.f("ix_inspections_kept"))
         batch_op.drop_index("ix_inspections_decision")
-        batch_op.drop_index(batch_op.f("ix_inspections_camera"))
+        batch_op.drop_index("ix_inspections_camera")
         batch_op.drop_index("ix_inspections_at")
 
     op.drop_table("inspections")

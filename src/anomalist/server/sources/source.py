@@ -1,0 +1,165 @@
+"""What brings photographs by itself: a thread that goes on until it is asked to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from anomalist.errors import AnomalistError, BusyError, DataError, ParameterError
+from anomalist.server.database.tables import Inspection
+from anomalist.server.inspecting import Inspector, Upload
+
+_LOG = logging.getLogger(__name__)
+_RETRY_S, _BUSY_S = 5.0, 0.2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where photographs come from, and what inspects them.
+
+    Parameters
+    ----------
+    camera : str
+        What inspections call it.
+    model : str or None
+        None for the only one.
+    address : str
+        A folder, a device, an address.
+    """
+
+    camera: str
+    model: str | None
+    address: str
+
+    @classmethod
+    def parse(cls, text: str, flag: str) -> Self:
+        """Read ``CAMERA=ADDRESS`` or ``CAMERA@MODEL=ADDRESS``.
+
+        Raises
+        ------
+        ParameterError
+            If it is neither.
+
+        Examples
+        --------
+        >>> Place.parse("top@bottle=/photographs/top", "watch")
+        Place(camera='top', model='bottle', address='/photographs/top')
+        """
+        name, equals, address = text.partition("=")
+        camera, at, model = name.partition("@")
+        if not equals or not camera or not address or (at and not model):
+            raise ParameterError(
+                f"--{flag} takes CAMERA=ADDRESS or CAMERA@MODEL=ADDRESS, not {text!r}"
+            )
+        if len(camera) > 200:
+            raise ParameterError(f"--{flag}: a camera's name has at most 200 characters")
+        return cls(camera, model or None, address)
+
+
+class Source:
+    """Brings photographs by itself.
+
+    Parameters
+    ----------
+    name : str
+        What it is called, for people.
+    inspector : Inspector
+        Takes them.
+    """
+
+    #: As inspections say it.
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, inspector: Inspector) -> None:
+        self.name, self._inspector = name, inspector
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"anomalist-{self.kind}", daemon=True
+        )
+        #: How many photographs it brought, and how many of them couldn't be inspected.
+        self.brought = self.failed = 0
+        self._done = False
+        #: What keeps it from bringing more; None where nothing does.
+        self.trouble: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, once what was brought is kept."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def has_ended(self) -> bool:
+        """Whether it ended though there may be more."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._done
+
+    def state(self) -> dict[str, Any]:
+        """Return what is known of it as JSON values."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "running": self._thread.is_alive(),
+            "brought": self.brought,
+            "failed": self.failed,
+            "trouble": self.trouble,
+        }
+
+    def bring(self) -> None:
+        """Bring photographs until it is stopped, or there are no more."""
+        raise NotImplementedError
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, and return whether it was stopped."""
+        return self._stopped.wait(seconds)
+
+    def tell(self, trouble: str | None) -> None:
+        """Say what is in the way, once; None where nothing is any more."""
+        if trouble != self.trouble:
+            if trouble is None:
+                _LOG.info("%s: goes on", self.name)
+            else:
+                _LOG.warning("%s: %s", self.name, trouble)
+        self.trouble = trouble
+
+    def inspect(
+        self, uploads: Sequence[Upload], model: str | None
+    ) -> list[Inspection | DataError] | None:
+        """Inspect photographs, waiting where many others do; None where it was stopped meanwhile.
+
+        Raises
+        ------
+        AnomalistError
+            As `Inspector.inspect`, but for BusyError.
+        """
+        while not self._stopped.is_set():
+            try:
+                found = self._inspector.inspect(uploads, model)
+            except BusyError:
+                self.wait(_BUSY_S)
+                continue
+            self.brought += len(found)
+            for error in found:
+                if isinstance(error, DataError):
+                    self.failed += 1
+                    _LOG.warning("%s: %s", self.name, error)
+            return found
+        return None
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.bring()
+                break
+            except AnomalistError as error:
+                self.tell(str(error))
+            except Exception as error:
+                _LOG.exception("%s failed; it begins again", self.name)
+                self.trouble = f"{type(error).__name__}: {error}"
+            self.wait(_RETRY_S)
+        self._done = True

@@ -1,0 +1,125 @@
+"""All that brings photographs by itself and tells what was decided, as settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from anomalist.errors import NotFoundError, ParameterError
+from anomalist.server.database import Database
+from anomalist.server.drift import DriftWatcher
+from anomalist.server.inspecting import Inspector
+from anomalist.server.registry import Registry
+from anomalist.server.settings import ServerSettings
+from anomalist.server.sources.camera import CameraSource
+from anomalist.server.sources.folder import FolderSource
+from anomalist.server.sources.mqtt import Broker, MqttSource, client_name
+from anomalist.server.sources.source import Place, Source
+from anomalist.server.webhook import Webhook
+
+
+class Sources:
+    """Ways in and out beside HTTP.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+        Which there are.
+    inspector : Inspector
+        Takes photographs, and says what was found.
+    drift : DriftWatcher
+        Warns.
+    database : Database
+        Knows what was inspected.
+    registry : Registry
+        Knows the models.
+
+    Raises
+    ------
+    ParameterError
+        If a setting is no way in or out.
+    """
+
+    name = "sources"
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        inspector: Inspector,
+        drift: DriftWatcher,
+        database: Database,
+        registry: Registry,
+    ) -> None:
+        self._registry = registry
+        self._places: list[tuple[str, Place]] = []
+        self._sources: list[Source] = []
+
+        def each(flag: str, texts: tuple[str, ...], make: Callable[[Place], Source]) -> None:
+            for text in texts:
+                place = Place.parse(text, flag)
+                self._places.append((flag, place))
+                self._sources.append(make(place))
+
+        each("watch", settings.watch, lambda place: FolderSource(
+            place, inspector, database, settings.watch_seconds, settings.max_bytes
+        ))  # fmt: skip
+        each("camera", settings.camera, lambda place: CameraSource(
+            place, inspector, settings.camera_seconds
+        ))  # fmt: skip
+        if settings.mqtt is not None:
+            mqtt = MqttSource(
+                Broker.parse(settings.mqtt),
+                inspector,
+                database,
+                files=settings.mqtt_files,
+                max_bytes=settings.max_bytes,
+                client=client_name(settings.folder),
+            )
+            self._sources.append(mqtt)
+            inspector.on_inspected.append(mqtt.publish_inspections)
+            drift.on_warning.append(mqtt.publish_warning)
+        self._webhook = None
+        if settings.webhook is not None:
+            self._webhook = Webhook(settings.webhook, settings.webhook_on)
+            inspector.on_inspected.append(self._webhook.tell_inspections)
+            drift.on_warning.append(self._webhook.tell_warning)
+
+    def start(self) -> None:
+        """Begin, where every model that is named is there.
+
+        Raises
+        ------
+        ParameterError
+            If one isn't.
+        """
+        for flag, place in self._places:
+            try:
+                self._registry.answering(place.model)
+            except NotFoundError as error:
+                named = f"--{flag} {place.camera}"
+                raise ParameterError(
+                    f"{named}: {error}; write {place.camera}@MODEL=ADDRESS"
+                ) from None
+        if self._webhook is not None:
+            self._webhook.start()
+        for source in self._sources:
+            source.start()
+
+    def stop(self) -> None:
+        """Bring no more, and tell what is to be told."""
+        for source in self._sources:
+            source.stop()
+        if self._webhook is not None:
+            self._webhook.stop()
+
+    def fault(self) -> str | None:
+        """Say what no longer tries to do its work; None where all do, in whatever trouble."""
+        ended = [source.name for source in self._sources if source.has_ended()]
+        if self._webhook is not None and self._webhook.has_ended():
+            ended.append(self._webhook.name)
+        return f"{', '.join(ended)} ended" if ended else None
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return what is known of each as JSON values."""
+        states = [source.state() for source in self._sources]
+        return states if self._webhook is None else [*states, self._webhook.state()]
