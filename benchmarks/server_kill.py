@@ -289,10 +289,13 @@ def run(
         asking.join()
         print(f"{moment + 1}: {len(told.inspections)} answered", file=sys.stderr, flush=True)
     server = Server(models, state, url)
-    check(told, database, state)
-    sent_again += send_again(server, told, moments - 1)
-    states = wait_for_refits(server)
-    assert server.end(signal.SIGTERM) == 0
+    try:
+        check(told, database, state)
+        sent_again += send_again(server, told, moments - 1)
+        states = wait_for_refits(server)
+    finally:
+        code = server.end(signal.SIGTERM)
+    assert code == 0, f"stopped, it ends with {code}"
     counts = check(told, database, state)
     assert not {"waiting", "running"} & set(states), states
     assert told.faults == [], told.faults
