@@ -149,11 +149,11 @@ class Hostile:
         return target or "/"
 
     def _query(self, rng: np.random.Generator, route: Route) -> str:
-        pairs = [
-            f"{name}={quote(self._value(rng, name), safe='')}"
-            for name in route.names
-            if rng.random() < 0.35
-        ]
+        # What a page reads by itself isn't listed as its own.
+        some = [name for name in self._fields if rng.random() < 0.1]
+        names = [name for name in route.names if rng.random() < 0.35]
+        names += some if rng.random() < 0.2 else []
+        pairs = [f"{name}={quote(self._value(rng, name, fits=0.7), safe='')}" for name in names]
         if rng.random() < 0.05:
             pairs.append(_of(rng, ("&&==&", "%", "a=%zz", "\xff=1", "x" * 5000)))
         return "?" + "&".join(pairs) if pairs else ""

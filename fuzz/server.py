@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -32,6 +33,18 @@ from fuzz.hostile import Asked, Hostile, Route, routes_of
 
 _LATE_S = 30.0
 _ENDLESS_S = 0.3
+# Values that go far, by the name of the parameter.
+KNOWN = {
+    "cursor": ["1", "5"], "limit": ["1", "200"], "model": ["part"], "name": ["part"],
+    "version": ["1"], "number": ["1"], "camera": ["side"], "source": ["http"], "side": ["64"],
+    "decision": ["normal", "anomalous", "unsure"], "verdict": ["good", "defective", "none"],
+    "role": ["inspect", "admin"], "days": ["1"], "alpha": ["0.1"], "threshold": ["9.5"],
+    "from": ["2026-01-01T00:00:00Z"], "to": ["2100-01-01"], "offset": ["-60"], "next": ["/"],
+    "by": ["day", "camera", "version"], "zone": ["Europe/Berlin", "UTC"], "open": ["true"],
+    "sampled": ["true"], "as": ["file", "overlay", "map", "layer"], "bins": ["5"],
+    "parts": ["100"], "region": ["[1, 2, 10, 10]", "1,2,10,10"], "kind": ["scratch"],
+    "note": ["seen"], "min_score": ["0"], "max_score": ["1e9"], "key": ["0"],
+}  # fmt: skip
 # How often each asks: nobody, a wrong token, and each role.
 _WHO = {"nobody": 0.1, "wrong": 0.05, "inspect": 0.45, "review": 0.2, "admin": 0.2}
 
@@ -172,14 +185,8 @@ class Session:
         mark = secrets.token_hex(8)
         theirs = [_inspect(port, owner, f"{mark}-{n}.png", f"{mark}-top") for n in range(3)]
         own = [_inspect(port, tokens["inspect"], f"own-{n}.png", "side") for n in range(3)]
-        ids = [*theirs, *own]
-        known = {
-            "inspection_id": ids, "id": ids, "after": ids, "cursor": ["1", "5"], "model": ["part"],
-            "name": ["part", "admin"], "version": ["1"], "number": ["1"], "limit": ["1", "200"],
-            "decision": ["normal", "anomalous", "unsure"], "verdict": ["good", "defective"],
-            "role": ["inspect", "admin"], "camera": ["side"], "source": ["http"], "alpha": ["0.1"],
-            "token": [tokens["inspect"]], "next": ["/"],
-        }  # fmt: skip
+        known = {**KNOWN, "token": [tokens["inspect"]]}
+        known |= {name: [*theirs, *own] for name in ("inspection_id", "part", "after")}
         # With a token in the header, forms are those of a browser without a cookie.
         sign_in = send(port, Asked("GET", "/sign-in", (("Host", f"127.0.0.1:{port}"),
                                                        ("Connection", "close")), b""))  # fmt: skip
@@ -237,14 +244,16 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--cases", type=int, default=10_000)
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--clients", type=int, default=4, help="that ask at the same time")
     arguments.add_argument("--database", default=None)
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        sys.exit(_run(Path(name), chosen.cases, chosen.seed, chosen.database))
+        sys.exit(_run(Path(name), chosen))
 
 
-def _run(folder: Path, cases: int, seed: int, database: str | None) -> int:
+def _run(folder: Path, chosen: argparse.Namespace) -> int:
     make_model(folder)
+    database = chosen.database
     where = ["--state", str(folder / "state"), *(["--database", database] if database else [])]
     command = [sys.executable, "-m", "anomalist", "serve"]
     made = {
@@ -258,18 +267,19 @@ def _run(folder: Path, cases: int, seed: int, database: str | None) -> int:
         [*command, "tokens", "make", "owner", *where], check=True, capture_output=True, text=True
     ).stdout.split()[-1]
     log = folder / "log"
-    with log.open("w") as stream, socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-        free.close()
-        options = ["--port", str(port), "--max_rate", "1e6", "--logs", "json"]
+    with log.open("w") as stream:
+        options = ["--port", "0", "--max_rate", "1e6", "--logs", "json"]
         server = subprocess.Popen(
             [*command, str(folder / "models"), *where, *options],
             stderr=stream, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-    assert server.stdout is not None
-    server.stdout.readline()
     try:
-        counts, findings, seconds = _ask(server, port, made, owner, folder, cases, seed)
+        assert server.stdout is not None
+        answering = re.search(r":(\d+) ", server.stdout.readline())
+        assert answering is not None, log.read_text()
+        port = int(answering[1])
+        session = Session.of(port, made, owner, application_routes(folder))
+        counts, findings, seconds = _ask(server, session, chosen)
         server.send_signal(signal.SIGTERM)
         code = server.wait(60)
     finally:
@@ -285,25 +295,30 @@ def _run(folder: Path, cases: int, seed: int, database: str | None) -> int:
 
 
 def _ask(
-    server: subprocess.Popen[str], port: int, made: Mapping[str, str], owner: str, folder: Path,
-    cases: int, seed: int,
-) -> tuple[Counter[str], int, float]:  # fmt: skip
-    session = Session.of(port, made, owner, application_routes(folder))
+    server: subprocess.Popen[str], session: Session, chosen: argparse.Namespace
+) -> tuple[Counter[str], int, float]:
     counts: Counter[str] = Counter()
     findings = 0
     began = time.monotonic()
-    for number in range(cases):
-        who, asked, answer = session.case(np.random.default_rng([seed, number]))
-        counts[f"{who} {'nothing' if answer is None else answer.status}"] += 1
-        fault = broken(asked, answer, who, session.hidden)
-        if fault:
-            findings += 1
-            print(f"FINDING {number} {who} {asked.method} {asked.target[:200]} {fault}")
-            print(f"   {asked.bytes()[:1500]!r}", flush=True)
+
+    def case(number: int) -> tuple[str, Asked, Answer | None] | None:
         if server.poll() is not None:
-            print(f"FINDING {number} the server is gone ({server.returncode})")
-            findings += 1
-            break
+            return None
+        return session.case(np.random.default_rng([chosen.seed, number]))
+
+    with ThreadPoolExecutor(chosen.clients) as clients:
+        for number, outcome in enumerate(clients.map(case, range(chosen.cases))):
+            if outcome is None:
+                print(f"FINDING {number} the server is gone ({server.returncode})")
+                findings += 1
+                break
+            who, asked, answer = outcome
+            counts[f"{who} {'nothing' if answer is None else answer.status}"] += 1
+            fault = broken(asked, answer, who, session.hidden)
+            if fault:
+                findings += 1
+                print(f"FINDING {number} {who} {asked.method} {asked.target[:200]} {fault}")
+                print(f"   {asked.bytes()[:1500]!r}", flush=True)
     return counts, findings, time.monotonic() - began
 
 

@@ -36,6 +36,22 @@ def test_who_is_refused_without_end_fills_no_disk(database: Database) -> None:
     assert audit.page(limit=1)[0][0].detail == {"more": 6}
 
 
+def test_who_has_many_addresses_fills_no_disk_either(database: Database) -> None:
+    moment = [0.0]
+    audit = AuditLog(database, clock=lambda: moment[0])
+    for number in range(30):
+        audit.refuse(by="unknown", address=f"2001:db8::{number:x}", subject="/", detail={})
+    for number in range(300):
+        audit.refuse(by="unknown", address=f"2001:db8:{number:x}::1", subject="/", detail={})
+    assert len(audit.page(limit=1000)[0]) == 200
+    audit.flush()
+    counted = {row.address: row.detail["more"] for row in audit.page(limit=2)[0]}
+    assert sum(counted.values()) == 130
+    moment[0] = 61.0
+    audit.refuse(by="unknown", address="203.0.113.9", subject="/after", detail={})
+    assert audit.page(limit=1)[0][0].subject == "/after"
+
+
 def test_rows_are_paged_newest_first(database: Database) -> None:
     audit = AuditLog(database)
     for number in range(5):

@@ -13,6 +13,10 @@ from anomalist.server.inspecting import Upload
 from anomalist.server.service import Service
 from tests.server.conftest import picture
 
+PAGES = (
+    "/", "/queue", "/history", "/models/part", "/drift", "/try", "/tokens", "/audit",
+)  # fmt: skip
+
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
@@ -141,16 +145,7 @@ def test_history_goes_on_page_by_page(client: TestClient, service: Service) -> N
 
 
 def test_pages_hold_no_inline_script_or_style(client: TestClient, inspected: list[str]) -> None:
-    for path in (
-        "/",
-        "/history",
-        "/queue",
-        "/try",
-        "/drift",
-        "/tokens",
-        "/audit",
-        f"/inspections/{inspected[0]}",
-    ):
+    for path in (*PAGES, f"/inspections/{inspected[0]}"):
         text = client.get(path).text
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", text), path
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text), path
@@ -263,3 +258,24 @@ def test_tokens_are_made_shown_once_and_revoked(
     audit = client.get("/audit", headers=admin).text
     assert "token revoked" in audit
     assert audit.count("<td>token made</td>") == 2
+
+
+def test_a_models_threshold_is_changed_and_who_did_so_is_told(
+    client: TestClient, form: dict[str, str]
+) -> None:
+    assert client.get("/models").url.path == "/models/part"
+    asked = {**form, "alpha": "10", "threshold": "", "note": "for a week"}
+    text = client.post("/models/part/settings", data=asked).text
+    assert "false alarms of 10 %" in text
+    assert "for a week" in text
+    assert client.post("/models/part/settings", data={**asked, "alpha": "a"}).status_code == 422
+    assert "Roll back" not in text
+
+
+def test_what_can_not_be_learnt_is_told(client: TestClient, form: dict[str, str]) -> None:
+    html = {"Accept": "text/html"}
+    answer = client.post("/models/part/refit", data=form, headers=html)
+    assert answer.status_code == 422
+    assert "There is nothing new to learn for part" in answer.text
+    assert client.get("/models/part/refit").headers["HX-Refresh"] == "true"
+    assert client.get("/models/other").status_code == 404

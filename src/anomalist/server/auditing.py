@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from anomalist.server.database import Database
 from anomalist.server.database.tables import Audit
 
 REFUSED = "refused"
-# Of one address and minute: so many refusals have rows of their own, the rest is counted, so that
-# who is refused can't fill the disk.
-_REFUSALS = 20
+# So many refusals a minute have rows of their own, of one network and of all together; the rest is
+# counted, so that who is refused can't fill the disk.
+_REFUSALS, _ALL_REFUSALS = 20, 200
 _MINUTE_S = 60.0
+_EVERYWHERE = "elsewhere"
 
 
 class AuditLog:
@@ -33,8 +35,10 @@ class AuditLog:
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database, self._clock = database, clock
         self._lock = threading.Lock()
-        # Of each address: when its minute began, how many came, and how many of them have no row.
+        # Of each network: when its minute began, how many came, and how many of them have no row.
         self._minutes: dict[str | None, tuple[float, int, int]] = {}
+        # When the minute of all began, and how many rows it has.
+        self._minute = (self._clock(), 0)
 
     def add(
         self,
@@ -50,12 +54,19 @@ class AuditLog:
             session.add(_row(action, by, address, subject, detail))
 
     def refuse(self, *, by: str, address: str | None, subject: str, detail: dict[str, Any]) -> None:
-        """Write down what was refused; beyond 20 a minute of one address, how many more were."""
+        """Write down what was refused; beyond 20 a minute of one network, how many more were."""
         rows = self._over()
         with self._lock:
-            began, came, without = self._minutes.get(address, (self._clock(), 0, 0))
-            own = came < _REFUSALS
-            self._minutes[address] = (began, came + 1, without + (not own))
+            at, network = self._clock(), network_of(address)
+            since, written = self._minute
+            if at - since >= _MINUTE_S:
+                since, written = at, 0
+            if written >= _ALL_REFUSALS:
+                network = _EVERYWHERE  # so that what is counted stays short too
+            began, came, without = self._minutes.get(network, (at, 0, 0))
+            own = came < _REFUSALS and written < _ALL_REFUSALS
+            self._minutes[network] = (began, came + 1, without + (not own))
+            self._minute = (since, written + own)
         if own:
             rows.append(_row(REFUSED, by, address, subject, detail))
         if rows:
@@ -73,15 +84,15 @@ class AuditLog:
         """Return rows of minutes that are over, of what has none."""
         with self._lock:
             over = {
-                address: without
-                for address, (began, _, without) in self._minutes.items()
+                network: without
+                for network, (began, _, without) in self._minutes.items()
                 if all_of_them or self._clock() - began >= _MINUTE_S
             }
-            for address in over:
-                del self._minutes[address]
+            for network in over:
+                del self._minutes[network]
         return [
-            _row(REFUSED, "unknown", address, f"{without} more", {"more": without})
-            for address, without in over.items()
+            _row(REFUSED, "unknown", network, f"{without} more", {"more": without})
+            for network, without in over.items()
             if without
         ]
 
@@ -107,6 +118,23 @@ class AuditLog:
         with self._database.reading() as session:
             rows = list(session.scalars(asked))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def network_of(address: str | None) -> str | None:
+    """Return what one client has all of: an address or, of IPv6, the half that tells networks.
+
+    Examples
+    --------
+    >>> network_of("203.0.113.9"), network_of("2001:db8:0:1:2:3:4:5"), network_of("2001:db8::1")
+    ('203.0.113.9', '2001:db8:0:1::', '2001:db8::')
+    """
+    if address is None or ":" not in address:
+        return address
+    try:
+        whole = int(ipaddress.IPv6Address(address.partition("%")[0]))
+    except ValueError:
+        return address
+    return str(ipaddress.IPv6Address(whole >> 64 << 64))
 
 
 def _row(

@@ -20,6 +20,7 @@ MENU: tuple[tuple[str, str, Role], ...] = (
     ("/", "Live", "review"),
     ("/queue", "Review", "review"),
     ("/history", "History", "inspect"),
+    ("/models", "Models", "review"),
     ("/drift", "Drift", "review"),
     ("/try", "Try", "inspect"),
     ("/tokens", "Tokens", "admin"),

@@ -13,6 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anomalist.errors import ServerError
+from anomalist.server.auditing import network_of
 from anomalist.server.principals import LOCAL, Principal
 from anomalist.server.rates import Rates
 from anomalist.server.security.answers import add_handlers, error_answer, failing_answer
@@ -28,8 +29,9 @@ _STATIC = ("/static/", "/docs/static/")
 _OPEN = (*_STATIC, "/healthz")
 # Who isn't known, a second and at once, of one address.
 _UNKNOWN_RATE, _UNKNOWN_BURST = 20.0, 100.0
-# Threads that look up who asks: apart from those of routes, which may all wait for a model.
-_LOOKUPS = 4
+# Threads that look up who asks, apart from those of routes, which may all wait for a model, and
+# from those that write the audit log, which wait for others that write.
+_LOOKUPS, _WRITERS = 4, 2
 _log = logging.getLogger(__name__)
 _access = logging.getLogger("anomalist.server.access")
 
@@ -58,6 +60,7 @@ class Gate:
         self._known = Rates(settings.max_rate, 2 * settings.max_rate)
         self._unknown = Rates(_UNKNOWN_RATE, _UNKNOWN_BURST)
         self._lookups = anyio.CapacityLimiter(_LOOKUPS)
+        self._writers = anyio.CapacityLimiter(_WRITERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -123,7 +126,7 @@ class Gate:
         if exchange.means != "token" and (reason := from_elsewhere(exchange.method, headers)):
             return HTTPException(403, reason)
         if exchange.principal is None:
-            wait = self._unknown.take(_network(exchange.address))
+            wait = self._unknown.take(network_of(exchange.address))
         else:
             wait = self._known.take(exchange.principal.token_id)
         if wait > 0:
@@ -162,7 +165,7 @@ class Gate:
                         subject=exchange.path,
                         detail=detail,
                     ),
-                    limiter=self._lookups,
+                    limiter=self._writers,
                 )
             elif (
                 status < 400
@@ -178,7 +181,7 @@ class Gate:
                         subject=exchange.subject or exchange.path,
                         detail=detail | exchange.detail,
                     ),
-                    limiter=self._lookups,
+                    limiter=self._writers,
                 )
         except Exception:
             _log.exception("the audit log can't be written")
@@ -215,10 +218,3 @@ def _forwarded(headers: Mapping[str, str]) -> bool:
     """Whether a proxy hands a request on: then it isn't of this machine's own people."""
     names = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
     return any(name in headers for name in names)
-
-
-def _network(address: str | None) -> str | None:
-    """Return what rates are counted by: of IPv6, the half that is given to one customer."""
-    if address is None or ":" not in address:
-        return address
-    return ":".join(address.split(":")[:4])
