@@ -380,4 +380,29 @@ CASES = [
         "anomalist: error: --config: ... (anomalist benchmark --help)",
         2,
     ),
+    *(
+        Case(
+            what,
+            f"serve model.anomalist --port 0 --state out {flags}",
+            f"anomalist: error: {told}",
+            1,
+        )
+        for what, flags, told in (
+            (
+                "a watched folder without a camera's name",
+                "--watch photos",
+                "--watch takes CAMERA=ADDRESS or CAMERA@MODEL=ADDRESS, not 'photos'",
+            ),
+            (
+                "a broker that is none",
+                "--mqtt tcp://broker",
+                "--mqtt takes mqtt://USER@HOST:PORT/PREFIX, or mqtts:// for TLS",
+            ),
+            (
+                "a webhook that is no address",
+                "--webhook mes.local",
+                "--webhook takes http:// or https://, not 'mes.local'",
+            ),
+        )
+    ),
 ]

@@ -14,6 +14,7 @@ import uvicorn
 
 from anomalist.errors import BusyError
 from anomalist.server.app import create_app
+from anomalist.server.database.tables import DriftWarning, Model, Version, now
 from anomalist.server.events import Event, Events
 from anomalist.server.service import Service
 from tests.server.conftest import picture
@@ -113,6 +114,21 @@ def test_publishing_never_fails_when_a_loop_has_ended() -> None:
     loop.close()
     events.publish("part", {"n": 0})
     assert kept is not None
+
+
+def test_a_warning_of_drift_is_told() -> None:
+    events = Events()
+    position = events.position
+    model = Model(name="part")
+    events.warned(
+        DriftWarning(
+            id=1, model=model, version=Version(number=3), at=now(), condition="shift", text="darker"
+        )
+    )
+    (event,) = _heard(events, position, 1)
+    assert event.kind == "warning"
+    told = json.loads(event.data)
+    assert (told["model"], told["version"], told["text"]) == ("part", 3, "darker")
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from anomalist.errors import ParameterError
+from anomalist.server.addresses import Place
 from anomalist.server.database.tables import Inspection
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
-from anomalist.server.sources.source import Place
 from tests.server.conftest import picture
 
 

@@ -20,9 +20,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from anomalist.errors import ParameterError
+from anomalist.server.addresses import PASSWORD, Broker
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
-from anomalist.server.sources.mqtt import PASSWORD, Broker
 from tests.server.conftest import picture
 from tests.server.test_folder import rows_of, until
 

@@ -130,7 +130,7 @@ def test_nobody_waits_for_who_does_not_listen(
     service.stop()
 
 
-@pytest.mark.parametrize("url", ["ftp://a", "a", "http://", "file:///etc/passwd"])
+@pytest.mark.parametrize("url", ["ftp://a", "a", "http://", "file:///etc/passwd", "http://["])
 def test_what_is_no_address_is_told(url: str) -> None:
     with pytest.raises(ParameterError, match="--webhook takes"):
         Webhook(url)

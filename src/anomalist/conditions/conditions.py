@@ -72,8 +72,8 @@ class Conditions:
     level : float
         How often at most chance tells of a range, and how often of alarms.
     at_once : bool
-        Whether one photograph that lies further beyond a range than the range is wide is told;
-        where thousands come, that is no news.
+        Whether one photograph is told that lies further beyond a range than the range is wide, or
+        is the only one in colour; where thousands come, that is no news.
 
     Examples
     --------
@@ -295,11 +295,11 @@ class Conditions:
                         f" {'up' if side else 'down'} to {end:.3g}, where {low:.3g} to {high:.3g}"
                         f" was learnt from): {_UNLIKE}"
                     )
-        if self._grey:
+        if self._enough(self._grey):
             found["grey"] = (
                 f"{self._of(self._grey)} grey, where all learnt from have colour: {_UNLIKE}"
             )
-        if self._coloured:
+        if self._enough(self._coloured):
             found["coloured"] = (
                 f"{self._of(self._coloured)} in colour, where all learnt from are grey: {_UNLIKE}"
             )
@@ -384,11 +384,16 @@ class Conditions:
             f" ({listed(self.sizes)}): {_UNLIKE}"
         )
 
+    def _enough(self, count: int) -> bool:
+        """Whether so many that have colour, or have none, are told."""
+        return bool(count) and (self.at_once or self._too_many(count))
+
     def _too_many(self, count: int) -> bool:
         """Whether so many beyond one end of a range are told."""
         if self.images < 1:
             return False
-        ends = 2 * (len(MEASURES) - 1)
+        # Of colour, that there is any or none is told, which is rarer than to be beyond its range.
+        ends = 2 * (len(MEASURES) - self.at_once)
         return evidence(count, self._looked, 1, self.images) >= ends / self.level
 
     def _alarm_far_more(self, most: float) -> bool:

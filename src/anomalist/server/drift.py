@@ -427,6 +427,8 @@ class DriftWatcher:
             asked = select(DriftWarning).where(DriftWarning.id.in_([w.id for w in warnings]))
             warnings = _whole(session, asked)
         for warning in warnings:
+            place = answering.name if watch.camera is None else f"{answering.name}, {watch.camera}"
+            _LOG.warning("%s: %s", place, warning.text)
             for tell in self.on_warning:
                 tell(warning)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from anomalist.errors import ParameterError
+from anomalist.server.addresses import Broker, Place, Which, web_server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class ServerSettings:
     mqtt: str | None = None
     mqtt_files: str | None = None
     webhook: str | None = None
-    webhook_on: Literal["all", "notable"] = "all"
+    webhook_on: Which = "all"
     logs: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
@@ -130,6 +131,14 @@ class ServerSettings:
                 raise ParameterError(f"{name} must be above 0, not {value}")
         if self.logs not in ("text", "json"):
             raise ParameterError(f"logs must be text or json, not {self.logs!r}")
+        # What is no address is told before anything is written.
+        for flag in ("watch", "camera"):
+            for one in getattr(self, flag):
+                Place.parse(one, flag)
+        if self.mqtt is not None:
+            Broker.parse(self.mqtt)
+        if self.webhook is not None:
+            web_server(self.webhook)
         if not 0 <= self.wait_ms <= 1000:
             raise ParameterError(f"wait_ms must be from 0 to 1000, not {self.wait_ms}")
 

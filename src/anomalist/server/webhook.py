@@ -18,9 +18,9 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from anomalist.errors import ParameterError
+from anomalist.server.addresses import Which, web_server
 from anomalist.server.database.tables import DriftWarning, Inspection
 from anomalist.server.registry import Answering
 from anomalist.server.telling import inspection_dict, warning_dict
@@ -28,11 +28,9 @@ from anomalist.server.telling import inspection_dict, warning_dict
 _LOG = logging.getLogger(__name__)
 SECRET = "ANOMALIST_WEBHOOK_SECRET"
 _PREFIX = "whsec_"
-#: What is told: all inspections, or those that aren't plainly normal; warnings always.
-WHICH = ("all", "notable")
 _WAITING = 1000
 _PATIENCE_S = 10.0
-# Between tries: each twice as long, for about a quarter of an hour.
+# Between tries: each twice as long, for about twenty minutes in all.
 _FIRST_S, _LONGEST_S, _TRIES = 1.0, 300.0, 12
 # What is left when the server stops is told within so long.
 _LAST_S = 5.0
@@ -58,24 +56,19 @@ class Webhook:
     url : str
         ``http://`` or ``https://``.
     which : {"all", "notable"}
-        All inspections, or those that are anomalous or unsure.
+        All inspections, or those that are anomalous or unsure; warnings always.
     secret : str, optional
         Signs; in base64 where it begins with ``whsec_``, as the specification has it.
 
     Raises
     ------
     ParameterError
-        If the address, the secret or the choice is none.
+        If the address or the secret is none.
     """
 
-    def __init__(self, url: str, which: str = "all", secret: str | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ParameterError(f"--webhook takes http:// or https://, not {url!r}")
-        if which not in WHICH:
-            raise ParameterError(f"--webhook_on takes {' or '.join(WHICH)}, not {which!r}")
+    def __init__(self, url: str, which: Which = "all", secret: str | None = None) -> None:
+        self.name = f"webhook {web_server(url)}"
         self._url, self._which, self._key = url, which, _key_of(secret)
-        self.name = f"webhook {parts.scheme}://{parts.hostname}"
         self._waiting: queue.Queue[_Telling] = queue.Queue(_WAITING)
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._stopped = threading.Event()
@@ -147,9 +140,13 @@ class Webhook:
                 telling = self._waiting.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if not self._tell(telling):
-                self.lost += 1
+            if self._tell(telling):
+                continue
+            self.lost += 1
+            if not self._stopped.is_set():
                 _LOG.warning("%s: %s; given up: %s", self.name, self.trouble, telling.id)
+        if self.lost:
+            _LOG.warning("%s: %d were lost", self.name, self.lost)
 
     def _tell(self, telling: _Telling) -> bool:
         pause = _FIRST_S

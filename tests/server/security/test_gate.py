@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from starlette.types import Message
 
 from anomalist.server.api.asking import require
 from anomalist.server.app import create_app
@@ -58,6 +60,11 @@ def leave(request: Request) -> Response:
 @router.get("/form")
 def form(request: Request) -> str:
     return form_token(request)
+
+
+@router.post("/read")
+async def read(request: Request) -> int:
+    return len(await request.body())
 
 
 @router.get("/fails")
@@ -202,6 +209,41 @@ def test_faults_are_told_in_one_shape(asked: TestClient) -> None:
     assert answer.headers["X-Request-Id"] in answer.json()["error"]
     assert "secret" not in answer.text
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_client_that_goes_away_is_no_fault_of_the_server(
+    asked: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = [
+        {"type": "http.request", "body": b"a", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/read",
+        "raw_path": b"/read",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "root_path": "",
+    }
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with caplog.at_level("INFO"):
+        asyncio.run(asked.app(scope, receive, send))
+    assert sent == []
+    assert [record.levelname for record in caplog.records if record.name.startswith("anom")] == [
+        "INFO"
+    ]
+    assert "POST /read 499" in caplog.text
 
 
 def test_every_answer_says_what_browsers_may_do_with_it(asked: TestClient) -> None:

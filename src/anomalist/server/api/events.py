@@ -54,8 +54,9 @@ async def events(
 ) -> EventStream:
     """Tell what happens from now on, or after an event, to who may read it.
 
-    Kinds are ``inspection`` and ``verdict``, each as elsewhere, ``model`` where another version
-    answers, and ``reset`` where more was missed than is kept: ask for what there is.
+    Kinds are ``inspection``, ``verdict`` and ``warning``, each as elsewhere, ``model`` where
+    another version answers, and ``reset`` where more was missed than is kept: ask for what there
+    is.
     """
     heard = service.events.listen(last_event_id or after, service.stopping)
     nothing: list[Event] = []

@@ -175,6 +175,8 @@ class Inspection(Table):
         Index("ix_inspections_camera", "camera", "number", "model_id", "decision"),
         Index("ix_inspections_version", "version_id", "number", "decision"),
         Index("ix_inspections_token", "token_id", "number"),
+        # Of the review queue; by ``kept`` first, or SQLite would take it for pages of a decision.
+        Index("ix_inspections_review", "kept", "decision", "p_value", "model_id", "camera"),
     )
 
     #: In the order in which they were committed.

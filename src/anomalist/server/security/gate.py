@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import anyio
 from fastapi import FastAPI, HTTPException, Request
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anomalist.errors import ServerError
@@ -32,6 +32,8 @@ _UNKNOWN_RATE, _UNKNOWN_BURST = 20.0, 100.0
 # Threads that look up who asks, apart from those of routes, which may all wait for a model, and
 # from those that write the audit log, which wait for others that write.
 _LOOKUPS, _WRITERS = 4, 2
+# What logs and metrics call a request whose client went before it was whole, as nginx does.
+_GONE = 499
 _log = logging.getLogger(__name__)
 _access = logging.getLogger("anomalist.server.access")
 
@@ -102,6 +104,9 @@ class Gate:
             if started:
                 raise
             await failing_answer(request, error)(scope, receive, sender)
+        except ClientDisconnect:
+            # It is nobody's fault here, and nobody is there to be told.
+            self._tell(exchange, scope, _GONE)
         except Exception:
             if not started:
                 sentence = f"something went wrong here; the server's log tells of it: {exchange.id}"

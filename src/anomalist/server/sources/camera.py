@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import ParameterError
+from anomalist.server.addresses import Place
 from anomalist.server.inspecting import Inspector, Upload
-from anomalist.server.sources.source import Place, Source
+from anomalist.server.sources.source import Source
 
 Pixels = npt.NDArray[np.uint8]
 # A camera that says nothing for so long is opened again.

@@ -11,11 +11,12 @@ from sqlalchemy import select
 
 from anomalist.errors import DataError
 from anomalist.inspection import Watch
+from anomalist.server.addresses import Place
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Inspection
 from anomalist.server.inspecting import Inspector, Upload
 from anomalist.server.keeping import stored_key
-from anomalist.server.sources.source import Place, Source
+from anomalist.server.sources.source import Source
 
 # Read and inspected together.
 _TOGETHER = 8

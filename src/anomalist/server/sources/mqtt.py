@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import queue
 import socket
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -21,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from anomalist.errors import AnomalistError, DataError, ParameterError
+from anomalist.server.addresses import Broker
 from anomalist.server.database import Database
 from anomalist.server.database.tables import DriftWarning, Inspection
 from anomalist.server.inspecting import Inspector, Upload
@@ -30,87 +28,12 @@ from anomalist.server.sources.source import Source
 from anomalist.server.telling import inspection_dict, warning_dict
 
 _LOG = logging.getLogger(__name__)
-PASSWORD = "ANOMALIST_MQTT_PASSWORD"
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
-_OPTIONS = ("ca", "cert", "key", "client")
 _EACH_ONCE = 1  # at least, in MQTT's words: "quality of service"
 # Messages that the broker may send before they are answered, and that may wait to be sent to it.
 _AT_ONCE, _WAITING = 32, 1000
 _KEEPALIVE_S, _SLOWEST_S, _LAST_S = 30, 30, 3
 # The broker keeps messages for a server that is away for so long.
 _AWAY_S = 24 * 3600
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where messages come from and go to.
-
-    Parameters
-    ----------
-    host : str
-        The machine.
-    port : int
-        1883, or 8883 where messages are encrypted.
-    prefix : str
-        What topics begin with.
-    encrypted : bool
-        Whether by TLS.
-    user, password : str or None
-        As whom.
-    options : dict of str to str
-        ``ca``, ``cert`` and ``key``: files of the certificate that signs the broker's, and of one's
-        own; ``client``: by which name the broker knows the server.
-    """
-
-    host: str
-    port: int
-    prefix: str
-    encrypted: bool
-    user: str | None
-    password: str | None = field(repr=False)
-    options: dict[str, str]
-
-    @classmethod
-    def parse(cls, url: str) -> Broker:
-        """Read ``mqtt://USER@HOST:PORT/PREFIX``, or ``mqtts://`` for TLS.
-
-        Raises
-        ------
-        ParameterError
-            If it is none.
-
-        Examples
-        --------
-        >>> broker = Broker.parse("mqtts://line@broker.local/factory/line1?ca=ca.pem")
-        >>> broker.port, broker.prefix, broker.options
-        (8883, 'factory/line1', {'ca': 'ca.pem'})
-        """
-        shown = "mqtt://USER@HOST:PORT/PREFIX, or mqtts:// for TLS"
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise ParameterError(f"--mqtt takes {shown}; the port is none") from None
-        options = dict(parse_qsl(parts.query))
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ParameterError(f"--mqtt takes {shown}")
-        if unknown := options.keys() - set(_OPTIONS):
-            raise ParameterError(
-                f"--mqtt takes {', '.join(_OPTIONS)} after the ?, not {', '.join(sorted(unknown))}"
-            )
-        prefix = unquote(parts.path).strip("/") or "anomalist"
-        if set(prefix) & set("+#\0"):
-            raise ParameterError(f"--mqtt: topics can't begin with {prefix!r}")
-        password = unquote(parts.password) if parts.password else os.environ.get(PASSWORD)
-        return cls(
-            host=parts.hostname,
-            port=port or _PORTS[parts.scheme],
-            prefix=prefix,
-            encrypted=parts.scheme == "mqtts",
-            user=unquote(parts.username) if parts.username else None,
-            password=password,
-            options=options,
-        )
 
 
 class MqttSource(Source):

@@ -5,58 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from anomalist.errors import AnomalistError, BusyError, DataError, ParameterError
+from anomalist.errors import AnomalistError, BusyError, DataError
 from anomalist.server.database.tables import Inspection
 from anomalist.server.inspecting import Inspector, Upload
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S, _BUSY_S = 5.0, 0.2
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where photographs come from, and what inspects them.
-
-    Parameters
-    ----------
-    camera : str
-        What inspections call it.
-    model : str or None
-        None for the only one.
-    address : str
-        A folder, a device, an address.
-    """
-
-    camera: str
-    model: str | None
-    address: str
-
-    @classmethod
-    def parse(cls, text: str, flag: str) -> Self:
-        """Read ``CAMERA=ADDRESS`` or ``CAMERA@MODEL=ADDRESS``.
-
-        Raises
-        ------
-        ParameterError
-            If it is neither.
-
-        Examples
-        --------
-        >>> Place.parse("top@bottle=/photographs/top", "watch")
-        Place(camera='top', model='bottle', address='/photographs/top')
-        """
-        name, equals, address = text.partition("=")
-        camera, at, model = name.partition("@")
-        if not equals or not camera or not address or (at and not model):
-            raise ParameterError(
-                f"--{flag} takes CAMERA=ADDRESS or CAMERA@MODEL=ADDRESS, not {text!r}"
-            )
-        if len(camera) > 200:
-            raise ParameterError(f"--{flag}: a camera's name has at most 200 characters")
-        return cls(camera, model or None, address)
 
 
 class Source:

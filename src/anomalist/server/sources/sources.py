@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anomalist.errors import NotFoundError, ParameterError
+from anomalist.server.addresses import Broker, Place
 from anomalist.server.database import Database
 from anomalist.server.drift import DriftWatcher
 from anomalist.server.inspecting import Inspector
@@ -13,8 +14,8 @@ from anomalist.server.registry import Registry
 from anomalist.server.settings import ServerSettings
 from anomalist.server.sources.camera import CameraSource
 from anomalist.server.sources.folder import FolderSource
-from anomalist.server.sources.mqtt import Broker, MqttSource, client_name
-from anomalist.server.sources.source import Place, Source
+from anomalist.server.sources.mqtt import MqttSource, client_name
+from anomalist.server.sources.source import Source
 from anomalist.server.webhook import Webhook
 
 

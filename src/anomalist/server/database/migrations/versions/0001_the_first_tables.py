@@ -157,6 +157,11 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_inspections_kept"), ["kept"], unique=False)
         batch_op.create_index("ix_inspections_model_at", ["model_id", "number"], unique=False)
+        batch_op.create_index(
+            "ix_inspections_review",
+            ["kept", "decision", "p_value", "model_id", "camera"],
+            unique=False,
+        )
         batch_op.create_index(batch_op.f("ix_inspections_sha256"), ["sha256"], unique=False)
         batch_op.create_index("ix_inspections_token", ["token_id", "number"], unique=False)
         batch_op.create_index(
@@ -361,6 +366,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_inspections_version")
         batch_op.drop_index("ix_inspections_token")
         batch_op.drop_index(batch_op.f("ix_inspections_sha256"))
+        batch_op.drop_index("ix_inspections_review")
         batch_op.drop_index("ix_inspections_model_at")
         batch_op.drop_index(batch_op.f("ix_inspections_kept"))
         batch_op.drop_index("ix_inspections_decision")
