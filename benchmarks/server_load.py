@@ -156,7 +156,7 @@ def peer(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
     import uvicorn
-    from anomalib.deploy import ExportType, TorchInferencer
+    from anomalib.deploy import TorchInferencer
     from anomalib.models import Padim, Patchcore
     from fastapi import FastAPI, UploadFile
     from PIL import Image
@@ -171,7 +171,7 @@ def peer(args: argparse.Namespace) -> None:
         model.model.gaussian.inv_covariance = torch.eye(100).expand(64 * 64, 100, 100).contiguous()
     os.environ["TRUST_REMOTE_CODE"] = "1"
     with tempfile.TemporaryDirectory() as folder:
-        file = model.export(ExportType.TORCH, export_root=folder)
+        file = model.to_torch(export_root=folder)
         inferencer = TorchInferencer(path=file, device="cpu")
     app = FastAPI()
 
