@@ -40,8 +40,8 @@ from anomalist.detectors import Detector
 from anomalist.features import FeatureStore
 from anomalist.files import write_text
 from anomalist.report import to_markdown
+from anomalist.server.camera_watch import SHARE
 from anomalist.server.database.tables import Inspection
-from anomalist.server.drift import SHARE
 from anomalist.server.inspecting import Upload
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings

@@ -23,8 +23,13 @@ def reference() -> Iterator[str]:
     from anomalist.cli.main import COMMANDS
 
     hyperparameters: dict[str, list[argparse.Action]] = {}
+    told: list[tuple[str, str, Any]] = []
     for name, summary in COMMANDS.items():
         parser = importlib.import_module(f"anomalist.cli.{name}").parser()
+        told.append((name, summary, parser))
+        for word, other in parser.subcommands.items():
+            told.append((f"{name} {word}", other.description.partition(": ")[2].rstrip("."), other))
+    for name, summary, parser in told:
         own: list[argparse.Action] = []
         for group in parser._action_groups:
             actions = [a for a in group._group_actions if _told(a)]

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bad_input import folders, images, maps, masks, models, promises, runs, settings, stresses
+from tests.bad_input import (
+    folders,
+    images,
+    maps,
+    masks,
+    models,
+    promises,
+    runs,
+    servers,
+    settings,
+    stresses,
+)
 from tests.bad_input.case import Case
 
 PAGES = Path(__file__).parents[2] / "docs" / "bad_input"
@@ -20,6 +31,7 @@ AREAS: dict[str, list[Case]] = {
     "settings": settings.CASES,
     "stress": stresses.CASES,
     "models": models.CASES,
+    "server": servers.CASES,
 }
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +57,40 @@ def test_a_table_and_a_heatmap_come_first_and_the_rest_after(
     assert "left out" not in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in times} == times
     assert set(pd.read_csv(out / "results.csv")["detector"]) == {*DETECTORS}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_line_of_parts_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from anomalist.cli import demo_line
+    from anomalist.server import listening
+    from anomalist.server.database.tables import Inspection
+    from anomalist.server.service import Service
+
+    seen: list[str] = []
+    done = threading.Event()
+
+    def serve(settings: Any, *, ready: Any) -> None:
+        service = Service(settings).start()
+        service.inspector.on_inspected.append(watch)
+        ready(service, "http://127.0.0.1:1")
+        assert done.wait(60)
+        assert service.faults() == {}
+        service.stop()
+
+    def watch(_answering: object, rows: list[Inspection]) -> None:
+        seen.extend(row.name for row in rows)
+        if len(set(seen)) == len(list((out / "sample_data").glob("*/test/*/*.png"))):
+            done.set()
+
+    monkeypatch.setattr(demo_line, "_EVERY_S", 0.01)
+    monkeypatch.setattr(listening, "serve", serve)
+    images = {"image_size": 32, "train": 8, "good": 2, "per_defect": 1}
+    monkeypatch.setattr(demo, "_IMAGES", images)
+    out = tmp_path / "demo"
+    assert main(["demo", "--serve", "--out", str(out), "--json"]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["address"] == "http://127.0.0.1:1"
+    names = {path.stem for path in (out / "models").glob("*.anomalist")}
+    assert names == {"woven_fabric", "brass_key", "bottle_mouth"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -116,6 +117,28 @@ def test_grey_ones_are_told_where_colour_was_learnt(conditions: Conditions) -> N
     conditions.add(of(photographs(5, seed=4)))
     conditions.add(of(grey))
     assert conditions.failing()["grey"].startswith("3 of 8 photographs are grey, where all")
+
+
+def test_photographs_can_be_counted_by_what_was_kept_of_them(conditions: Conditions) -> None:
+    def counted(how: dict[str, object], n: int) -> Conditions:
+        watch = dataclasses.replace(
+            conditions, at_once=False, _outside={}, _seen={}, _other_sizes=Counter()
+        )
+        for image in photographs(n, seed=3, **how):  # type: ignore[arg-type]
+            look = Sample("x", image=image).look(watch.transform)
+            numbers = {name: getattr(look, name) for name in MEASURES}
+            watch.count(numbers, "x", score=0.0, size=(SIZE, SIZE))
+        return watch
+
+    grey: dict[str, object] = {"light": (100, 100, 100), "noise": 0}
+    assert counted({}, 30).notes() == []
+    # One photograph is no news where thousands come; all are.
+    assert counted(grey, 1).failing() == {}
+    several = counted(grey, 8)
+    assert "grey" in several.failing()
+    again = dataclasses.replace(conditions, at_once=False, _outside={}, _seen={})
+    again.resume(json.loads(json.dumps(several.state())))
+    assert again.failing() == several.failing()
 
 
 def test_alarms_beyond_the_promise_withdraw_it_in_words(conditions: Conditions) -> None:

@@ -44,6 +44,8 @@ SIZE = 64
 # What can't be run here, by a word of the line, and why.
 NOT_RUN = {
     "pip install": "installs into an environment of its own, which continuous integration does",
+    "anomalist serve": "answers until it is stopped, which tests/server does",
+    "curl ": "asks a server that the page has started, which tests/server does",
 }
 # What a page takes for given, beside data/mvtec_ad.
 GIVEN = {
@@ -52,6 +54,7 @@ GIVEN = {
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),
     "docs/model_file.md": ("bottle.anomalist",),
+    "docs/server/index.md": ("photos/bottle",),
 }
 # Pages that name images by number, or need as many as a threshold takes, get them all.
 WHOLE = ("docs/inspect.md", "docs/tutorials/inspection_engineer.md")
@@ -361,6 +364,8 @@ def check_arguments(words: list[str]) -> None:
         return
     assert name in COMMANDS, name
     parser = importlib.import_module(f"anomalist.cli.{name}").parser()
+    if arguments and arguments[0] in parser.subcommands:
+        parser = parser.subcommands[arguments.pop(0)]
     parser.add_names(arguments)
     known = set(parser._option_string_actions)
     flags = [word.split("=")[0] for word in arguments if word.startswith("--")]

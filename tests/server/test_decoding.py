@@ -94,9 +94,10 @@ def test_one_that_kills_its_process_takes_no_other_along(decoders: Decoders) -> 
 
 
 def test_one_that_takes_too_long_is_given_up() -> None:
-    decoders = Decoders(1, seconds=0.5)
+    decoders = Decoders(1)
     try:
-        decoders.start()
+        decoders.decode(picture(1), "a.png", Transform(32))
+        decoders._seconds = 0.5
         (process,) = processes(decoders)
         process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
@@ -147,3 +148,15 @@ def test_no_answer_of_a_library_gets_between(decoders: Decoders) -> None:
     decoders.decode(picture(1), "a.png", Transform(32))
     pid = processes(decoders)[-1].pid
     assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2")  # noqa: PTH115
+
+
+def test_a_process_that_does_not_come_up_is_the_server_s_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding.sys, "executable", "/bin/false")
+    decoders = Decoders(1)
+    try:
+        with pytest.raises(ServerError, match="doesn't come up"):
+            decoders.decode(picture(1), "a.png", Transform(32))
+    finally:
+        decoders.close()

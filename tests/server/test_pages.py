@@ -174,6 +174,16 @@ def test_who_signs_in_comes_where_they_wanted_to(client: TestClient, service: Se
     assert client.get("/").status_code == 401
 
 
+def test_who_may_only_inspect_comes_to_where_that_is_done(
+    client: TestClient, service: Service, form: dict[str, str]
+) -> None:
+    token = service.tokens.make("line", "inspect")
+    answer = client.post("/sign-in", data={**form, "token": token})
+    assert answer.url.path == "/try"
+    assert 'href="/queue"' not in answer.text
+    assert client.get("/", headers={"Accept": "text/html"}).status_code == 403
+
+
 def test_a_fault_is_told_to_people_as_a_page(client: TestClient) -> None:
     answer = client.get("/inspections/none", headers={"Accept": "text/html"})
     assert answer.status_code == 404

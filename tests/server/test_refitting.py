@@ -76,6 +76,7 @@ def test_a_candidate_learns_what_people_confirmed_and_is_compared(
     assert "is being built already" in again.json()["error"]
     row = until(client, asked.json()["id"], "done", "failed")
     assert row["error"] is None
+    assert row["done"] == row["total"] > 0
     assert (row["parent"], row["version"], row["learnt"], row["by"]) == (1, 2, 6, "local")
     # The old one goes on answering until a person decides.
     model = client.get("/v1/models/part").json()

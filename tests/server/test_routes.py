@@ -137,3 +137,23 @@ def test_the_files_of_the_reference_ask_nobody_else() -> None:
         assert "//cdn" not in text
         assert "@import" not in text
         assert "url(http" not in text
+
+
+def test_a_form_without_photographs_is_told(app: FastAPI, service: Service) -> None:
+    token = service.tokens.make("someone", "inspect")
+    form = {"form_token": service.sign_ins.form_token(None), "model": "part"}
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        for given in ({"data": form}, {"data": form, "files": {"other": b""}}):
+            answer = client.post("/try", **given)
+            assert answer.status_code == 200
+            assert "choose a photograph first" in answer.text or "no file" in answer.text
+
+
+@pytest.mark.parametrize("verdict", ["none", "good", "defective"])
+def test_counts_are_asked_by_verdict(app: FastAPI, tokens: dict[str, str], verdict: str) -> None:
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        client.headers["Authorization"] = f"Bearer {tokens['review']}"
+        for sampled in ("true", "false"):
+            asked = {"verdict": verdict, "sampled": sampled}
+            assert client.get("/v1/counts", params=asked).status_code == 200

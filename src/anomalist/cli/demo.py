@@ -35,6 +35,13 @@ def parser() -> ArgumentParser:
         action="store_true",
         help=f"run every detector, not {', '.join(QUICK)} alone; those that train, train briefly",
     )
+    arguments.add_argument(
+        "--serve",
+        action="store_true",
+        help="instead, fit models to the sample set and have a server inspect parts that come by,"
+        " to look at its page",
+    )
+    arguments.add_argument("--port", type=int, default=8000, help="of that server; 0 for any free")
     return arguments
 
 
@@ -47,6 +54,12 @@ def quick(detector: type[Detector], seed: int) -> Detector:
 
 def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
+    if arguments.serve:
+        from anomalist.cli.demo_line import serve_demo
+
+        seed, port = arguments.seed, arguments.port
+        serve_demo(Path(arguments.out), _CATEGORIES, _IMAGES, output, seed=seed, port=port)
+        return
     from anomalist.benchmark import RunStore, benchmark
     from anomalist.cli.progress import BenchmarkProgress
     from anomalist.cli.table import print_summary, print_table

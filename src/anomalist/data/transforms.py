@@ -159,7 +159,10 @@ class Transform:
         return left * across, top * down, right * across, bottom * down
 
     def on_original(
-        self, values: npt.NDArray[np.floating[Any]], size: tuple[int, int]
+        self,
+        values: npt.NDArray[np.floating[Any]],
+        size: tuple[int, int],
+        window: tuple[int, int, int, int] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Bring what was found for a transformed image, such as an anomaly map, to the image.
 
@@ -169,10 +172,13 @@ class Transform:
             They cover all that comes out of the transform, at any resolution.
         size : (int, int)
             Height and width of the image.
+        window : (int, int, int, int), optional
+            Left, top, right and bottom in pixels of a part of the image that is enough; by default
+            all of it.
 
         Returns
         -------
-        float32 array of shape (height, width)
+        float32 array of shape (height, width), or that of the window
             Interpolated bilinearly; NaN where the crop cut the image off.
 
         Examples
@@ -185,10 +191,11 @@ class Transform:
         """
         left, top, right, bottom = self.region(size)
         across, down = values.shape[1] / (right - left), values.shape[0] / (bottom - top)
+        x, y, x_end, y_end = (0, 0, size[1], size[0]) if window is None else window
         placed = Image.fromarray(values.astype(np.float32)).transform(
-            (size[1], size[0]),
+            (x_end - x, y_end - y),
             Image.Transform.AFFINE,
-            (across, 0, -left * across, 0, down, -top * down),
+            (across, 0, (x - left) * across, 0, down, (y - top) * down),
             Image.Resampling.BILINEAR,
             fillcolor=float("nan"),
         )

@@ -309,7 +309,37 @@ class Rule:
             return None
         if values.max() <= self.pixel_threshold:
             return ()
-        return find_regions(transform.on_original(values, sample.size()), self.pixel_threshold)
+        return _regions_on(transform, values, sample.size(), self.pixel_threshold)
+
+
+def _regions_on(
+    transform: Transform,
+    values: npt.NDArray[np.floating[Any]],
+    size: tuple[int, int],
+    threshold: float,
+) -> tuple[Region, ...]:
+    """The regions of a map on an image of this height and width.
+
+    A photograph of megapixels takes longer to be filled than to be scored: only the part is filled
+    in which a value can be above the threshold, since what is interpolated between two values is
+    above it only if one of them is.
+    """
+    above = values > threshold
+    window = []
+    left, top, right, bottom = transform.region(size)
+    for axis, (start, end), side in ((0, (left, right), size[1]), (1, (top, bottom), size[0])):
+        inside = np.flatnonzero(above.any(axis=axis))
+        step = (end - start) / above.shape[1 - axis]
+        # From the middle of the value before the first to the middle of the one after the last.
+        first = start + (inside[0] - 0.5) * step
+        last = start + (inside[-1] + 1.5) * step
+        window.append((max(0, math.floor(first) - 1), min(side, math.ceil(last) + 1)))
+    (x, x_end), (y, y_end) = window
+    placed = transform.on_original(values, size, (x, y, x_end, y_end))
+    return tuple(
+        dataclasses.replace(one, box=(one.box[0] + x, one.box[1] + y, *one.box[2:]))
+        for one in find_regions(placed, threshold)
+    )
 
 
 def find_regions(values: npt.NDArray[np.floating[Any]], threshold: float) -> tuple[Region, ...]:

@@ -87,6 +87,7 @@ def main(max_pixels: int, memory_mb: int) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit(memory_mb)
+    send(answers, {"ready": True})
     while (asked := receive(sys.stdin.buffer)) is not None:
         head, data = asked
         pixels: bytes | memoryview = b""

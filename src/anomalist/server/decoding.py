@@ -7,7 +7,8 @@ import queue
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from anomalist.server.decoder import asked_of, receive, send
 # channels as they are stored, once more as they are worked on, and four bytes as Pillow has them.
 _BASE_MB = 700
 _BYTES_A_PIXEL = 24
+_SECONDS = 60.0
+_START_S = 120.0
 _MB = 2**20
 # Of the side of a picture for people.
 MAX_SIDE = 4096
@@ -36,8 +39,9 @@ class Decoders:
         At most so many at once.
     max_pixels : int
         The largest width x height that is decoded.
-    seconds : float
-        A photograph that takes longer is given up.
+    seconds : float, optional
+        A photograph that takes longer is given up; by default a minute, and a second more for each
+        million of ``max_pixels``.
     memory_mb : int, optional
         What one process may take; by default what ``max_pixels`` need.
 
@@ -58,10 +62,11 @@ class Decoders:
         processes: int,
         *,
         max_pixels: int = 100_000_000,
-        seconds: float = 60.0,
+        seconds: float | None = None,
         memory_mb: int | None = None,
     ) -> None:
-        self._max_pixels, self._seconds = max_pixels, seconds
+        self._max_pixels = max_pixels
+        self._seconds = _SECONDS + max_pixels / 1e6 if seconds is None else seconds
         self._memory_mb = memory_mb or _BASE_MB + max_pixels * _BYTES_A_PIXEL // _MB
         self.processes = processes
         # The one that was used last is used first; None is one that isn't started.
@@ -133,6 +138,10 @@ class Decoders:
                 process = self._new()
             try:
                 told, pixels = process.ask(asked, data, self._seconds)
+            except ServerError:
+                process.close()
+                process = None
+                raise
             except _DiedError as error:
                 process.close()
                 process = None
@@ -175,6 +184,7 @@ class _Process:
             )
         except OSError as error:
             raise ServerError(f"no process to decode in can be started: {error}") from None
+        self._ready = False
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -186,9 +196,37 @@ class _Process:
         ------
         _DiedError
             If the process dies of it, or takes so long that it is ended.
+        ServerError
+            If the process doesn't come up.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if not self._ready:
+            with self._within(_START_S):
+                self._ready = receive(self._process.stdout) is not None
+            if not self._ready:
+                self._process.kill()
+                raise ServerError(
+                    "the process to decode in doesn't come up (exit code"
+                    f" {self._process.wait()}): try python -m anomalist.server.decoder"
+                )
+        with self._within(seconds) as late:
+            try:
+                send(self._process.stdin, asked, data)
+                answer = receive(self._process.stdout)
+            except (OSError, ValueError):  # the pipe broke, or what came is no JSON
+                answer = None
+        if late.is_set():
+            raise _DiedError(f"it took more than {seconds:g} s")
+        if answer is None:
+            self._process.kill()
+            code = self._process.wait()
+            raise _DiedError(f"its decoder died of it (exit code {code})")
+        return answer
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[threading.Event]:
+        """End the process if the block takes longer; the event says that it did."""
         late = threading.Event()
 
         def end() -> None:
@@ -199,19 +237,9 @@ class _Process:
         timer.daemon = True
         timer.start()
         try:
-            send(self._process.stdin, asked, data)
-            answer = receive(self._process.stdout)
-        except (OSError, ValueError):  # the pipe broke, or what came is no JSON
-            answer = None
+            yield late
         finally:
             timer.cancel()
-        if late.is_set():
-            raise _DiedError(f"it took more than {seconds:g} s")
-        if answer is None:
-            self._process.kill()
-            code = self._process.wait()
-            raise _DiedError(f"its decoder died of it (exit code {code})")
-        return answer
 
     def close(self) -> None:
         assert self._process.stdin is not None

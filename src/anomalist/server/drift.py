@@ -6,63 +6,26 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session, joinedload
 
-from anomalist.conditions import LEVEL, Conditions, Measuring
+from anomalist.conditions import Measuring
 from anomalist.errors import NotFoundError, ParameterError
 from anomalist.predictions import Predictions
+from anomalist.server.camera_watch import CameraWatch
 from anomalist.server.database import Database
 from anomalist.server.database.tables import DriftWarning, Inspection, Watch, now
-from anomalist.server.evidence import EvidencePath
 from anomalist.server.registry import OPERATOR, Answering, Registry
 
 _LOG = logging.getLogger(__name__)
-#: A watch tells of a shift, of photographs beyond a range, and of alarms: of each by chance in at
-#: most so many of all watches, so that all together keep `LEVEL`.
-SHARE = LEVEL / 3
 #: So many cameras of a version are watched; more are names that somebody makes up.
 MOST_CAMERAS = 100
 # Inspections that are counted in one go, and after how many what was counted is laid down.
 _AT_ONCE, _KEEP_EVERY = 500, 2000
-# Of the state that is laid down: another software's is counted again.
-_FORMAT = 1
 _GATHER_S, _RETRY_S = 0.2, 5.0
-
-
-@dataclass
-class CameraWatch:
-    """What is known of one camera's photographs since the watch began.
-
-    Parameters
-    ----------
-    id : int
-        Of its row.
-    camera : str or None
-        None for photographs that name no camera.
-    began, seen : int
-        Numbers of inspections: those after the first up to the second are counted.
-    conditions : Conditions
-        Counts them.
-    path : EvidencePath
-        How the evidence of a shift went.
-    told : set of str
-        The conditions that warnings are open of.
-    kept : bool
-        Whether its state is laid down.
-    """
-
-    id: int
-    camera: str | None
-    began: int
-    seen: int
-    conditions: Conditions
-    path: EvidencePath = field(default_factory=EvidencePath)
-    told: set[str] = field(default_factory=set)
-    kept: bool = True
 
 
 @dataclass
@@ -357,13 +320,7 @@ class DriftWatcher:
 
     def _take(self, version: _Version, row: Watch) -> CameraWatch:
         """Watch as a row says, from where its state was laid down."""
-        detector, rule = version.answering.detector, version.answering.rule
-        conditions = Conditions.of(detector, rule, level=SHARE, at_once=False)
-        watch = CameraWatch(row.id, row.camera, row.began, row.began, conditions)
-        if row.state is not None and row.state.get("format") == _FORMAT:
-            conditions.resume(row.state["conditions"])
-            watch.path.resume(row.state["path"])
-            watch.seen = row.seen
+        watch = CameraWatch.of(row, version.answering.detector, version.answering.rule)
         with self._database.reading() as session:
             watch.told = set(
                 session.scalars(
@@ -402,12 +359,8 @@ class DriftWatcher:
         return len(rows)
 
     def _add(self, answering: Answering, watch: CameraWatch, row: Inspection) -> None:
-        conditions = watch.conditions
-        conditions.count(row.looks, row.name, score=row.score, size=(row.width, row.height))
-        watch.seen, watch.kept = row.number, False
-        if conditions.shift is not None and row.looks:
-            watch.path.add(row.number, row.at, conditions.shift.evidence())
-        failing = conditions.failing()
+        watch.count(row)
+        failing = watch.conditions.failing()
         new = [name for name in failing if name not in watch.told]
         if not new:
             return
@@ -459,8 +412,7 @@ class DriftWatcher:
                 watch.seen = max(watch.seen, version.position)
                 values: dict[str, Any] = {"seen": watch.seen}
                 if not watch.kept:
-                    state = {"conditions": watch.conditions.state(), "path": watch.path.state()}
-                    values["state"] = {"format": _FORMAT, **state}
+                    values["state"] = watch.state()
                 session.execute(update(Watch).where(Watch.id == watch.id).values(values))
         for watch in version.watches.values():
             watch.kept = True

@@ -112,7 +112,8 @@ class Inspector:
         self._lock = threading.Lock()
         self._waiting = self._waiting_bytes = 0
         self._closed = False
-        self._pool = ThreadPoolExecutor(decoders.processes, "anomalist-decoding")
+        # Some write while others decode.
+        self._pool = ThreadPoolExecutor(2 * decoders.processes, "anomalist-decoding")
         self._scored: queue.Queue[_Scored | None] = queue.Queue(_AHEAD)
         self._keeping = threading.Thread(target=self._keep_all, name="anomalist-keeping")
         self._keeping.daemon = True
@@ -223,6 +224,7 @@ class Inspector:
         self._batcher.close()
         self._scored.put(None)
         self._keeping.join()
+        self._keeper.close()
         self._decoders.close()
 
     def _admit(self, new: Sequence[tuple[Upload, Future[Inspection]]]) -> None:

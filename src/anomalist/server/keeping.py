@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import unicodedata
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -24,6 +24,7 @@ from anomalist.server.texts import plain_text
 # A p-value up to which a part that passes is set aside for a person.
 _UNSURE = 0.2
 _LONGEST_KEY = 150
+_WRITERS = 4
 _LONGEST_NAME = 255
 
 
@@ -112,6 +113,12 @@ class Keeper:
 
     def __init__(self, database: Database, heatmaps: Blobs) -> None:
         self._database, self._heatmaps = database, heatmaps
+        # A disk takes as long for several files at once as for one.
+        self._writers = ThreadPoolExecutor(_WRITERS, "anomalist-heatmaps")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._writers.shutdown()
 
     def known(self, uploads: Sequence[Upload]) -> dict[str, Inspection]:
         """Return the inspections of uploads whose key was kept already, by `stored_key`."""

@@ -24,6 +24,8 @@ STOPS = tuple(
 )
 # What is still asked then, as by a client that sends a byte a second, is cut off.
 _PATIENCE_S = 30
+# A line that sends a part now and then finds its connection as it left it.
+_IDLE_S = 75
 _BACKLOG = 1024
 
 
@@ -125,6 +127,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_PATIENCE_S,
+                timeout_keep_alive=_IDLE_S,
             )
         )
         self._service = service

@@ -17,7 +17,7 @@ from typing import Any, get_args
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from anomalist.errors import NotFoundError, ParameterError, ServerError
+from anomalist.errors import DataError, NotFoundError, ParameterError
 from anomalist.inspection.fitting import CalibrateOn
 from anomalist.server import candidate
 from anomalist.server.blobs import Blobs
@@ -242,7 +242,9 @@ class Refitter:
                 return None
             if row.begun >= _TRIES:
                 row.state, row.ended = "failed", now()
-                row.error = f"it was begun {row.begun} times, and the server ended each time"
+                row.error = (
+                    f"it was begun {row.begun} times, and the server stopped or failed each time"
+                )
                 return None
             row.state, row.begun = "running", row.begun + 1
             row.started = row.started or now()
@@ -259,7 +261,7 @@ class Refitter:
                 self._keep(refit_id, folder)
             else:
                 self._end(refit_id, error)
-        except (ServerError, OSError) as error:
+        except (DataError, OSError) as error:
             self._end(refit_id, str(error))
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -295,7 +297,7 @@ class Refitter:
                     )
                 )
         if not any(one.kind == "good" for one in taken):
-            raise ServerError("the photographs of all confirmed parts are gone")
+            raise DataError("the photographs of all confirmed parts are gone")
         own = setting is not None and setting.version_id == parent.id
         Job(
             origin=str(self._registry.files.path(origin.sha256).absolute()),
@@ -395,7 +397,7 @@ class Refitter:
             elif version.state == "dropped":  # asked for again
                 version.state = "candidate"
             row.version_id, row.comparison = version.id, comparison
-            row.state, row.ended, row.error = "done", now(), None
+            row.state, row.ended, row.error, row.done = "done", now(), None, row.total
 
     def _end(self, refit_id: str, error: str) -> None:
         with self._database.session() as session:

@@ -141,6 +141,9 @@ class ServerSettings:
             web_server(self.webhook)
         if not 0 <= self.wait_ms <= 1000:
             raise ParameterError(f"wait_ms must be from 0 to 1000, not {self.wait_ms}")
+        for folder in self.training:
+            if not Path(folder).is_dir():
+                raise ParameterError(f"training: {folder} is no folder that is there")
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from anomalist.conditions import WATCHED
+from anomalist.server.camera_watch import SHARE, CameraWatch
 from anomalist.server.comparing import pictures_named
 from anomalist.server.database.tables import (
     Audit,
@@ -20,7 +21,6 @@ from anomalist.server.database.tables import (
     Verdict,
     Version,
 )
-from anomalist.server.drift import SHARE, CameraWatch
 from anomalist.server.versions import History
 
 

@@ -28,8 +28,11 @@ def begin(
 ) -> Response:
     """Sign in, and go where the person wanted to."""
     answer = RedirectResponse(own_path(next), 303)
-    if sign_in(request, answer, token) is None:
+    principal = sign_in(request, answer, token)
+    if principal is None:
         return render(request, "sign_in.html", status=401, next=own_path(next), wrong=True)
+    if own_path(next) == "/" and not principal.may("review"):
+        answer.headers["Location"] = "/try"  # what is live isn't theirs to see
     return answer
 
 

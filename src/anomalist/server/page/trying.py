@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import UploadFile
 
 from anomalist.errors import AnomalistError, DataError
 from anomalist.server.api.asking import Asked, require
@@ -38,6 +39,8 @@ async def inspect_here(
     found: list[dict[str, Any]] = []
     try:
         camera = plain_text(str(form.get("camera") or ""), "camera") or None
+        if not any(isinstance(one, UploadFile) for one in form.values()):
+            raise DataError("choose a photograph first")  # what has no file was read already
         photographs = [one for one in await photographs_of(request, None) if one[1]]
         uploads = [
             Upload(name=name, data=data, source="page", camera=camera, token_id=principal.token_id)

@@ -25,6 +25,10 @@ tellTimes(document);
 setInterval(() => tellTimes(document), 1000);
 document.addEventListener("htmx:afterSwap", () => tellTimes(document));
 
+// Where the menu is wider than the screen, the page that is open is in sight.
+const here = document.querySelector("nav [aria-current]");
+if (here) here.closest("nav").scrollLeft = here.offsetLeft - 48;
+
 // A page that no longer hears from the server says so: what it shows is old.
 const lost = document.getElementById("lost");
 function hears(yes) {
