@@ -148,3 +148,12 @@ def test_a_form_without_photographs_is_told(app: FastAPI, service: Service) -> N
             answer = client.post("/try", **given)
             assert answer.status_code == 200
             assert "choose a photograph first" in answer.text or "no file" in answer.text
+
+
+@pytest.mark.parametrize("verdict", ["none", "good", "defective"])
+def test_counts_are_asked_by_verdict(app: FastAPI, tokens: dict[str, str], verdict: str) -> None:
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        client.headers["Authorization"] = f"Bearer {tokens['review']}"
+        for sampled in ("true", "false"):
+            asked = {"verdict": verdict, "sampled": sampled}
+            assert client.get("/v1/counts", params=asked).status_code == 200

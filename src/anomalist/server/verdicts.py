@@ -142,7 +142,9 @@ def is_judged(*verdicts: Judged) -> ColumnElement[bool]:
 
 def is_unjudged() -> ColumnElement[bool]:
     """Return the condition of inspections of which no verdict holds."""
-    return ~exists().where(Verdict.inspection_id == Inspection.number, holding())
+    # The verdicts of its own, also where what asks joins verdicts.
+    held = exists().where(Verdict.inspection_id == Inspection.number, holding())
+    return ~held.correlate(Inspection)
 
 
 def verdicts_of(session: Session, numbers: Iterable[int]) -> dict[int, Verdict]:
