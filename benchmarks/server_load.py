@@ -179,12 +179,14 @@ def peer(args: argparse.Namespace) -> None:
     def live() -> str:
         return "ok"
 
-    @app.post("/predict")
     def predict(file: UploadFile) -> dict[str, Any]:
         image = Image.open(io.BytesIO(file.file.read())).convert("RGB")
         found = inferencer.predict(np.asarray(image))
         return {"score": float(found.pred_score), "anomalous": bool(found.pred_label)}
 
+    # FastAPI can't look up by its name what was imported in here.
+    predict.__annotations__["file"] = UploadFile
+    app.post("/predict")(predict)
     uvicorn.run(app, port=args.port, log_level="warning")
 
 

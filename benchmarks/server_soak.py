@@ -53,14 +53,19 @@ def model_in(folder: Path) -> Path:
 def memory_mb(pid: int) -> tuple[float, float]:
     """Resident memory of a process, and of all that it started."""
 
+    def read(path: str) -> str:
+        try:
+            return Path(path).read_text()
+        except (FileNotFoundError, ProcessLookupError):  # a thread or process that has ended
+            return ""
+
     def of(one: int) -> float:
-        lines = Path(f"/proc/{one}/status").read_text().splitlines()
+        lines = read(f"/proc/{one}/status").splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
-    children = 0.0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children += sum(of(int(child)) for child in (task / "children").read_text().split())
-    return of(pid), children
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    started = [int(child) for task in tasks for child in read(f"{task}/children").split()]
+    return of(pid), sum(map(of, started))
 
 
 def size_mb(folder: Path) -> float:
