@@ -225,7 +225,7 @@ class Loud(Watching):
 stress(MVTecAD(sys.argv[1]), few(), sys.argv[2], watcher=Loud(), **RESUMED)
 """
 RESUMED = {
-    "conditions": ["shots=2:12", "contamination=0.4", "noise=0.05", "turn=5"],
+    "conditions": ["shots=2:4", "contamination=0.4", "noise=0.05", "turn=5"],
     "draws": 2,
     "alpha": 0.3,
 }
@@ -463,7 +463,7 @@ def test_one_that_needs_more_images_is_told_and_left_out(dots: Path, tmp_path: P
         MVTecAD(dots),
         [Needy(image_size=64, dimensions=8, device="cpu")],
         tmp_path,
-        conditions=["shots=2:12"],
+        conditions=["shots=2:4"],
         draws=1,
         watcher=watching,
     )

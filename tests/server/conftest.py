@@ -97,7 +97,9 @@ def client(service: Service) -> Iterator[TestClient]:
 @pytest.fixture
 def address(service: Service) -> Iterator[str]:
     """Where the service listens, for clients that speak HTTP themselves."""
-    config = uvicorn.Config(create_app(service), port=0, log_level="error", lifespan="off")
+    config = uvicorn.Config(
+        create_app(service), port=0, log_config=None, access_log=False, lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -68,8 +68,8 @@ def test_a_camera_that_shows_nothing_is_opened_again(
         source = service.sources._sources[0]
         film(tmp_path / "line.avi", 3)
         source._place = replace(source._place, address=str(tmp_path / "line.avi"))  # type: ignore[attr-defined]
+        until(lambda: service.sources.states()[0]["trouble"] is None)
         until(lambda: len(rows_of(service)) >= 1)
-        assert service.sources.states()[0]["trouble"] is None
     finally:
         service.stop()
 

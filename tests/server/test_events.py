@@ -135,7 +135,7 @@ def test_a_warning_of_drift_is_told() -> None:
 def address(service: Service) -> Iterator[str]:
     """The service on a port."""
     config = uvicorn.Config(
-        create_app(service), port=0, lifespan="off", log_level="critical", ws="none"
+        create_app(service), port=0, lifespan="off", log_config=None, access_log=False, ws="none"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -196,7 +196,7 @@ def test_a_name_is_made_fit_to_be_kept(service: Service) -> None:
 def test_what_can_not_be_kept_is_not_answered(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Blobs, data: bytes) -> str:
+    def fail(self: Blobs, data: bytes, *, hold: bool = False) -> str:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

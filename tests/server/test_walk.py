@@ -39,7 +39,7 @@ def settings(settings: ServerSettings, models: Path) -> ServerSettings:
 def address(service: Service) -> Iterator[str]:
     """Where a server listens that was started as it is for people."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(service), log_level="error", lifespan="off")
+    config = uvicorn.Config(create_app(service), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -170,6 +170,7 @@ def test_a_person_walks_through_the_page(service: Service, address: str, browser
         time.sleep(0.1)
     visit.go("/")
     page.locator(".warning a").first.click()
+    page.locator("svg.plot").nth(3).wait_for()
     assert page.locator("svg.plot").count() == 4
     page.get_by_role("button", name="I took note").first.click()
     visit.sees("No warning is open")

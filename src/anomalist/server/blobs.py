@@ -41,6 +41,7 @@ class Blobs:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
+        self._writing: set[str] = set()
         self._size: int | None = None
 
     def put(self, data: bytes, *, hold: bool = False) -> str:
@@ -58,16 +59,24 @@ class Blobs:
         path = self.path(key)
         with self._lock:
             self._held[key] += 1
+            there = path.exists()
+            # Of those who write the same at once, one counts it.
+            first = not there and key not in self._writing
+            if first:
+                self._writing.add(key)
         try:
-            if not path.exists():
+            if not there:
                 with atomic_path(path) as temporary:
                     temporary.write_bytes(data)
-                with self._lock:
-                    if self._size is not None:
-                        self._size += on_disk(len(data))
         except BaseException:
             self.let_go(key)
             raise
+        finally:
+            if first:
+                with self._lock:
+                    self._writing.remove(key)
+                    if self._size is not None and path.exists():
+                        self._size += on_disk(len(data))
         if not hold:
             self.let_go(key)
         return key
@@ -131,7 +140,12 @@ class Blobs:
         with self._lock:
             if self._size is None:
                 # Whoever puts meanwhile waits, for a moment at the first start with many files.
-                self._size = sum(on_disk(entry.stat().st_size) for entry in self._entries())
+                # What is being written is counted once it is there.
+                self._size = sum(
+                    on_disk(entry.stat().st_size)
+                    for entry in self._entries()
+                    if _HASH.fullmatch(entry.name) and entry.name not in self._writing
+                )
             return self._size
 
     def older_than(self, seconds: float) -> Iterator[str]:
