@@ -100,9 +100,9 @@ class FolderSource(Source):
                 watch.again(file.path)
                 continue
             except DataError as error:
+                self.tell(f"{file.path}: {error}")
                 self.brought += 1
                 self.failed += 1
-                self.tell(f"{file.path}: {error}")
                 continue
             if not watch.is_as_yielded(file.path):
                 continue  # it comes again, whole
