@@ -186,9 +186,11 @@ def stress(
     )
     runner = _Runner(sets, out, store, tasks, undisturbed, watcher)
     runner.run(
-        group
-        for name, category in sets.items()
-        for group in _groups(category, _fitting(cases, category, watcher), seeds, of_shots)
+        [
+            group
+            for name, category in sets.items()
+            for group in _groups(category, _fitting(cases, category, watcher), seeds, of_shots)
+        ]
     )
     inventory = RunStore(out).inventory()
     write_results(inventory.records, out, left_out=inventory.left_out)
@@ -249,9 +251,8 @@ class _Runner:
     _shared: list[Backbone] = field(default_factory=list)
     _scenes: dict[str, Category] = field(default_factory=dict)
 
-    def run(self, groups: Iterable[_Group]) -> None:
+    def run(self, groups: Sequence[_Group]) -> None:
         """Do all, with the time that undisturbed runs took for a first estimate."""
-        groups = list(groups)
         to_do = {group: self._missing(group) for group in groups}
         runs = sum(len(self._of(group)) * len(group.cases) for group in groups)
         left = sum(len(missing) for cases in to_do.values() for missing in cases.values())

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.store import RunStore
 from anomalist.benchmark.stress_cases import Case
 from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
+from anomalist.metrics.proportions import wilson_interval
 
 #: What the undisturbed run is called in the place of a condition.
 BASELINE = "baseline"
@@ -74,8 +74,7 @@ def with_hits(record: RunRecord) -> RunRecord:
     if threshold is not None and scores:
         hits = sum(score > threshold for score in scores)
         rate = hits / len(scores)
-        ends = binomtest(hits, len(scores)).proportion_ci(method="wilson")
-        intervals["image_hit_rate"] = float(ends.low), float(ends.high)
+        intervals["image_hit_rate"] = wilson_interval(hits, len(scores))
     metrics = {**record.metrics, "image_hit_rate": rate}
     return dataclasses.replace(record, metrics=metrics, intervals=intervals)
 

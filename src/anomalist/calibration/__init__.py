@@ -23,7 +23,12 @@ from anomalist.calibration.drift import Drift, Shift
 from anomalist.calibration.grouping import all_differ, join_groups, number_groups
 from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.reference import Reference, look_of
-from anomalist.calibration.selective import error_coverage, error_coverage_area, unsure
+from anomalist.calibration.selective import (
+    DEFAULT_REVIEW,
+    error_coverage,
+    error_coverage_area,
+    unsure,
+)
 from anomalist.calibration.splitting import (
     DEFAULT_SPLIT,
     affordable_split,
@@ -34,6 +39,7 @@ from anomalist.calibration.splitting import (
 
 __all__ = [
     "DEFAULT_ALPHA",
+    "DEFAULT_REVIEW",
     "DEFAULT_SPLIT",
     "Calibration",
     "Drift",

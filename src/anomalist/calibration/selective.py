@@ -10,9 +10,12 @@ from anomalist.metrics.ranking import check_binary
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
+DEFAULT_REVIEW = 0.2
+"""The share of good images that may be called anomalous or set aside, where none is given."""
+
 
 def unsure(
-    p_values: npt.ArrayLike, alpha: float = 0.05, review: float = 0.2
+    p_values: npt.ArrayLike, alpha: float = 0.05, review: float = DEFAULT_REVIEW
 ) -> npt.NDArray[np.bool_]:
     """Tell which images a person should look at: neither called anomalous nor passed.
 

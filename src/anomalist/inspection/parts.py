@@ -234,15 +234,20 @@ def known_images(parts: Parts) -> list[str]:
     return short_hashes([*parts.train, *map(Sample, parts.excluded)])
 
 
+def short_hash(digest: str) -> str:
+    """Return what model files keep of an image's SHA-256."""
+    return digest[:_SHORT_HASH]
+
+
 def short_hashes(images: Iterable[Sample]) -> list[str]:
     """Return the beginnings of the hashes of images, each once, sorted."""
-    return sorted({image.sha256()[:_SHORT_HASH] for image in images})
+    return sorted({short_hash(image.sha256()) for image in images})
 
 
 def unseen(images: ImageSet, known: Iterable[str]) -> ImageSet:
     """Return the images whose bytes aren't among `known_images`."""
     hashes = set(known)
-    new = [image.sha256()[:_SHORT_HASH] not in hashes for image in images]
+    new = [short_hash(image.sha256()) not in hashes for image in images]
     return images[np.array(new, np.bool_)]
 
 

@@ -12,6 +12,7 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.bootstrap import Interval
+from anomalist.metrics.proportions import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -102,31 +103,36 @@ def paired_rates(
     both = int((first & second).sum())
     only_before, only_after = int((first & ~second).sum()), int((~first & second).sum())
     apart = only_before + only_after
-    wilson = [
-        tuple(map(float, binomtest(k, n).proportion_ci(level, method="wilson")))
-        for k in (both + only_before, both + only_after)
-    ]
+    before_interval = wilson_interval(both + only_before, n, level)
+    after_interval = wilson_interval(both + only_after, n, level)
     return PairedRates(
         images=n,
         before=both + only_before,
         after=both + only_after,
         only_before=only_before,
         only_after=only_after,
-        before_interval=(wilson[0][0], wilson[0][1]),
-        after_interval=(wilson[1][0], wilson[1][1]),
+        before_interval=before_interval,
+        after_interval=after_interval,
         difference=(only_after - only_before) / n,
-        difference_interval=_newcombe(n, both, only_before, only_after, wilson),
+        difference_interval=_newcombe(
+            n, both, only_before, only_after, before_interval, after_interval
+        ),
         p_value=1.0 if apart == 0 else float(binomtest(only_after, apart).pvalue),
         level=level,
     )
 
 
 def _newcombe(
-    n: int, both: int, only_before: int, only_after: int, wilson: list[tuple[float, ...]]
+    n: int,
+    both: int,
+    only_before: int,
+    only_after: int,
+    before_interval: Interval,
+    after_interval: Interval,
 ) -> Interval:
     neither = n - both - only_before - only_after
     p, q = (both + only_after) / n, (both + only_before) / n
-    (below_q, above_q), (below_p, above_p) = wilson
+    (below_q, above_q), (below_p, above_p) = before_interval, after_interval
     margins = (
         (both + only_before)
         * (both + only_after)

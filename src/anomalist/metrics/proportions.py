@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scipy.special import betaincinv  # type: ignore[import-untyped]
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from anomalist.errors import ParameterError
 
@@ -53,3 +54,29 @@ def exact_interval(count: int, total: int, level: float = 0.95) -> tuple[float, 
     low = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, tail))
     high = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1 - tail))
     return low, high
+
+
+def wilson_interval(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval for a share, which holds it in about ``level`` of all cases.
+
+    Parameters
+    ----------
+    count : int
+        Those that are so.
+    total : int
+        Those that were looked at, at least one.
+    level : float
+        How sure, between 0 and 1.
+
+    Notes
+    -----
+    E. Wilson, Journal of the American Statistical Association 22 (1927).
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(0, 60)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.000 to 0.060'
+    """
+    ends = binomtest(count, total).proportion_ci(level, method="wilson")
+    return float(ends.low), float(ends.high)

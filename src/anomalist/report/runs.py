@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from scipy.stats import binomtest  # type: ignore[import-untyped]
-
 from anomalist.errors import DataError
 from anomalist.metrics.comparison import Comparison, delong_test, mean_difference
+from anomalist.metrics.proportions import wilson_interval
 
 
 class Run(Protocol):
@@ -238,8 +237,7 @@ def _interval(run: Run, metric: str, value: float) -> tuple[float, float] | None
         if not good:
             return None
         # Resampling gives a rate of 0 no width at all, Wilson's interval does.
-        ends = binomtest(round(value * good), good).proportion_ci(method="wilson")
-        return float(ends.low), float(ends.high)
+        return wilson_interval(round(value * good), good)
     low_high = run.intervals.get(metric)
     return None if low_high is None else (low_high[0], low_high[1])
 

@@ -22,8 +22,9 @@ from anomalist.detectors import Detector, load
 from anomalist.errors import AnomalistError, is_out_of_memory
 from anomalist.features import FeatureStore
 from anomalist.files import write_text
+from anomalist.inspection import Rule
 from anomalist.inspection.fitting import CalibrateOn
-from anomalist.server.comparing import Case, Kind, Scored, compare, rule_of, scored_apart
+from anomalist.server.comparing import Case, Kind, Scored, compare, scored_apart
 from anomalist.server.relearning import relearn, training_images
 
 JOB, MODEL, PICTURES, RESULT = "job.json", "candidate.anomalist", "pictures", "result.json"
@@ -122,7 +123,7 @@ def build(folder: Path) -> dict[str, Any]:
     )
     # As it will be loaded, by its file.
     candidate = load(folder / MODEL, device=job.device)
-    after = Scored(candidate, rule_of(candidate, alpha=job.alpha), result.held_out)
+    after = Scored(candidate, Rule.of(candidate, alpha=job.alpha), result.held_out)
     before = _before(job, cases)
     comparison = compare(
         before, after, cases, folder / PICTURES, store=FeatureStore(), progress=_tell
@@ -136,7 +137,7 @@ def _before(job: Job, cases: list[Case]) -> Scored:
     parent: Detector = load(job.parent, device=job.device)
     _tell("score", 0, 0)
     held_out = scored_apart(parent, [case.sample for case in cases], FeatureStore())
-    return Scored(parent, rule_of(parent, alpha=job.alpha, threshold=job.threshold), held_out)
+    return Scored(parent, Rule.of(parent, alpha=job.alpha, threshold=job.threshold), held_out)
 
 
 def _tell(stage: str, done: int, total: int) -> None:

@@ -280,11 +280,6 @@ def _notes(before: Scored, cases: list[Case], both: list[Case], decide: bool) ->
     return notes
 
 
-def rule_of(detector: Detector, *, alpha: float | None, threshold: float | None = None) -> Rule:
-    """Return how a version decides under a model's settings."""
-    return Rule.of(detector, alpha=alpha, threshold=threshold)
-
-
 def pictures_named(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the parts of a comparison that name a picture, to be given another name."""
     sides = [change[side] for change in comparison["changes"] for side in ("before", "after")]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from anomalist.calibration import DEFAULT_REVIEW
 from anomalist.data import Sample
 from anomalist.inspection import Finding, Rule
 from anomalist.predictions import Predictions
@@ -21,8 +22,6 @@ from anomalist.server.heatmaps import Heatmap
 from anomalist.server.registry import Answering
 from anomalist.server.texts import plain_text
 
-# A p-value up to which a part that passes is set aside for a person.
-_UNSURE = 0.2
 _LONGEST_KEY = 150
 _WRITERS = 4
 _LONGEST_NAME = 255
@@ -231,4 +230,4 @@ def decide(rule: Rule, found: Finding) -> str | None:
     """Return ``normal``, ``anomalous`` or, where a good one is rarely like that, ``unsure``."""
     if found.decision != "normal" or rule.given:
         return found.decision
-    return "unsure" if found.p_value is not None and found.p_value <= _UNSURE else "normal"
+    return "unsure" if found.p_value is not None and found.p_value <= DEFAULT_REVIEW else "normal"

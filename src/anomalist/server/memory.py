@@ -189,8 +189,7 @@ class Memory:
         ParameterError
             If the cursor is none.
         """
-        if not 1 <= limit <= MOST:
-            raise ParameterError(f"limit must be from 1 to {MOST}, not {limit}")
+        check_limit(limit)
         with self._database.reading() as session:
             wanted = conditions(session, filters or Filters())
             if cursor is not None:
@@ -257,6 +256,18 @@ class Memory:
             before = ids.where(number < inspection.number).order_by(number.desc())
             after = ids.where(number > inspection.number).order_by(number)
             return session.scalar(before), session.scalar(after)
+
+
+def check_limit(limit: int) -> None:
+    """Refuse a page of none, or of too many.
+
+    Raises
+    ------
+    ParameterError
+        If it is one.
+    """
+    if not 1 <= limit <= MOST:
+        raise ParameterError(f"limit must be from 1 to {MOST}, not {limit}")
 
 
 def inspection_at(session: Session, cursor: str) -> Inspection:

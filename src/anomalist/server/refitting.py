@@ -28,13 +28,12 @@ from anomalist.server.database.tables import (
     Inspection,
     Model,
     Refit,
-    Setting,
     Verdict,
     Version,
     is_id,
     now,
 )
-from anomalist.server.registry import LONGEST_NOTE, Registry
+from anomalist.server.registry import LONGEST_NOTE, Registry, means, setting_of
 from anomalist.server.texts import plain_text
 from anomalist.server.verdicts import holding
 
@@ -274,12 +273,7 @@ class Refitter:
             origin = parent
             while origin.parent is not None:
                 origin = origin.parent
-            setting = session.scalar(
-                select(Setting)
-                .where(Setting.model_id == row.model_id)
-                .order_by(Setting.id.desc())
-                .limit(1)
-            )
+            alpha, threshold = means(setting_of(session, row.model_id), parent.id)
             known = judged(session, row.model_id)
         learnt = set(row.learnt)
         taken = list[Judged]()
@@ -298,15 +292,14 @@ class Refitter:
                 )
         if not any(one.kind == "good" for one in taken):
             raise DataError("the photographs of all confirmed parts are gone")
-        own = setting is not None and setting.version_id == parent.id
         Job(
             origin=str(self._registry.files.path(origin.sha256).absolute()),
             parent=str(self._registry.files.path(parent.sha256).absolute()),
             device=self._device,
             folders=self._training,
             calibrate_on=row.calibrate_on,  # type: ignore[arg-type]
-            alpha=None if setting is None else setting.alpha,
-            threshold=setting.threshold if setting is not None and own else None,
+            alpha=alpha,
+            threshold=threshold,
             judged=taken,
         ).write(folder)
 

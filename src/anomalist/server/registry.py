@@ -184,7 +184,7 @@ class Registry:
                 version = session.get(Version, version_id, options=[joinedload(Version.model)])
                 if version is None:
                     raise NotFoundError(f"no version {version_id}")
-                setting = _setting(session, version.model_id)
+                setting = setting_of(session, version.model_id)
             answering = self._prepared(version, setting)
             now = self._answering.get(answering.name)
             if answering.rule.threshold is None and now and now.rule.threshold is not None:
@@ -251,7 +251,7 @@ class Registry:
                 )
                 if version is None:
                     raise NotFoundError(f"no model {name!r}")
-                setting = _setting(session, version.model_id)
+                setting = setting_of(session, version.model_id)
             return self._replace(self._prepared(version, setting))
 
     def _prepared(self, version: Version, setting: Setting | None) -> Answering:
@@ -262,13 +262,8 @@ class Registry:
             detector = before.detector
         else:
             detector = self._opened(version)
-        # A score is on the scale of one version; a rate is a rate for all.
-        own = setting is not None and setting.version_id == version.id
-        rule = Rule.of(
-            detector,
-            alpha=None if setting is None else setting.alpha,
-            threshold=setting.threshold if setting is not None and own else None,
-        )
+        alpha, threshold = means(setting, version.id)
+        rule = Rule.of(detector, alpha=alpha, threshold=threshold)
         return Answering(
             name, version.model_id, version.id, version.number, version.sha256, detector, rule
         )
@@ -296,8 +291,18 @@ class Registry:
         return answering
 
 
-def _setting(session: Session, model_id: int) -> Setting | None:
-    """What decisions of a model are for; None where they are as the fit has it."""
+def setting_of(session: Session, model_id: int) -> Setting | None:
+    """Return what decisions of a model are for; None where they are as the fit has it."""
     return session.scalar(
         select(Setting).where(Setting.model_id == model_id).order_by(Setting.id.desc()).limit(1)
     )
+
+
+def means(setting: Setting | None, version_id: int) -> tuple[float | None, float | None]:
+    """Return the rate and the threshold that a setting means for a version; None for the fit's.
+
+    A score is on the scale of one version; a rate is a rate for all.
+    """
+    if setting is None:
+        return None, None
+    return setting.alpha, setting.threshold if setting.version_id == version_id else None

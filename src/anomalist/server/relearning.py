@@ -16,8 +16,8 @@ from anomalist.detectors.grouping import group_images
 from anomalist.errors import DataError, WeightsError
 from anomalist.inspection import FitResult, Parts, fit_parts
 from anomalist.inspection.fitting import CalibrateOn, OnStage
+from anomalist.inspection.parts import short_hash
 
-_SHORT_HASH = 16
 _TELL_EVERY = 50
 
 
@@ -55,7 +55,7 @@ def training_images(
                 " it from those that were left out: fit it anew with anomalist fit"
             )
         known = set(summary["known_images"]) - set(summary.get("left_out_images", ()))
-        short = Counter(known - {digest[:_SHORT_HASH] for digest in fitted})
+        short = Counter(known - set(map(short_hash, fitted)))
     total = len(wanted) + len(short)
     where = list(folders) or list(summary.get("folders", ()))
     if not where:
@@ -72,7 +72,7 @@ def training_images(
                 digest = Sample(path).sha256()
             except DataError:
                 continue
-            counter, key = (wanted, digest) if digest in fitted else (short, digest[:_SHORT_HASH])
+            counter, key = (wanted, digest) if digest in fitted else (short, short_hash(digest))
             if counter[key] > 0:
                 counter[key] -= 1
                 there.add(digest)

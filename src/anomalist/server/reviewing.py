@@ -7,7 +7,14 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from anomalist.errors import ParameterError
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Inspection
-from anomalist.server.memory import MOST, Filters, Page, conditions, inspection_at, records_of
+from anomalist.server.memory import (
+    Filters,
+    Page,
+    check_limit,
+    conditions,
+    inspection_at,
+    records_of,
+)
 from anomalist.server.verdicts import is_unjudged
 
 # Beyond any p-value: where there is none, nothing says how rare a good part like it would be.
@@ -51,8 +58,7 @@ class ReviewQueue:
         ParameterError
             If the cursor is none.
         """
-        if not 1 <= limit <= MOST:
-            raise ParameterError(f"limit must be from 1 to {MOST}, not {limit}")
+        check_limit(limit)
         rank = case((Inspection.decision == "unsure", 0), else_=1)
         p_value = func.coalesce(Inspection.p_value, _NO_P_VALUE)
         with self._database.reading() as session:

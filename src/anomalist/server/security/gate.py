@@ -58,7 +58,7 @@ class Gate:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
         settings = service.settings
-        self._bodies = Bodies(int(settings.max_mb * 1e6))
+        self._bodies = Bodies(settings.max_bytes)
         self._known = Rates(settings.max_rate, 2 * settings.max_rate)
         self._unknown = Rates(_UNKNOWN_RATE, _UNKNOWN_BURST)
         self._lookups = anyio.CapacityLimiter(_LOOKUPS)
