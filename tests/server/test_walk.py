@@ -217,6 +217,7 @@ def test_a_person_walks_through_the_page(service: Service, address: str, browser
 
     last = Visit(browser, address, SIZES[0], state)
     last.go("/history")
+    last.page.wait_for_load_state("networkidle")  # pictures on their way would be refused
     last.page.get_by_role("button", name="Sign out").click()
     last.page.get_by_label("Token").wait_for()
     last.go("/")
