@@ -37,6 +37,14 @@ class ServerError(AnomalistError, RuntimeError):
     """A server can't be started, or what it stands on doesn't answer."""
 
 
+class StorageError(AnomalistError, OSError):
+    """An object storage, or an object in it, can't be reached, read or written."""
+
+
+class ClusterError(AnomalistError, RuntimeError):
+    """A cluster can't be reached, or its machines can't do what is asked of them."""
+
+
 class NotFoundError(AnomalistError, LookupError):
     """What was asked for by name isn't there."""
 
