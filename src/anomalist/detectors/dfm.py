@@ -92,7 +92,7 @@ class DFM(Detector):
 
     def check_shards(self, shards: list[Shard]) -> None:
         """Refuse shards in which it can't be fitted, before any work."""
-        (values,) = self._layout(self.backbone_.shapes(*self.transform.output_size))["mean_"].shape
+        values = self._values(self.backbone_.shapes(*self.transform.output_size))
         _StreamingPCA(shards[0].images, values, self.memory_limit_mb)
 
     def _summarise(self, features: FeatureBatches, shard: Shard) -> Components:
@@ -127,11 +127,15 @@ class DFM(Detector):
         self.variances_ = variances.astype(np.float32)
         self._restore()
 
-    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+    def _values(self, maps: list[tuple[int, int, int]]) -> int:
+        """Values of an image's vector, of feature maps of shapes (C, h, w)."""
         _, height, width = maps[0]
         channels = sum(of_layer for of_layer, _, _ in maps)
         rows, columns = (_windows(side, self.pooling_kernel_size) for side in (height, width))
-        values = channels * rows * columns
+        return channels * rows * columns
+
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        values = self._values(maps)
         return {
             "mean_": Layout(np.float32, (values,)),
             "components_": Layout(np.float32, ("k", values)),
@@ -181,7 +185,7 @@ class Components(NamedTuple):
 
     Parameters
     ----------
-    count : int
+    images : int
         How many they are.
     mean : float64 array of shape (D,)
         Theirs.
@@ -191,7 +195,7 @@ class Components(NamedTuple):
         Directions in which they deviate, each as long as the root of the sum of squares along it.
     """
 
-    count: int
+    images: int
     mean: Array
     total: float
     rows: Array
@@ -231,7 +235,7 @@ class _StreamingPCA:
 
     def merge(self, summary: Components) -> None:
         """Take what is left of vectors elsewhere; none of its own may wait."""
-        between = self._move(summary.count, summary.mean)
+        between = self._move(summary.images, summary.mean)
         self._total += summary.total + float(np.vdot(between, between))
         for row in (*summary.rows, between):
             if self._filled == len(self._rows) - 1:

@@ -238,7 +238,7 @@ class Triangular:
         self._invert(lower)
         self._pack(lower, block)
 
-    def _invert(self, lower: Float64) -> None:
+    def _invert(self, lower: npt.NDArray[np.floating[Any]]) -> None:
         for factor in lower:
             # LAPACK sees the transpose, an upper triangle, and inverts it where it lies.
             lapack.dtrtri(factor.T, overwrite_c=1)

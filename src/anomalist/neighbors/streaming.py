@@ -67,10 +67,10 @@ class StreamingCoreset:
     along the chain of reductions add up to a bound on every embedding's distance to the coreset.
 
     Embeddings can be summarised elsewhere, on several machines at once: a stream of `summary_size`
-    for each part of them gives a summary, of which `merge` takes one after the other. The coreset is
-    then the exact traversal of the union of the summaries as long as that fits in memory, and the
-    bound is its covering radius and the largest of the summaries' together. (Summaries as large as
-    the coreset itself would promise four times the optimum, but not fit.)
+    for each part of them gives a summary, of which `merge` takes one after the other. While their
+    union fits in memory, the coreset is the exact traversal of it, and the bound is its covering
+    radius and the largest of the summaries' together. (Summaries as large as the coreset itself
+    would promise four times the optimum: Malkomes et al., NeurIPS 2015. They hardly fit.)
 
     Parameters
     ----------
