@@ -197,7 +197,7 @@ def _links(url: str, files: Any) -> list[str]:
 def _file_system(scheme: str, address: str) -> Any:
     """Return fsspec's object for a scheme; it keeps one a process, and knows of forks."""
     try:
-        import fsspec
+        import fsspec  # type: ignore[import-untyped]
     except ImportError as error:
         raise StorageError(
             f"{address} takes fsspec, which isn't installed: pip install 'anomalist[cluster]'"
