@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 
 class Object(NamedTuple):
