@@ -13,7 +13,6 @@ from jsonargparse import ArgumentParser, Namespace
 from anomalist.cli.options import add_device, command_parser
 from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
-from anomalist.storage import is_address
 
 if TYPE_CHECKING:
     from anomalist.data import Sample
@@ -213,6 +212,8 @@ def run(arguments: Namespace, output: Output) -> int:
 
 def _by_parts(arguments: Namespace) -> bool:
     """Whether results are kept by parts: on a cluster, or of or at an address."""
+    from anomalist.storage import is_address
+
     places = (arguments.out, arguments.model, *arguments.inputs)
     return arguments.ray is not None or any(map(is_address, places))
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from anomalist.errors import ObjectNotFoundError, ResultsError
 from anomalist.inspection.bulk.keys import MANIFEST, MARKER, listing_key, part_key

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from anomalist.calibration.reference import NAMES
 from anomalist.errors import ResultsError
