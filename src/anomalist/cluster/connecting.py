@@ -49,7 +49,7 @@ def connected(address: str) -> Iterator[Any]:
     Examples
     --------
     >>> with connected("local") as ray:  # doctest: +SKIP - it takes seconds
-    ...     ray.get(ray.remote(abs).remote(-2))
+    ...     ray.get(ray.remote(lambda: 2).remote())
     2
     """
     try:
