@@ -48,7 +48,7 @@ def connected(address: str) -> Iterator[Any]:
 
     Examples
     --------
-    >>> with connected("local") as ray:  # doctest: +SKIP - it takes seconds
+    >>> with connected("local") as ray:  # doctest: +SKIP
     ...     ray.get(ray.remote(lambda: 2).remote())
     2
     """
