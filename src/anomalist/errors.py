@@ -41,6 +41,10 @@ class StorageError(AnomalistError, OSError):
     """An object storage, or an object in it, can't be reached, read or written."""
 
 
+class ObjectNotFoundError(StorageError, FileNotFoundError):
+    """There is no object, or no folder, at an address."""
+
+
 class ClusterError(AnomalistError, RuntimeError):
     """A cluster can't be reached, or its machines can't do what is asked of them."""
 
