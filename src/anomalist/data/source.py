@@ -242,7 +242,7 @@ class FileSource:
         if origin_of(self._path) is None:
             return sha256_of(self._path)
         with open_file(self._path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.sha256(file.read()).hexdigest()
 
     def known_sha256(self) -> str | None:
         """Return the hash if the file is as it was when it was read for it."""
