@@ -308,6 +308,10 @@ class Sample:
         """Keep how the image looks, as it was learnt of another sample with its content."""
         self._looks[transform] = look
 
+    def forget_looks(self) -> None:
+        """Drop how the image looks, of which millions of samples would keep too much."""
+        self._looks.clear()
+
     def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
         """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
         look = self._looks[transform] = Look.of(pixels)
@@ -575,7 +579,7 @@ class ImageSet(Sequence[Sample]):
         known = {sample.sha256() for sample in others if sample.nbytes() in sizes}
         return [sample.path for sample in alike if sample.sha256() in known]
 
-    def content_hash(self) -> str:
+    def content_hash(self, digests: npt.NDArray[np.uint8] | None = None) -> str:
         """Return the SHA-256 of all that a result can depend on, as 64 hexadecimal digits.
 
         It covers, in order, each image's name below the folder that all files share, its label,
@@ -583,6 +587,11 @@ class ImageSet(Sequence[Sample]):
         file that tells its saturation areas. Copies of the same
         data in other places have the same hash. An image in memory counts with its name as it is
         and its own hash, see `Sample.sha256`; a mask in memory has no name.
+
+        Parameters
+        ----------
+        digests : uint8 array of shape (N, 32), optional
+            What `digests` returned, so that no image is read for it.
 
         Raises
         ------
@@ -613,7 +622,8 @@ class ImageSet(Sequence[Sample]):
             return FileSource(file).sha256()
 
         digest = hashlib.sha256()
-        for sample in self:
+        for place, sample in enumerate(self):
+            sha256 = sample.sha256() if digests is None else digests[place].tobytes().hex()
             name = named(sample.path) if sample.image is None else sample.path.as_posix()
             mask: object = None
             if isinstance(sample.mask, np.ndarray):
@@ -622,7 +632,7 @@ class ImageSet(Sequence[Sample]):
                 mask = named(sample.mask), content(sample.mask)
             elif sample.mask is not None:
                 mask = [(named(file), content(file)) for file in sample.mask]
-            entry = [(name, sample.sha256()), sample.label, sample.defect, mask]
+            entry = [(name, sha256), sample.label, sample.defect, mask]
             if sample.group is not None:
                 entry.append(sample.group)
             if (told := sample.saturation) is not None:
