@@ -22,7 +22,9 @@ from anomalist.data.decoded import Decoded, DecodedSource
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
+from anomalist.data.names import existing
 from anomalist.data.saturation import Defect, read_defect, read_saturations
+from anomalist.data.sending import local, portable
 from anomalist.data.source import (
     Content,
     FileSource,
@@ -36,6 +38,7 @@ from anomalist.data.source import (
 from anomalist.data.transforms import Transform
 from anomalist.data.truth import Photograph, read_truth, share_remarks
 from anomalist.errors import DataError
+from anomalist.storage import is_address
 
 if TYPE_CHECKING:
     from anomalist.data.understanding import Understanding
@@ -56,7 +59,7 @@ class Sample:
     Parameters
     ----------
     path : str or Path
-        The image file, or what the image is called.
+        The image file, its address, or what the image is called.
     label : bool or None
         True if anomalous, False if normal, None if unknown.
     defect : str
@@ -108,12 +111,12 @@ class Sample:
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        put("path", Path(self.path))
+        put("path", _path(self.path))
         put("_looks", {})
         if self.mask is not None:
             put("mask", _held_mask(str(self.path), self.mask))
         if self.saturation is not None:
-            put("saturation", Path(self.saturation))
+            put("saturation", _path(self.saturation))
         if self.image is None:
             put("_source", FileSource(self.path))
         else:
@@ -418,6 +421,12 @@ class Sample:
             return exif_turn(self.image, name=self.path)
         return exif_turn(self.path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: portable(value) for name, value in self.__dict__.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: local(value) for name, value in state.items()})
+
     def _identity(self) -> tuple[Any, ...]:
         mask = array_sha256(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
         image = None if self.image is None else self.sha256()
@@ -448,11 +457,15 @@ class Sample:
         return f"Sample({text})"
 
 
+def _path(entry: str | os.PathLike[str]) -> Path:
+    return existing(str(entry)) if is_address(entry) else Path(entry)
+
+
 def _held_mask(name: str, mask: object) -> Path | tuple[Path, ...] | npt.NDArray[np.bool_]:
     if isinstance(mask, _PATHS):
-        return Path(mask)
+        return _path(mask)
     if isinstance(mask, tuple | list) and mask and all(isinstance(p, _PATHS) for p in mask):
-        return tuple(map(Path, mask))
+        return tuple(map(_path, mask))
     if not isinstance(mask, np.ndarray):
         raise DataError(
             f"the mask of {name} is of type {type(mask).__name__}: give a path, several of them,"
