@@ -158,8 +158,8 @@ class DriftWatcher:
 
     def catch_up(self) -> None:
         """Count all inspections that were committed until now by the versions that answer."""
-        for name in self._registry.names():
-            self._follow(self._registry.answering(name))
+        for answering in self._registry.all_answering():
+            self._follow(answering)
 
     def keep(self) -> None:
         """Lay down what was counted, for a server that starts again."""

@@ -187,7 +187,7 @@ class Refitter:
         NotFoundError
             If there is no such model.
         """
-        model_id = self._registry.answering(name).model_id
+        model_id = self._registry.model_id(name)
         with self._database.reading() as session:
             rows = session.scalars(
                 select(Refit)

@@ -118,8 +118,8 @@ class Service:
             If another server uses the folder or the database.
         ServerError
             If the database can't be reached.
-        ParameterError, ModelFileError
-            If there is no model, or a damaged one.
+        ParameterError, ModelFileError, WeightsError
+            If there is no model, or damaged ones alone.
         """
         try:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
@@ -141,6 +141,10 @@ class Service:
                 session.execute(text("SELECT 1"))
         except ServerError as error:
             found["database"] = str(error)
+        if not self.registry.all_answering():
+            found["models"] = "; ".join(
+                f"{name}: {fault}" for name, fault in self.registry.faults().items()
+            )
         if self.stopping.is_set():
             found["server"] = "it is stopping"
         return found

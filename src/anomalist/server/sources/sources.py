@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from anomalist.errors import NotFoundError, ParameterError
+from anomalist.errors import NotFoundError, ParameterError, UnavailableError
 from anomalist.server.addresses import Broker, Place
 from anomalist.server.database import Database
 from anomalist.server.drift import DriftWatcher
@@ -95,7 +96,7 @@ class Sources:
         """
         for flag, place in self._places:
             try:
-                self._registry.answering(place.model)
+                self._named(place.model)
             except NotFoundError as error:
                 named = f"--{flag} {place.camera}"
                 raise ParameterError(
@@ -105,6 +106,11 @@ class Sources:
             self._webhook.start()
         for source in self._sources:
             source.start()
+
+    def _named(self, model: str | None) -> None:
+        """Refuse a name that no model has; one that doesn't answer now may do so later."""
+        with suppress(UnavailableError):
+            self._registry.answering(model)
 
     def stop(self) -> None:
         """Bring no more, and tell what is to be told."""
