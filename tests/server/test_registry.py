@@ -197,9 +197,7 @@ def test_a_version_that_is_gone_keeps_no_other_from_answering(
         service.stop()
     file.write_bytes(held[:-1])
     service = Service(settings).start()
-    assert service.registry.faults() == {
-        "part": "version 2 of part is damaged; it doesn't answer"
-    }
+    assert service.registry.faults() == {"part": "version 2 of part is damaged; it doesn't answer"}
     assert service.versions.promote("part", 1, by="someone").fault is None
     assert service.registry.answering("part").number == 1
     service.stop()
