@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,3 +28,37 @@ def test_what_was_answered_is_there_once(
     )
     assert any("id" in found for found in told.inspections.values())
     assert "all there, once" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_a_refit_is_done_once_the_server_is_no_longer_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import server_kill
+
+    models, state = server_kill.fitted(tmp_path), tmp_path / "state"
+    server = server_kill.Server(models, state, None)
+    refit = ""
+
+    def ask(method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Any:
+        status, answer = server.ask(method, path, body, **{"Content-Type": kind})
+        assert status < 300, answer
+        return answer
+
+    try:
+        (one,) = ask("POST", "/v1/inspect", server_kill.photograph(1), "image/png")["inspections"]
+        ask("POST", f"/v1/inspections/{one['id']}/verdict", b'{"verdict": "good"}')
+        refit = ask("POST", "/v1/models/part/refit")["id"]
+        for _ in range(4):
+            while ask("GET", f"/v1/refits/{refit}")["state"] != "running":
+                time.sleep(0.02)
+            assert server.end(signal.SIGKILL) == -signal.SIGKILL
+            server = server_kill.Server(models, state, None)
+        assert server_kill.wait_for_refits(server) == ["done"]
+        told = ask("GET", f"/v1/refits/{refit}")
+        assert (told["version"], told["error"]) == (2, None)
+        assert "4 times while candidate" in (tmp_path / "log").read_text()
+    finally:
+        server.end(signal.SIGTERM)
+    assert not list((state / "refits").iterdir())

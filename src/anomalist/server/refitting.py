@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import shutil
@@ -10,14 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from anomalist.errors import DataError, NotFoundError, ParameterError
+from anomalist.errors import DataError, NotFoundError, ParameterError, ServerError
 from anomalist.inspection.fitting import CalibrateOn
 from anomalist.server import candidate
 from anomalist.server.blobs import Blobs
@@ -39,9 +40,13 @@ from anomalist.server.verdicts import holding
 
 #: States of a refit that isn't over.
 OPEN = ("waiting", "running")
+# One that failed for a reason that isn't its own is tried so often by a server that goes on.
 _TRIES = 3
+# One during which the server ended so often may be why: it waits, each time twice as long, so that
+# inspections go on meanwhile.
+_ENDS, _PAUSE_S, _LONGEST_S = 3, 2.0, 300.0
 _TELL_EVERY_S = 0.5
-_WAIT_S = 60.0
+_WAIT_S, _RETRY_S = 60.0, 5.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -82,6 +87,9 @@ class Refitter:
         self._wake, self._stopping = threading.Event(), False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        #: When those that wait for longer may begin, and how often each failed here.
+        self._resting: dict[str, float] = {}
+        self._failed: Counter[str] = Counter()
         #: What is being built, and by which process.
         self._running: tuple[str, subprocess.Popen[str]] | None = None
 
@@ -89,10 +97,21 @@ class Refitter:
         """Go on with what an earlier server left, and begin to build."""
         with self._database.session() as session:
             session.execute(update(Refit).where(Refit.state == "running").values(state="waiting"))
-            waiting = set(session.scalars(select(Refit.id).where(Refit.state == "waiting")))
+            waiting = session.execute(
+                select(Refit.id, Refit.begun).where(Refit.state == "waiting")
+            ).all()
+        names = {row.id for row in waiting}
         for left in self._folder.glob("*"):
-            if left.name not in waiting:
+            if left.name not in names:
                 shutil.rmtree(left, ignore_errors=True)
+        for row in waiting:
+            if row.begun >= _ENDS:
+                pause = min(_PAUSE_S * 2.0 ** min(row.begun - _ENDS, 30), _LONGEST_S)
+                self._resting[row.id] = time.monotonic() + pause
+                _LOG.warning(
+                    "the server ended %d times while candidate %s was built: it goes on in %g s",
+                    *(row.begun, row.id, pause),
+                )
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="anomalist-refitter", daemon=True)
         self._thread.start()
@@ -214,36 +233,49 @@ class Refitter:
 
     def _work(self) -> None:
         while not self._stopping:
+            refit_id = None
             try:
                 refit_id = self._next()
                 if refit_id is not None:
                     self._build(refit_id)
                     continue
-            except Exception:
+            except ServerError as error:
                 # A database that doesn't answer for a while; what is open is taken up again.
-                _LOG.exception("a candidate couldn't be built; it is tried again")
-                self._wake.wait(5)
-            self._wake.wait(_WAIT_S)
+                _LOG.error("a candidate can't be built now, it is tried again: %s", error)
+                self._wake.wait(_RETRY_S)
+            except Exception as error:
+                _LOG.exception("a candidate couldn't be built")
+                self._wake.wait(_RETRY_S)
+                self._count_failure(refit_id, error)
+            rested = min(self._resting.values(), default=float("inf")) - time.monotonic()
+            self._wake.wait(max(min(_WAIT_S, rested), 0.0))
             self._wake.clear()
 
+    def _count_failure(self, refit_id: str | None, error: Exception) -> None:
+        """Give up what fails here again and again; where the server ended meanwhile it doesn't."""
+        if refit_id is None:
+            return
+        self._failed[refit_id] += 1
+        if self._failed[refit_id] < _TRIES:
+            return
+        line = str(error).partition("\n")[0]
+        with suppress(ServerError):
+            self._end(refit_id, f"it failed {_TRIES} times ({type(error).__name__}: {line})")
+
     def _next(self) -> str | None:
-        """Take the one that waits longest, unless it was begun too often."""
+        """Take the one that waits longest, of those that may begin."""
+        now_s = time.monotonic()
+        self._resting = {one: until for one, until in self._resting.items() if until > now_s}
         with self._database.session() as session:
             # One that is running here was left by an error: nothing else runs any.
             row = session.scalar(
                 select(Refit)
-                .where(Refit.state.in_(OPEN))
+                .where(Refit.state.in_(OPEN), Refit.id.not_in(self._resting))
                 .order_by(Refit.created)
                 .limit(1)
                 .with_for_update()
             )
             if row is None:
-                return None
-            if row.begun >= _TRIES:
-                row.state, row.ended = "failed", now()
-                row.error = (
-                    f"it was begun {row.begun} times, and the server stopped or failed each time"
-                )
                 return None
             row.state, row.begun = "running", row.begun + 1
             row.started = row.started or now()
@@ -329,7 +361,7 @@ class Refitter:
                 process.kill()
                 process.wait()
                 for pipe in (process.stdin, process.stdout):
-                    with contextlib.suppress(OSError):
+                    with suppress(OSError):
                         pipe and pipe.close()
             if code == 0 or error is not None or self._stopping:
                 return error

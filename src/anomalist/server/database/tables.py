@@ -263,7 +263,7 @@ class Refit(Table):
     note: Mapped[str] = mapped_column(Text, default="")
     #: Which images give the threshold: ``others`` than the confirmed ones, ``added``, or ``all``.
     calibrate_on: Mapped[str] = mapped_column(String(20), default="others")
-    #: How often it was begun: after a server that ended meanwhile, again.
+    #: How often it was begun: after a server that ended meanwhile, again, however often.
     begun: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     #: Which images it learns from beside the model's own, by the number of their inspections.
