@@ -92,9 +92,9 @@ class Told:
 class Server:
     """The server, in a process of its own."""
 
-    def __init__(self, models: Path, state: Path, database: str | None) -> None:
+    def __init__(self, models: Path, state: Path, database: str | None, *more: str) -> None:
         command = [sys.executable, "-m", "anomalist", "serve", str(models), "--state", str(state)]
-        command += ["--port", "0", "--json", "--max_rate", "100000"]
+        command += ["--port", "0", "--json", "--max_rate", "100000", *more]
         command += ["--database", database] if database else []
         with (state.parent / "log").open("a") as log:
             self.process = subprocess.Popen(

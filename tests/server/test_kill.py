@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.server.test_folder import until
+from tests.server.test_webhook import Listener
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,3 +66,41 @@ def test_a_refit_is_done_once_the_server_is_no_longer_killed(
     finally:
         server.end(signal.SIGTERM)
     assert not list((state / "refits").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_a_webhook_hears_what_was_decided_before_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import server_kill
+
+    models, state = server_kill.fitted(tmp_path), tmp_path / "state"
+    listener = Listener()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    # Nobody listens yet.
+    server = server_kill.Server(models, state, None, "--webhook", listener.url)
+    ids = []
+    for seed in range(5):
+        status, answer = server.ask("POST", "/v1/inspect", server_kill.photograph(seed))
+        assert status == 200
+        ids.append(answer["inspections"][0]["id"])
+    assert server.end(signal.SIGKILL) == -signal.SIGKILL
+    listener.thread.start()
+    server = server_kill.Server(models, state, None, "--webhook", listener.url)
+    try:
+        until(lambda: len(listener.heard) >= 5)
+        assert server.end(signal.SIGKILL) == -signal.SIGKILL
+        server = server_kill.Server(models, state, None, "--webhook", listener.url)
+        status, answer = server.ask("POST", "/v1/inspect", server_kill.photograph(5))
+        ids.append(answer["inspections"][0]["id"])
+        until(lambda: any(ids[-1].encode() in body for _, _, body in listener.heard))
+    finally:
+        server.end(signal.SIGTERM)
+        listener.end()
+    # At least once each, in their order; what comes twice has the id that it had.
+    heard: dict[str, str] = {}
+    for _, headers, body in listener.heard:
+        identity = json.loads(body)["inspection"]["id"]
+        assert heard.setdefault(headers["webhook-id"], identity) == identity
+    assert list(heard.values()) == ids

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from anomalist.errors import DataError, NotFoundError, ParameterError, ServerError
 from anomalist.inspection.fitting import CalibrateOn
 from anomalist.server import candidate
+from anomalist.server.background import Background
 from anomalist.server.blobs import Blobs
 from anomalist.server.candidate import Job, Judged
 from anomalist.server.comparing import pictures_named
@@ -84,9 +85,9 @@ class Refitter:
         self._database, self._registry = database, registry
         self._photographs, self.pictures = photographs, pictures
         self._folder, self._training, self._device = folder, list(training), device
-        self._wake, self._stopping = threading.Event(), False
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._wake, self._lock = threading.Event(), threading.Lock()
+        self._background = Background(self.name, self._work)
+        self._stopping = self._background.stopping
         #: When those that wait for longer may begin, and how often each failed here.
         self._resting: dict[str, float] = {}
         self._failed: Counter[str] = Counter()
@@ -112,26 +113,20 @@ class Refitter:
                     "the server ended %d times while candidate %s was built: it goes on in %g s",
                     *(row.begun, row.id, pause),
                 )
-        self._stopping = False
-        self._thread = threading.Thread(target=self._work, name="anomalist-refitter", daemon=True)
-        self._thread.start()
+        self._background.start()
 
     def stop(self) -> None:
         """End; what is being built is gone on with by the next server."""
         with self._lock:
-            self._stopping = True
+            self._stopping.set()
             if self._running is not None:
                 self._running[1].kill()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._background.stop()
 
     def fault(self) -> str | None:
         """Say why it no longer builds what is asked for; None while it does."""
-        if self._stopping or (self._thread is not None and self._thread.is_alive()):
-            return None
-        return "the thread that has candidates built has ended"
+        return self._background.fault()
 
     def ask(self, name: str, *, by: str, note: str = "", calibrate_on: str = "others") -> Refit:
         """Ask for a candidate of a model, from all inspections that are confirmed as good now.
@@ -231,8 +226,8 @@ class Refitter:
             if self._running is not None and self._running[0] == refit_id:
                 self._running[1].kill()
 
-    def _work(self) -> None:
-        while not self._stopping:
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
             refit_id = None
             try:
                 refit_id = self._next()
@@ -286,7 +281,7 @@ class Refitter:
         try:
             self._prepare(refit_id, folder)
             error = self._run(refit_id, folder)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if error is None:
                 self._keep(refit_id, folder)
@@ -340,7 +335,7 @@ class Refitter:
         command = [sys.executable, "-P", "-m", candidate.__name__, str(folder.absolute())]
         with (folder / "log").open("w+", encoding="utf-8") as log:
             with self._lock:
-                if self._stopping:
+                if self._stopping.is_set():
                     return "stopped"
                 process = subprocess.Popen(
                     command,
@@ -363,7 +358,7 @@ class Refitter:
                 for pipe in (process.stdin, process.stdout):
                     with suppress(OSError):
                         pipe and pipe.close()
-            if code == 0 or error is not None or self._stopping:
+            if code == 0 or error is not None or self._stopping.is_set():
                 return error
             log.seek(0)
             _LOG.error("candidate %s ended with %d: %s", refit_id, code, log.read()[-4000:])
@@ -405,7 +400,13 @@ class Refitter:
         for side in pictures_named(comparison):
             picture = folder / candidate.PICTURES / side["picture"]
             side["picture"] = self.pictures.put(picture.read_bytes())
-        key = self._registry.files.put((folder / candidate.MODEL).read_bytes())
+        key = self._registry.files.put((folder / candidate.MODEL).read_bytes(), hold=True)
+        try:
+            self._list(refit_id, key, comparison)
+        finally:
+            self._registry.files.let_go(key)
+
+    def _list(self, refit_id: str, key: str, comparison: dict[str, Any]) -> None:
         with self._database.session() as session:
             row = session.get_one(Refit, refit_id, with_for_update=True)
             if row.state != "running":  # dropped meanwhile
@@ -420,7 +421,7 @@ class Refitter:
                     parent_id=row.parent_id,
                 )  # fmt: skip
             elif version.state == "dropped":  # asked for again
-                version.state = "candidate"
+                version.state, version.kept = "candidate", True
             row.version_id, row.comparison = version.id, comparison
             row.state, row.ended, row.error, row.done = "done", now(), None, row.total
 

@@ -19,6 +19,7 @@ from anomalist.server.decoding import Decoders
 from anomalist.server.drift import DriftWatcher
 from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
+from anomalist.server.leftovers import Leftovers
 from anomalist.server.memory import Memory
 from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
@@ -78,7 +79,12 @@ class Service:
             max_bytes=settings.max_bytes,
         )
         self.retention = Retention(
-            self.database, self.photographs, self.heatmaps, settings.keep_days, settings.keep_gb
+            self.database,
+            self.photographs,
+            self.heatmaps,
+            settings.keep_days,
+            settings.keep_gb,
+            leftovers=Leftovers(self.database, self.registry.files, self.refitter.pictures),
         )
         self.inspector.on_inspected += [
             self.drift.wake,

@@ -109,6 +109,7 @@ def version_dict(row: Version) -> dict[str, Any]:
         "number": row.number,
         "state": row.state,
         "sha256": row.sha256,
+        "kept": row.kept,
         "created": row.created.isoformat(),
         "by": row.by,
         "note": row.note,

@@ -142,7 +142,7 @@ class Versions:
         return self.history(name)
 
     def drop(self, name: str, number: int, *, by: str, note: str = "") -> History:
-        """Leave a candidate; its file stays, and it can't answer any more.
+        """Leave a candidate: it can't answer any more, and where the disk is full its file goes.
 
         One that was dropped already stays so, and nothing is written.
 
