@@ -228,7 +228,8 @@ def test_what_was_learnt_before_a_kill_is_compared_without_fitting_anew(
         file = f"photographs/{seed}.png"
         (tmp_path / file).write_bytes(picture(seed, light=1.8))
         judged.append(Judged(id=str(seed), kind="good", name=f"{seed}.png", file=file))
-    job = Job(origin=str(model), parent=str(model), judged=judged)
+    good = str(models.parent / "good")
+    job = Job(origin=str(model), parent=str(model), folders=[good], judged=judged)
     job.write(tmp_path)
     whole = candidate.build(tmp_path)
     written = (tmp_path / candidate.MODEL).stat().st_mtime_ns

@@ -235,9 +235,8 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def test_what_dropped_candidates_left_counts_and_goes_first(
-    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = Place(database_url, tmp_path)
     files, pictures = Blobs(tmp_path / "v"), Blobs(tmp_path / "c")
     leftovers = Leftovers(place.database, files, pictures)
     shared = pictures.put(b"the same picture")
@@ -307,4 +306,3 @@ def test_what_dropped_candidates_left_counts_and_goes_first(
     os.utime(pictures.path(shared), (0, 0))
     assert leftovers.sweep(3600) == 2
     assert files.get(kept[0].sha256) is not None
-    place.database.close()

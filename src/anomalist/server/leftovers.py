@@ -78,7 +78,7 @@ class Leftovers:
             )
         self._versions.remove([version.sha256], self._named_versions)
         self._pictures.remove(pictures, self._named_pictures)
-        _log.info("%s, which was dropped: its file is removed, as the disk is full", told)
+        _log.warning("%s, which was dropped: its file is removed, as the disk is full", told)
         self.count()
         return True
 
