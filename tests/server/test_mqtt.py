@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -44,12 +45,14 @@ def url(tmp_path: Path) -> str:
 class Line:
     """Who sends photographs and listens to decisions."""
 
-    def __init__(self, url: str, client: str = "") -> None:
+    def __init__(self, url: str, client: str = "", context: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         self.prefix = parts.path.strip("/")
         self.heard: queue.Queue[paho.MQTTMessage] = queue.Queue()
         self._subscribed: queue.Queue[None] = queue.Queue()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client, protocol=paho.MQTTv5)
+        if context is not None:
+            self.client.tls_set_context(context)
         self.client.on_message = lambda _c, _u, message: self.heard.put(message)
         self.client.on_subscribe = lambda *_: self._subscribed.put(None)
         assert parts.hostname

@@ -8,6 +8,7 @@ import logging
 import queue
 import socket
 import ssl
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,15 @@ class MqttSource(Source):
         self._client.subscribe(f"{self._broker.prefix}/inspect/#", qos=_EACH_ONCE)
 
     def _unreachable(self, _c: Any, _u: Any) -> None:
-        self.tell("the broker can't be reached; trying again")
+        error = sys.exception()  # with which paho calls this
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self.tell(
+                f"the broker's certificate isn't trusted ({error.verify_message.rstrip('.')}):"
+                " ?ca=FILE after the address names the one that signed it; trying again"
+            )
+            return
+        reason = "" if error is None else f" ({getattr(error, 'strerror', None) or error})"
+        self.tell(f"the broker can't be reached{reason}; trying again")
 
     def _disconnected(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
         if not self._stopped.is_set():
