@@ -43,11 +43,11 @@ from tests.docs.blocks import PAGES, ROOT, Block, Command, blocks, commands, inl
 SIZE = 64
 # What can't be run here, by a word of the line, and why.
 NOT_RUN = {
+    "--ray ": "needs a cluster, which tests/cluster has",
     "pip install": "installs into an environment of its own, which continuous integration does",
     "anomalist serve": "answers until it is stopped, which tests/server does",
     "mosquitto_": "talks to a broker, which tests/server does",
     "export ": "sets what a server reads that isn't started here",
-    "--ray": "takes a cluster, which tests/cluster does",
     "curl ": "asks a server that the page has started, which tests/server does",
 }
 # What a page takes for given, beside data/mvtec_ad.
