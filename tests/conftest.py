@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest_plugins = ["tests.s3"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -242,8 +242,8 @@ def _locked(lock: Path) -> tuple[int, bool]:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             kept = _lock(handle)
-            if kept is False or (kept is None and _runs(_owner(lock))):
-                raise ResultsError(_held_by(lock, _owner(lock)))
+            if kept is False or (kept is None and may_run(_owner(lock))):
+                raise ResultsError(held_by(lock.parent, _owner(lock), lock))
             # The one before may have removed the file between our opening and locking it.
             with suppress(FileNotFoundError):
                 if _is_at(handle, lock):
@@ -287,8 +287,19 @@ def _owner(lock: Path) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def _runs(owner: dict[str, Any]) -> bool:
-    """Tell whether the process that holds a lock may still run."""
+def may_run(owner: dict[str, Any]) -> bool:
+    """Tell whether the process that holds a lock may still run.
+
+    Parameters
+    ----------
+    owner : dict
+        What it wrote of itself: ``pid`` and ``host``.
+
+    Examples
+    --------
+    >>> may_run({"pid": os.getpid(), "host": socket.gethostname()}), may_run({})
+    (True, False)
+    """
     pid = owner.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False
@@ -303,7 +314,23 @@ def _runs(owner: dict[str, Any]) -> bool:
     return True
 
 
-def _held_by(lock: Path, owner: dict[str, Any]) -> str:
+def held_by(place: str | Path, owner: dict[str, Any], lock: str | Path | None = None) -> str:
+    """Say that a place is in use, by whom as far as that is known, and what to do.
+
+    Parameters
+    ----------
+    place : str or Path
+        What is held.
+    owner : dict
+        What the holder wrote: ``pid``, ``host`` and ``since``, or nothing.
+    lock : str or Path, optional
+        What to remove where the holder is on another machine, and gone.
+
+    Examples
+    --------
+    >>> held_by("results", {})
+    'results is in use by another process: stop it or choose another folder'
+    """
     who = "another process"
     if "pid" in owner:
         who = f"process {owner['pid']} on {owner.get('host', 'this machine')}"
@@ -311,8 +338,8 @@ def _held_by(lock: Path, owner: dict[str, Any]) -> str:
             since = time.localtime(owner["since"])
             who += f" since {time.strftime('%Y-%m-%d %H:%M:%S', since)}"
     elsewhere = owner.get("host", socket.gethostname()) != socket.gethostname()
-    way = f" (if that one is gone, remove {lock})" if elsewhere else ""
-    return f"{lock.parent} is in use by {who}: stop it or choose another folder{way}"
+    way = f" (if that one is gone, remove {lock})" if elsewhere and lock is not None else ""
+    return f"{place} is in use by {who}: stop it or choose another folder{way}"
 
 
 def scratch_array(

@@ -73,6 +73,24 @@ def correlated(count: int, dim: int, seed: int = 0) -> np.ndarray:
     return (vectors + 5).astype(np.float32)
 
 
+@pytest.mark.parametrize(("count", "dim"), [(3, 9), (40, 300), (300, 300), (700, 31)])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_shards_add_up_to_the_components_of_all(count: int, dim: int, shards: int) -> None:
+    vectors = correlated(count, dim)
+    whole, joined = (_StreamingPCA(count, dim, memory_limit_mb=4096) for _ in range(2))
+    whole.add(vectors)
+    for shard in range(shards):
+        own = vectors[shard::shards]
+        part = _StreamingPCA(len(own), dim, memory_limit_mb=4096)
+        part.add(own)
+        joined.merge(part.summary())
+    expected, found = whole.finish(0.97), joined.finish(0.97)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-10)
+    np.testing.assert_allclose(found[2], expected[2], rtol=1e-8)
+    signs = np.sign((found[1] * expected[1]).sum(axis=1))
+    np.testing.assert_allclose(found[1] * signs[:, None], expected[1], atol=1e-6)
+
+
 @pytest.mark.parametrize(("count", "dim"), [(2, 9), (40, 300), (300, 300), (700, 31)])
 @pytest.mark.parametrize("level", [0.3, 0.97, 0.999])
 def test_components_are_scikit_learns(count: int, dim: int, level: float) -> None:

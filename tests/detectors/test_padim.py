@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from anomalist.data import Category, ImageSet, MVTecAD, load_batches
-from anomalist.detectors import FeatureBatches, padim
+from anomalist.detectors import FeatureBatches, padim_gaussians
 from anomalist.detectors.padim import PaDiM
+from anomalist.detectors.padim_gaussians import LowRank, Triangular
 from anomalist.detectors.padim_left_out import leave_each_of_few_out, leave_groups_out
+from anomalist.detectors.shards import deal_shards
 from anomalist.errors import ParameterError
 from anomalist.features import Backbone
 from tests.reference import padim as reference
@@ -101,10 +103,8 @@ def test_few_and_many_images_give_mahalanobis_distances(images: int, regularizat
 def test_both_forms_of_the_factors_are_equal(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = random_maps(images, 0), random_maps(5, 1)
     answers = []
-    triangular, low_rank = padim._Triangular, padim._LowRank
-    for form, ndim in ((triangular, 2), (low_rank, 3)):
-        monkeypatch.setattr(padim, "_Triangular", form)
-        monkeypatch.setattr(padim, "_LowRank", form)
+    for few, ndim in ((False, 2), (True, 3)):
+        monkeypatch.setattr(PaDiM, "_are_few", lambda _, images, few=few: few)
         detector = fitted(PaDiM(dimensions=None), train, batch=4)
         assert detector.factors_.ndim == ndim
         answers.append(detector._score(test)[1])
@@ -115,9 +115,9 @@ def test_images_are_folded_in_block_by_block(monkeypatch: pytest.MonkeyPatch) ->
     train, test = random_maps(90, 0), random_maps(5, 1)
     whole = fitted(PaDiM(dimensions=None), train, batch=90)
     scores = whole._score(test)[1]
-    monkeypatch.setattr(padim, "_WAITING", 7 * 24)
-    monkeypatch.setattr(padim, "_WAITING_IMAGES", 1)
-    monkeypatch.setattr(padim, "_BAND", 5)
+    monkeypatch.setattr(padim_gaussians, "_WAITING", 7 * 24)
+    monkeypatch.setattr(padim_gaussians, "_WAITING_IMAGES", 1)
+    monkeypatch.setattr(padim_gaussians, "_BAND", 5)
     folded = fitted(PaDiM(dimensions=None), train, batch=8)
     np.testing.assert_allclose(folded.means_, whole.means_, rtol=1e-6)
     np.testing.assert_allclose(folded._score(test)[1], scores, rtol=1e-4)
@@ -212,3 +212,29 @@ def test_leaving_groups_out_has_a_closed_form(
     if n - 2 < dimensions and regularization > 1e-3:
         got = leave_each_of_few_out(rows, regularization)
         np.testing.assert_allclose(got, each, rtol=1e-4)
+
+
+@pytest.mark.parametrize("images", [9, 40, 300])
+@pytest.mark.parametrize("shards", [1, 2, 7])
+def test_shards_add_up_to_the_fit_on_all(images: int, shards: int) -> None:
+    train, test = random_maps(images, 0), random_maps(5, 1)
+    whole = fitted(PaDiM(dimensions=20), train, batch=8)
+    joined = PaDiM(dimensions=20)
+    dealt = deal_shards(images, shards)
+    summaries = []
+    for shard in dealt:
+        maps = [[layer[shard.slice] for layer in train]]
+        joined.backbone_ = network()
+        features = FeatureBatches(lambda maps=maps: iter(maps), len(shard))
+        summaries.append(joined._summarise(features, shard))
+    few = images == 9  # whose embeddings are brought home, and put in their places
+    kind = LowRank if few else Triangular
+    means, factors = kind.join(iter(summaries), images, 0.01).finish()
+    if few:
+        assert np.array_equal(means, whole.means_)
+        assert np.array_equal(factors, whole.factors_)
+    joined.means_, joined.factors_ = means, factors
+    joined._restore()
+    np.testing.assert_allclose(means, whole.means_, rtol=1e-6)
+    np.testing.assert_allclose(joined._score(test)[1], whole._score(test)[1], rtol=1e-4)
+    np.testing.assert_allclose(joined._score(test)[1], expected(train, test, joined), rtol=2e-4)

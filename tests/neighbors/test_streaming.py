@@ -5,7 +5,13 @@ import numpy.typing as npt
 import pytest
 
 from anomalist.errors import ParameterError
-from anomalist.neighbors import StreamingCoreset, greedy_coreset_with_radius
+from anomalist.neighbors import (
+    CoresetSummary,
+    StreamingCoreset,
+    greedy_coreset_with_radius,
+    summary_size,
+)
+from tests.reference.sharded import merged_coreset
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -71,6 +77,62 @@ def test_a_projection_keeps_whole_embeddings(points: npt.NDArray[np.float32]) ->
     fill(stream, points, 1000)
     coreset, _, _ = stream.finish()
     assert coreset.shape == (50, 24)
+
+
+def summarised(
+    shards: list[npt.NDArray[np.float32]], size: int, memory_limit_mb: float | None = None
+) -> list[CoresetSummary]:
+    total, summaries = sum(map(len, shards)), []
+    for rows in shards:
+        share = summary_size(size, len(rows), total)
+        stream = StreamingCoreset(share, len(rows), memory_limit_mb=memory_limit_mb)
+        fill(stream, rows, 500)
+        summaries.append(stream.finish())
+    return summaries
+
+
+def merged(
+    summaries: list[CoresetSummary], size: int, memory_limit_mb: float | None = None
+) -> CoresetSummary:
+    total = sum(len(summary.embeddings) for summary in summaries)
+    stream = StreamingCoreset(size, total, memory_limit_mb=memory_limit_mb)
+    for summary in summaries:
+        stream.merge(summary)
+    return stream.finish()
+
+
+@pytest.mark.parametrize("cuts", [[3000], [10, 4000], [1, 2, 1500, 2999]])
+def test_summaries_merge_to_the_traversal_of_their_union(
+    points: npt.NDArray[np.float32], cuts: list[int]
+) -> None:
+    rows = points[:3000]
+    shards = [part for part in np.split(rows, cuts) if len(part)]
+    coreset, bound = merged_coreset(shards, 100, seed=0)
+    found = merged(summarised(shards, 100), 100)
+    assert np.array_equal(found.embeddings, coreset)
+    assert found.radius == pytest.approx(bound, rel=1e-6)
+    assert covering_radius(rows, coreset) <= found.radius
+
+
+@pytest.mark.parametrize("limit", [None, 0.15, 0.1])
+def test_the_bound_of_merged_summaries_holds_within_a_ceiling(
+    points: npt.NDArray[np.float32], limit: float | None
+) -> None:
+    """Shards that have nothing in common, under ceilings that reduce them, and their merge, too."""
+    order = np.argsort(points[:, 0], kind="stable")
+    shards = np.array_split(points[order], [1000, 1010, 7000])
+    summaries = summarised(shards, 300, limit)
+    found = merged(summaries, 300, limit)
+    assert found.embeddings.shape == (300, 24)
+    assert covering_radius(points, found.embeddings) <= found.radius
+    for rows, summary in zip(shards, summaries, strict=True):
+        assert covering_radius(rows, summary.embeddings) <= summary.radius * (1 + 1e-9)
+        assert np.array_equal(rows[summary.arrivals], summary.embeddings)
+
+
+def test_a_ceiling_too_low_is_told_before_any_embedding() -> None:
+    with pytest.raises(ParameterError, match="memory_limit_mb=5"):
+        StreamingCoreset(20_000, 100_000, memory_limit_mb=2).check_ceiling(24)
 
 
 def test_requests_that_make_no_sense_are_refused(points: npt.NDArray[np.float32]) -> None:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from anomalist.data import Sample
     from anomalist.inspection import Finding, Tally, Watch
     from anomalist.inspection.inputs import Inputs
+    from anomalist.inspection.prediction import Heatmaps
     from anomalist.inspection.results import Used
 
-_SOME_FAILED = 3
+#: The exit code where some images couldn't be scored.
+SOME_FAILED = 3
 
 
 def parser() -> ArgumentParser:
@@ -31,10 +33,12 @@ def parser() -> ArgumentParser:
         "inputs",
         type=str,
         nargs="+",
-        help="folders (at any depth), images, patterns, or - for standard input: paths, one a line,"
-        " or one image",
+        help="folders (at any depth), images, patterns, addresses (s3://bucket/folder), or - for"
+        " standard input: paths, one a line, or one image",
     )
-    arguments.add_argument("--out", type=str, required=True, help="the folder of results")
+    arguments.add_argument(
+        "--out", type=str, required=True, help="the folder of results, or the address of one"
+    )
     arguments.add_argument(
         "--append",
         action="store_true",
@@ -61,8 +65,8 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--heatmaps",
         type=Literal["all", "anomalous", "none"],
-        default="all",
-        help="of which images to write heatmaps",
+        default=None,
+        help="of which images to write heatmaps (default: all; by parts, the anomalous ones)",
     )
     arguments.add_argument(
         "--arrays", action="store_true", help="write raw maps as .npy beside the heatmaps"
@@ -73,6 +77,35 @@ def parser() -> ArgumentParser:
         default=None,
         metavar="SECONDS",
         help="go on and look for new images every so often, until interrupted",
+    )
+    arguments.add_argument(
+        "--ray",
+        type=str,
+        default=None,
+        metavar="CLUSTER",
+        help="score by parts on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT",
+    )
+    arguments.add_argument(
+        "--part_size",
+        type=int,
+        default=1000,
+        help="images a part, which is one file of results, where addresses or --ray are given",
+    )
+    arguments.add_argument(
+        "--workers",
+        type=int,
+        default=None,
+        help="workers on the cluster (default: as many as it has room for)",
+    )
+    arguments.add_argument("--worker_cpus", type=int, default=1, help="processors of each")
+    arguments.add_argument(
+        "--worker_gpus",
+        type=float,
+        default=None,
+        help="accelerators of each (default: 1 where the cluster has any)",
+    )
+    arguments.add_argument(
+        "--worker_memory_mb", type=int, default=None, help="memory that is set aside for each"
     )
     add_device(arguments)
     return arguments
@@ -95,7 +128,10 @@ def run(arguments: Namespace, output: Output) -> int:
 
     if arguments.append and arguments.overwrite:
         raise ParameterError("--append keeps what --overwrite removes: give one of them")
+    if _by_parts(arguments):
+        from anomalist.cli.predict_parts import run_by_parts
 
+        return run_by_parts(arguments, output)
     out = Path(arguments.out)
     total = 0
     listed: Inputs | None = None
@@ -115,7 +151,8 @@ def run(arguments: Namespace, output: Output) -> int:
     for note in () if listed is None else listed.notes():
         output.warn(note)
     output.note(rule.describe())
-    if arguments.heatmaps == "anomalous" and rule.threshold is None:
+    heatmaps: Heatmaps = arguments.heatmaps or "all"
+    if heatmaps == "anomalous" and rule.threshold is None:
         raise ParameterError(
             "--heatmaps anomalous needs a threshold: give one with --threshold or --alpha"
         )
@@ -151,7 +188,7 @@ def run(arguments: Namespace, output: Output) -> int:
                 looks,
                 out,
                 rule,
-                heatmaps=arguments.heatmaps,
+                heatmaps=heatmaps,
                 arrays=arguments.arrays,
                 identity=identity,
                 used=_used(arguments),
@@ -170,7 +207,15 @@ def run(arguments: Namespace, output: Output) -> int:
             output.note(f"stopped watching; {command} goes on in {out}")
     _show(tally, out, output)
     output.fields |= {**tally.as_dict(), "rule": rule.as_dict(), "out": out}
-    return _SOME_FAILED if tally.failing or (listed is not None and listed.unreadable) else 0
+    return SOME_FAILED if tally.failing or (listed is not None and listed.unreadable) else 0
+
+
+def _by_parts(arguments: Namespace) -> bool:
+    """Whether results are kept by parts: on a cluster, or of or at an address."""
+    from anomalist.storage import is_address
+
+    places = (arguments.out, arguments.model, *arguments.inputs)
+    return arguments.ray is not None or any(map(is_address, places))
 
 
 def _used(arguments: Namespace) -> Used:
@@ -204,8 +249,18 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, In
 
 
 def _show(done: Tally, out: Path, output: Output) -> None:
-    from anomalist.data.names import plural
     from anomalist.data.walking import HEATMAPS, SHEET
+
+    show_counts(done, output)
+    written = [name for name in (SHEET, HEATMAPS) if (out / name).exists()]
+    output.result(
+        f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
+    )
+
+
+def show_counts(done: Tally, output: Output) -> None:
+    """Print how many images were called what, and what a reader must know of them."""
+    from anomalist.data.names import plural
 
     counts = {
         "anomalous": done.anomalous,
@@ -218,7 +273,3 @@ def _show(done: Tally, out: Path, output: Output) -> None:
     output.result(f"{plural(done.total, 'image')}{before}: {shown or 'none'}")
     for note in done.notes:
         output.result(f"Note: {note}")
-    written = [name for name in (SHEET, HEATMAPS) if (out / name).exists()]
-    output.result(
-        f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log, pi, sqrt
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.shards import Shard
 from anomalist.errors import ParameterError
 from anomalist.features import patch_embeddings
 from anomalist.models import Layout
@@ -67,6 +69,7 @@ class DFM(Detector):
     """
 
     name: ClassVar[str] = "dfm"
+    shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("mean_", "components_", "variances_")
     default_layers: ClassVar[tuple[str, ...] | None] = ("stride16",)
 
@@ -86,6 +89,27 @@ class DFM(Detector):
             raise ParameterError(f"score_type must be fre or nll, not {self.score_type!r}")
 
     def _fit(self, features: FeatureBatches) -> None:
+        self._keep(self._analysed(features))
+
+    def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:
+        _StreamingPCA(shards[0].images, self._values(maps), self.memory_limit_mb)
+
+    def _summarise(self, features: FeatureBatches, shard: Shard) -> Components:
+        """Find the components of a shard's vectors, all of them."""
+        return self._analysed(features).summary()
+
+    def _join(self, summaries: Iterator[Components], shards: list[Shard]) -> None:
+        """Find those of all vectors."""
+        pca = None
+        for summary in summaries:
+            if pca is None:
+                images, values = shards[0].images, len(summary.mean)
+                pca = _StreamingPCA(images, values, self.memory_limit_mb)
+            pca.merge(summary)
+        assert pca is not None
+        self._keep(pca)
+
+    def _analysed(self, features: FeatureBatches) -> _StreamingPCA:
         pca = None
         for maps in features:
             vectors = self._pooled(maps).flatten(1).cpu().numpy()
@@ -93,17 +117,24 @@ class DFM(Detector):
                 pca = _StreamingPCA(len(features), vectors.shape[1], self.memory_limit_mb)
             pca.add(vectors)
         assert pca is not None
+        return pca
+
+    def _keep(self, pca: _StreamingPCA) -> None:
         mean, components, variances = pca.finish(self.pca_level)
         self.mean_ = mean.astype(np.float32)
         self.components_ = components.astype(np.float32)
         self.variances_ = variances.astype(np.float32)
         self._restore()
 
-    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+    def _values(self, maps: list[tuple[int, int, int]]) -> int:
+        """Values of an image's vector, of feature maps of shapes (C, h, w)."""
         _, height, width = maps[0]
         channels = sum(of_layer for of_layer, _, _ in maps)
         rows, columns = (_windows(side, self.pooling_kernel_size) for side in (height, width))
-        values = channels * rows * columns
+        return channels * rows * columns
+
+    def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
+        values = self._values(maps)
         return {
             "mean_": Layout(np.float32, (values,)),
             "components_": Layout(np.float32, ("k", values)),
@@ -148,6 +179,27 @@ def _averages(side: int, window: int) -> Tensor:
     return torch.from_numpy(slices.reshape(windows, side, windows).sum(axis=2) / np.float32(side))
 
 
+class Components(NamedTuple):
+    """What is left of some of the vectors of a fit, to which that of others can be added.
+
+    Parameters
+    ----------
+    images : int
+        How many they are.
+    mean : float64 array of shape (D,)
+        Theirs.
+    total : float
+        The sum of their squared deviations from it.
+    rows : float64 array of shape (r, D)
+        Directions in which they deviate, each as long as the root of the sum of squares along it.
+    """
+
+    images: int
+    mean: Array
+    total: float
+    rows: Array
+
+
 class _StreamingPCA:
     """Principal components of vectors as they come (Ross et al., IJCV 2008), in float64."""
 
@@ -170,12 +222,26 @@ class _StreamingPCA:
         """Take vectors (B, D), first making room by what drops the least variance."""
         for vector in vectors:
             if self._filled == len(self._rows) - 1:
-                scatter, directions = self._absorb()
-                self._kept = self._filled = min(len(scatter), len(self._rows) // 2)
-                kept = slice(self._kept)
-                self._rows[kept] = np.sqrt(scatter[kept, None]) * directions[kept]
+                self._shrink(*self._absorb())
             self._rows[self._filled] = vector
             self._filled += 1
+
+    def summary(self) -> Components:
+        """Return what is left of the vectors: all, unless variance had to be dropped."""
+        scatter, directions = self._absorb()
+        rows = np.sqrt(scatter)[:, None] * directions
+        return Components(self._count, self._mean, self._total, rows)
+
+    def merge(self, summary: Components) -> None:
+        """Take what is left of vectors elsewhere; none of its own may wait."""
+        between = self._move(summary.images, summary.mean)
+        self._total += summary.total + float(np.vdot(between, between))
+        for row in (*summary.rows, between):
+            if self._filled == len(self._rows) - 1:
+                self._shrink(*self._decompose(self._filled))
+            self._rows[self._filled] = row
+            self._filled += 1
+        self._kept = self._filled
 
     def finish(self, level: float) -> tuple[Array, Array, Array]:
         """Mean, the components that explain the level's share, and their variances."""
@@ -187,19 +253,35 @@ class _StreamingPCA:
     def _absorb(self) -> tuple[Array, Array]:
         """Join the new rows with the kept ones: eigenvalues and -vectors of the whole scatter."""
         block = self._rows[self._kept : self._filled]
-        before, new = self._count, len(block)
+        if not len(block):
+            return self._decompose(self._filled)
         mean = block.mean(axis=0)
         block -= mean
-        self._rows[self._filled] = sqrt(before * new / (before + new)) * (mean - self._mean)
+        self._rows[self._filled] = self._move(len(block), mean)
         joined = self._rows[self._kept : self._filled + 1]
         self._total += float(np.vdot(joined, joined))
+        return self._decompose(self._filled + 1)
+
+    def _move(self, new: int, mean: Array) -> Array:
+        """Take new vectors into count and mean; return the row of what is between the means."""
+        before = self._count
+        between: Array = sqrt(before * new / (before + new)) * (mean - self._mean)
         self._mean += (mean - self._mean) * (new / (before + new))
         self._count += new
-        scatter, directions = _eigen(self._rows[: self._filled + 1])
+        return between
+
+    def _decompose(self, rows: int) -> tuple[Array, Array]:
+        scatter, directions = _eigen(self._rows[:rows])
         # Features are float32: what is below their rounding is no variance.
         squares = self._count * (self._mean @ self._mean) + self._total
         rank = np.count_nonzero(scatter > np.finfo(np.float32).eps ** 2 * squares)
         return scatter[:rank], directions[:rank]
+
+    def _shrink(self, scatter: Array, directions: Array) -> None:
+        """Keep the strongest directions in half of the room."""
+        self._kept = self._filled = min(len(scatter), len(self._rows) // 2)
+        kept = slice(self._kept)
+        self._rows[kept] = np.sqrt(scatter[kept, None]) * directions[kept]
 
 
 def _eigen(rows: Array) -> tuple[Array, Array]:

@@ -10,19 +10,22 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.linalg import lapack  # type: ignore[import-untyped]
 from torch import Tensor
 
 from anomalist.calibration import all_differ
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.detectors.padim_left_out import (
-    blocks,
-    in_threads,
-    leave_each_of_few_out,
-    leave_groups_out,
+from anomalist.detectors.padim_gaussians import (
+    LowRank,
+    Rows,
+    Scatter,
+    Triangular,
+    bands,
+    packed_size,
 )
+from anomalist.detectors.padim_left_out import leave_each_of_few_out, leave_groups_out
+from anomalist.detectors.shards import Shard
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress, enlarge
 from anomalist.files import scratch_array
@@ -31,14 +34,7 @@ from anomalist.predictions import Predictions
 from anomalist.training import Training
 
 Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 
-_BAND = 32
-"""Rows of a triangular factor that are kept, and multiplied, as one; model files rely on it."""
-_WAITING = 2**15
-"""Numbers a location that wait before they are folded into the factors."""
-_WAITING_IMAGES = 128
-"""Images that wait at least: a fold costs as much as many images, however few they are."""
 _IN_MEMORY_MB = 1024
 """Embeddings of all images that are held at once to leave out each; beyond, a file holds them."""
 
@@ -85,6 +81,7 @@ class PaDiM(Detector):
     """
 
     name: ClassVar[str] = "padim"
+    shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("channels_", "means_", "factors_")
     default_layers: ClassVar[tuple[str, ...] | None] = ("stride4", "stride8", "stride16")
 
@@ -100,20 +97,48 @@ class PaDiM(Detector):
             raise ParameterError(f"regularization must be positive, not {self.regularization}")
 
     def _fit(self, features: FeatureBatches) -> None:
-        gaussians: _Triangular | _LowRank | None = None
-        for maps in features:
-            if gaussians is None:
-                available = sum(layer.shape[1] for layer in maps)
-                drawn = min(self.dimensions or available, available)
-                rng = np.random.default_rng(self.seed)
-                self.channels_ = np.sort(rng.choice(available, drawn, replace=False))
-                shape = (math.prod(maps[0].shape[-2:]), len(features), drawn)
-                few = len(features) * drawn < _packed_size(drawn)
-                gaussians = (_LowRank if few else _Triangular)(shape, self.regularization)
-            gaussians.add(self._embed(maps).cpu().numpy())
-        assert gaussians is not None
+        gaussians = self._gaussians(features, Shard(0, 1, len(features)))
         self.means_, self.factors_ = gaussians.finish()
         self._restore()
+
+    def _summarise(self, features: FeatureBatches, shard: Shard) -> Rows | Scatter:
+        """Sum up a shard's embeddings, or keep them where they take less."""
+        return self._gaussians(features, shard).summary(shard.places)
+
+    def _join(self, summaries: Iterator[Any], shards: list[Shard]) -> None:
+        """Add up the sums of the shards."""
+        maps = self.backbone_.shapes(*self.transform.output_size)
+        self._draw(sum(channels for channels, _, _ in maps))
+        images = shards[0].images
+        kind: type[LowRank | Triangular] = LowRank if self._are_few(images) else Triangular
+        joined = kind.join(summaries, images, self.regularization)
+        self.means_, self.factors_ = joined.finish()
+        self._restore()
+
+    def _gaussians(self, features: FeatureBatches, shard: Shard) -> LowRank | Triangular:
+        """Take all embeddings of a shard."""
+        gaussians: LowRank | Triangular | None = None
+        for maps in features:
+            if gaussians is None:
+                self._draw(sum(layer.shape[1] for layer in maps))
+                shape = (math.prod(maps[0].shape[-2:]), len(shard), len(self.channels_))
+                if self._are_few(shard.images):
+                    gaussians = LowRank(shape, self.regularization)
+                else:
+                    gaussians = Triangular(shape, self.regularization, shard.images)
+            gaussians.add(self._embed(maps).cpu().numpy())
+        assert gaussians is not None
+        return gaussians
+
+    def _draw(self, available: int) -> None:
+        """Draw some of the dimensions by the seed."""
+        drawn = min(self.dimensions or available, available)
+        rng = np.random.default_rng(self.seed)
+        self.channels_ = np.sort(rng.choice(available, drawn, replace=False))
+
+    def _are_few(self, images: int) -> bool:
+        """Whether embeddings of so many images take less than sums."""
+        return images * len(self.channels_) < packed_size(len(self.channels_))
 
     def _held_out(
         self,
@@ -200,7 +225,7 @@ class PaDiM(Detector):
         drawn = min(self.dimensions or available, available)
         _, height, width = maps[0]
         few = getattr(self.factors_, "ndim", 0) == 3
-        factors = ("n", drawn) if few else (_packed_size(drawn),)
+        factors = ("n", drawn) if few else (packed_size(drawn),)
         return {
             "channels_": Layout(np.int64, (drawn,), minimum=0, below=available),
             "means_": Layout(np.float32, (height * width, drawn)),
@@ -247,144 +272,10 @@ class PaDiM(Detector):
             lengths: Tensor = whitened.norm(dim=2) / math.sqrt(self.regularization)
             return lengths
         squared = deviations.new_zeros(deviations.shape[:2])
-        for rows, columns, part in _bands(deviations.shape[2]):
+        for rows, columns, part in bands(deviations.shape[2]):
             band = self._factors[:, part].view(-1, rows.stop - rows.start, columns)
             squared += torch.bmm(deviations[:, :, :columns], band.mT).square().sum(dim=2)
         return squared.sqrt()
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
         return enlarge(patch_scores, self.transform.output_size, self.sigma)
-
-
-def _bands(dimensions: int) -> Iterator[tuple[slice, int, slice]]:
-    """Bands of a lower triangle: their rows, the number of columns, and where they are packed."""
-    offset = 0
-    for start in range(0, dimensions, _BAND):
-        stop = min(start + _BAND, dimensions)
-        size = (stop - start) * stop
-        yield slice(start, stop), stop, slice(offset, offset + size)
-        offset += size
-
-
-def _packed_size(dimensions: int) -> int:
-    return sum((rows.stop - rows.start) * columns for rows, columns, _ in _bands(dimensions))
-
-
-class _LowRank:
-    """Gaussians of fewer images than dimensions: the covariance is never formed.
-
-    With the singular values s of the centred embeddings over sqrt(N - 1) and their right singular
-    vectors V, the symmetric root of the inverse is (I - V' diag(1 - sqrt(e / (s^2 + e))) V) /
-    sqrt(e), e the regularization.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], regularization: float) -> None:
-        self._rows = np.empty(shape, np.float32)
-        self._regularization = regularization
-        self._seen = 0
-
-    def add(self, embeddings: Float32) -> None:
-        """Take the embeddings (locations, B, D) of a batch."""
-        stop = self._seen + embeddings.shape[1]
-        self._rows[:, self._seen : stop] = embeddings
-        self._seen = stop
-
-    def finish(self) -> tuple[Float32, Float32]:
-        """Return the means, and the factors in the place of the embeddings."""
-        locations, images, dimensions = self._rows.shape
-        means = np.empty((locations, dimensions), np.float32)
-
-        def factorise(block: slice) -> None:
-            rows = self._rows[block].astype(np.float64)
-            mean = rows.mean(axis=1)
-            means[block] = mean
-            rows -= mean[:, None]
-            rows /= math.sqrt(max(images - 1, 1))
-            variances, vectors = np.linalg.eigh(rows @ rows.mT)
-            growth = np.sqrt(1 + variances.clip(0) / self._regularization)
-            # 1 - 1 / growth over the variance, written so that no variance is divided by.
-            weights = 1 / np.sqrt(self._regularization * growth * (1 + growth))
-            self._rows[block] = weights[:, :, None] * (vectors.mT @ rows)
-
-        in_threads(factorise, blocks(locations, images * dimensions))
-        return means, self._rows
-
-
-class _Triangular:
-    """Gaussians of many images: Cholesky factors of scatter matrices, grown block by block."""
-
-    def __init__(self, shape: tuple[int, int, int], regularization: float) -> None:
-        locations, images, dimensions = shape
-        waiting = min(images, max(_WAITING // dimensions, _WAITING_IMAGES))
-        self._waiting = np.empty((locations, waiting, dimensions), np.float32)
-        self._factors = np.empty((locations, _packed_size(dimensions)), np.float32)
-        self._means = np.zeros((locations, dimensions))
-        self._degrees = max(images - 1, 1)
-        self._regularization = regularization
-        self._folded = self._filled = 0
-
-    def add(self, embeddings: Float32) -> None:
-        """Take the embeddings (locations, B, D) of a batch."""
-        while embeddings.shape[1]:
-            if self._filled == self._waiting.shape[1]:
-                self._fold(last=False)
-            taken = embeddings[:, : self._waiting.shape[1] - self._filled]
-            stop = self._filled + taken.shape[1]
-            self._waiting[:, self._filled : stop] = taken
-            self._filled = stop
-            embeddings = embeddings[:, taken.shape[1] :]
-
-    def finish(self) -> tuple[Float32, Float32]:
-        """Return the means, and the inverse Cholesky factors of the covariances."""
-        self._fold(last=True)
-        return self._means.astype(np.float32), self._factors
-
-    def _fold(self, last: bool) -> None:
-        """Add the waiting images to means and factors; invert these at last."""
-        locations, dimensions = self._means.shape
-        parts = blocks(locations, max(self._filled, dimensions) * dimensions)
-        in_threads(lambda block: self._fold_block(block, last), parts)
-        self._folded += self._filled
-        self._filled = 0
-
-    def _fold_block(self, block: slice, last: bool) -> None:
-        rows = self._waiting[block, : self._filled].astype(np.float64)
-        mean = rows.mean(axis=1)
-        rows -= mean[:, None]
-        scatter: Float64 = rows.mT @ rows
-        share = self._filled / (self._folded + self._filled)
-        shift = mean - self._means[block]
-        self._means[block] += share * shift
-        if self._folded:
-            # Two groups' scatter is the sum of theirs and that between their means.
-            scatter += self._folded * share * shift[:, :, None] * shift[:, None]
-            before = self._unpack(block)
-            scatter += before @ before.mT
-        else:
-            diagonal = np.arange(len(scatter[0]))
-            scatter[:, diagonal, diagonal] += self._regularization * self._degrees
-        try:
-            lower = np.linalg.cholesky(scatter)
-        except np.linalg.LinAlgError:
-            raise ParameterError(
-                f"regularization {self._regularization} is too small to invert the covariances"
-                " of these features: choose a larger one"
-            ) from None
-        if last:
-            for factor in lower:
-                # LAPACK sees the transpose, an upper triangle, and inverts it where it lies.
-                lapack.dtrtri(factor.T, overwrite_c=1)
-            lower *= math.sqrt(self._degrees)
-        self._pack(lower, block)
-
-    def _pack(self, lower: npt.NDArray[np.floating[Any]], block: slice) -> None:
-        for rows, columns, part in _bands(lower.shape[1]):
-            self._factors[block, part] = lower[:, rows, :columns].reshape(len(lower), -1)
-
-    def _unpack(self, block: slice) -> Float64:
-        packed = self._factors[block]
-        dimensions = self._means.shape[1]
-        lower = np.zeros((len(packed), dimensions, dimensions))
-        for rows, columns, part in _bands(dimensions):
-            lower[:, rows, :columns] = packed[:, part].reshape(len(packed), -1, columns)
-        return lower

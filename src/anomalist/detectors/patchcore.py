@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,10 +17,11 @@ from anomalist.calibration import all_differ, assign_folds
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.shards import Shard
 from anomalist.errors import ParameterError
 from anomalist.features import FeatureStore, Progress, enlarge, patch_embeddings
 from anomalist.models import Layout
-from anomalist.neighbors import Index, StreamingCoreset
+from anomalist.neighbors import CoresetSummary, Index, StreamingCoreset, summary_size
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
@@ -70,6 +73,7 @@ class PatchCore(Detector):
     """
 
     name: ClassVar[str] = "patchcore"
+    shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("bank_", "bank_images_", "coverage_radius_")
 
     coreset_ratio: float = 0.1
@@ -92,24 +96,72 @@ class PatchCore(Detector):
                 raise ParameterError(f"{name} must be at least 1, not {value}")
 
     def _fit(self, features: FeatureBatches) -> None:
+        self._keep(self._picked(features, Shard(0, 1, len(features)), self._size))
+
+    def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:
+        channels, patches = sum(of_layer for of_layer, _, _ in maps), math.prod(maps[0][1:])
+        sizes = [self._summary_size(shard, patches) for shard in shards]
+        self._stream(max(sizes), len(shards[0]) * patches).check_ceiling(channels)
+        self._stream(self._size(shards[0], patches), sum(sizes)).check_ceiling(channels)
+
+    def _summarise(self, features: FeatureBatches, shard: Shard) -> CoresetSummary:
+        """Pick of a shard's patches what stands for them, twice its share of the bank."""
+        picked = self._picked(features, shard, self._summary_size)
+        return picked._replace(arrivals=shard.places[picked.arrivals])
+
+    def _join(self, summaries: Iterator[CoresetSummary], shards: list[Shard]) -> None:
+        """Pick the bank of what stands for the shards' patches."""
+        maps = self.backbone_.shapes(*self.transform.output_size)
+        patches = math.prod(maps[0][1:])
+        size = self._size(shards[0], patches)
+        total = sum(self._summary_size(shard, patches) for shard in shards)
+        stream = self._stream(size, total)
+        for summary in summaries:
+            stream.merge(summary)
+        self._keep(stream.finish())
+
+    def _size(self, shard: Shard, patches: int) -> int:
+        """Embeddings that the bank keeps of all images, with so many patches each."""
+        return self.coreset_size or max(1, int(shard.images * patches * self.coreset_ratio))
+
+    def _summary_size(self, shard: Shard, patches: int) -> int:
+        size = self._size(shard, patches)
+        return summary_size(size, len(shard) * patches, shard.images * patches)
+
+    def _stream(self, size: int, total: int) -> StreamingCoreset:
+        return StreamingCoreset(
+            size,
+            total,
+            memory_limit_mb=self.memory_limit_mb,
+            projection_dim=self.projection_dim,
+            seed=self.seed,
+        )
+
+    def _picked(
+        self, features: FeatureBatches, shard: Shard, size: Callable[[Shard, int], int]
+    ) -> CoresetSummary:
+        """A coreset of a shard's patches, with the image that each comes from."""
         stream = None
         for maps in features:
             patches = patch_embeddings(maps, self.neighbourhood)
             if stream is None:
-                total = len(features) * patches.shape[1] * patches.shape[2]
-                size = self.coreset_size or max(1, int(total * self.coreset_ratio))
-                stream = StreamingCoreset(
-                    size,
-                    total,
-                    memory_limit_mb=self.memory_limit_mb,
-                    projection_dim=self.projection_dim,
-                    seed=self.seed,
-                )
+                an_image = patches.shape[1] * patches.shape[2]
+                stream = self._stream(size(shard, an_image), len(features) * an_image)
             stream.add(patches.flatten(0, 2).cpu().numpy())
         assert stream is not None
-        self.bank_, arrivals, self.coverage_radius_ = stream.finish()
-        self.bank_images_ = arrivals // (patches.shape[1] * patches.shape[2])
+        coreset = stream.finish()
+        return coreset._replace(arrivals=coreset.arrivals // an_image)
+
+    def _keep(self, coreset: CoresetSummary) -> None:
+        self.bank_ = coreset.embeddings
+        self.bank_images_ = coreset.arrivals
+        self.coverage_radius_ = coreset.radius
         self._restore()
+
+    def _named_images(self, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        named = np.union1d(kept, self.bank_images_)
+        self.bank_images_ = np.searchsorted(named, self.bank_images_).astype(np.int64)
+        return named
 
     def _held_out(
         self,

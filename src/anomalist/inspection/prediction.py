@@ -18,83 +18,22 @@ from anomalist.data.images import read_bytes
 from anomalist.data.walking import HEATMAPS, SHEET
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
-from anomalist.features import FeatureStore
 from anomalist.files import atomic_path, sha256_of
 from anomalist.inspection.findings import Finding, Rule
 from anomalist.inspection.inputs import place_of
 from anomalist.inspection.results import Results, Tally, Used
+from anomalist.inspection.scoring import in_chunks, predict
 from anomalist.inspection.watching import Watch
 from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet, write_heatmaps
 
 Heatmaps = Literal["none", "anomalous", "all"]
 
-_BATCHES = 4
-_ON_SHEET = 48
-# Of files that are read ahead of being scored, all together.
-_READ_AHEAD = 256 * 2**20
+#: How many of the highest scores are drawn.
+ON_SHEET = 48
 _READERS = 4
-_MODEL_DIGITS = 16
-
-
-def _in_chunks(
-    detector: Detector, photographs: Iterable[Sample | Finding]
-) -> Iterator[tuple[list[Sample | Finding], Predictions | None, dict[Path, str]]]:
-    """Score photographs a few batches at a time, whatever is wrong with some of them.
-
-    Yields some of them, in their order; the predictions of those that could be scored; and the
-    others with the reason. Among the others are those that are given as what is found on them.
-    """
-    rest = iter(photographs)
-    while chunk := _taken(rest, detector.batch_size * _BATCHES):
-        known = {Path(one.path): one.error or "" for one in chunk if isinstance(one, Finding)}
-        samples = ImageSet(one for one in chunk if isinstance(one, Sample))
-        predictions, failed = _scored(detector, samples) if len(samples) else (None, {})
-        yield chunk, predictions, known | failed
-
-
-def _taken(photographs: Iterator[Sample | Finding], most: int) -> list[Sample | Finding]:
-    """Take some, fewer where they are large."""
-    taken, held = list[Sample | Finding](), 0
-    for one in photographs:
-        taken.append(one)
-        held += one.nbytes() if isinstance(one, Sample) else 0
-        if len(taken) == most or held > _READ_AHEAD:
-            break
-    return taken
-
-
-def _scored(detector: Detector, chunk: ImageSet) -> tuple[Predictions | None, dict[Path, str]]:
-    try:
-        return _predict(detector, chunk), {}
-    except (DataError, OSError):
-        pass
-    failed = dict[Path, str]()
-    for sample in chunk:
-        try:
-            sample.read()
-        except DataError as error:
-            failed[sample.path] = str(error)
-    readable = ImageSet(sample for sample in chunk if sample.path not in failed)
-    if len(readable) == 0:
-        return None, failed
-    try:
-        return _predict(detector, readable), failed
-    except (DataError, OSError) as error:
-        # Not one that can't be read, or it changes under our eyes: each for itself.
-        if len(readable) == 1:
-            return None, {**failed, readable[0].path: str(error)}
-    half = len(readable) // 2
-    (first, a), (second, b) = (
-        _scored(detector, part) for part in (readable[:half], readable[half:])
-    )
-    parts = [part for part in (first, second) if part is not None]
-    return Predictions.join(parts) if parts else None, failed | a | b
-
-
-def _predict(detector: Detector, images: ImageSet) -> Predictions:
-    # Its own store, so that members of an ensemble share what they can and nothing piles up.
-    return detector.predict(images, store=FeatureStore())
+#: How much of the hash of its file a row says of its model.
+MODEL_DIGITS = 16
 
 
 def predict_files(
@@ -168,7 +107,7 @@ def predict_files(
         If a result can't be written; what was written before is kept.
     """
     out, identity = Path(out), identity or {}
-    model = str(identity["model"])[:_MODEL_DIGITS] if "model" in identity else None
+    model = str(identity["model"])[:MODEL_DIGITS] if "model" in identity else None
     call = {**identity, "rule": vars(rule), "heatmaps": heatmaps, "arrays": arrays}
     results = Results(out, call, model=model, threshold=rule.threshold, used=used, tally=tally)
     with results, ThreadPoolExecutor(_READERS, thread_name_prefix="anomalist-reader") as pool:
@@ -183,7 +122,7 @@ def predict_files(
         try:
             for photographs in looks:
                 to_do = reading.to_do(photographs)
-                for chunk, predictions, failed in _in_chunks(detector, to_do):
+                for chunk, predictions, failed in in_chunks(detector, to_do):
                     seen = [] if conditions is None else conditions.add(predictions, failed)
                     writer.write(chunk, predictions, failed, seen)
                     if conditions is not None:
@@ -228,7 +167,7 @@ class _Writer:
             (score, -i, path, sha256, None)
             for i, (score, path, sha256) in enumerate(results.scores)
         ]
-        self._top = heapq.nlargest(_ON_SHEET, top)
+        self._top = heapq.nlargest(ON_SHEET, top)
         heapq.heapify(self._top)
         self._order = len(top)
         self._is_new = False
@@ -278,7 +217,7 @@ class _Writer:
             try:
                 if sample.sha256() != sha256:  # another one by now
                     continue
-                there.append(one or _predict(self._detector, ImageSet([sample])))
+                there.append(one or predict(self._detector, ImageSet([sample])))
             except DataError:  # gone since
                 continue
         if self._scale is None or not there:
@@ -319,7 +258,7 @@ class _Writer:
     def _remember(self, one: Predictions, sha256: str) -> None:
         self._order += 1
         place = float(one.scores[0]), -self._order
-        if len(self._top) == _ON_SHEET and place < self._top[0][:2]:
+        if len(self._top) == ON_SHEET and place < self._top[0][:2]:
             return
         self._is_new = True
         # A copy, as a view would keep the maps of its whole chunk; of the file, not its bytes.
@@ -328,7 +267,7 @@ class _Writer:
         if path.exists():
             one = dataclasses.replace(one, images=ImageSet([Sample(path)]))
         entry = *place, str(path), sha256, one
-        (heapq.heappush if len(self._top) < _ON_SHEET else heapq.heappushpop)(self._top, entry)
+        (heapq.heappush if len(self._top) < ON_SHEET else heapq.heappushpop)(self._top, entry)
 
 
 class _Reading:

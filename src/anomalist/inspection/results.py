@@ -378,7 +378,7 @@ class Results:
 
     def _refusal(self, earlier: dict[str, Any]) -> str:
         ways = "add to them with --append, replace them with --overwrite, or choose another folder"
-        return f"{self.folder} holds results of {_difference(earlier, self._call)}: {ways}"
+        return f"{self.folder} holds results of {difference(earlier, self._call)}: {ways}"
 
     def _remove_rest(self) -> None:
         """Remove the pictures that rows tell of which are to go, and then the rows."""
@@ -496,8 +496,19 @@ def _key(path: str) -> str:
     return absolute(path)
 
 
-def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str:
-    """Say in which way another call made the results that are there."""
+def difference(earlier: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in which way another call made the results that are there.
+
+    Parameters
+    ----------
+    earlier, now : dict
+        What results of the two calls depend on.
+
+    Examples
+    --------
+    >>> difference({"model": "a", "rule": 1}, {"model": "a", "rule": 2})
+    'another threshold'
+    """
     if earlier.get("model") != now.get("model"):
         return "another model, or of one that has been fitted anew"
     if earlier.get("inputs") != now.get("inputs"):

@@ -7,9 +7,10 @@ from anomalist.neighbors.coreset import (
 )
 from anomalist.neighbors.matrix import MatrixIndex
 from anomalist.neighbors.search import Index, nearest_neighbors
-from anomalist.neighbors.streaming import StreamingCoreset
+from anomalist.neighbors.streaming import CoresetSummary, StreamingCoreset, summary_size
 
 __all__ = [
+    "CoresetSummary",
     "Index",
     "MatrixIndex",
     "StreamingCoreset",
@@ -17,4 +18,5 @@ __all__ = [
     "greedy_coreset_with_radius",
     "nearest_neighbors",
     "random_projection",
+    "summary_size",
 ]

@@ -2,8 +2,10 @@
 
 from anomalist.report.copies import copies_sheet
 from anomalist.report.figures import (
+    HEATMAP_LEVEL,
     colour_map,
     contact_sheet,
+    heatmap,
     heatmap_sheet,
     overlay,
     synthesis_sheet,
@@ -22,11 +24,13 @@ from anomalist.report.tables import (
 )
 
 __all__ = [
+    "HEATMAP_LEVEL",
     "Stress",
     "category_metrics",
     "colour_map",
     "contact_sheet",
     "copies_sheet",
+    "heatmap",
     "heatmap_sheet",
     "metrics_csv",
     "overlay",

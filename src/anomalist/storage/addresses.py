@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import unquote
+
+from anomalist.errors import StorageError
 
 # One letter before the colon is a drive of Windows.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# What a query carries that lets its bearer in: signed links of S3, Google and Azure, and tokens.
+_SECRET = re.compile(
+    r"[?&](x-(amz|goog)-(signature|credential|security-token)|awsaccesskeyid|signature|sig|"
+    r"(access_|auth_)?token|(api_?|access_?|account_?|secret_?)?key|secret|password)=",
+    re.IGNORECASE,
+)
+# Where a name before "@" is a container's or an account's, not a person's with a password.
+_NAMED = ("abfs", "abfss", "wasb", "wasbs", "sftp", "ssh", "ftp", "hdfs", "smb")
 
 
 def is_address(entry: str | os.PathLike[str]) -> bool:
@@ -23,3 +34,48 @@ def is_address(entry: str | os.PathLike[str]) -> bool:
     (True, False, False)
     """
     return isinstance(entry, str) and _SCHEME.match(entry) is not None
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Return the scheme of an address, in small letters, and what follows ``://``.
+
+    Parameters
+    ----------
+    address : str
+        As it was given. It names a place only: who may go there, the environment says.
+
+    Returns
+    -------
+    tuple of str
+        ``(scheme, rest)``; slashes at the end of the rest are gone.
+
+    Raises
+    ------
+    StorageError
+        If it is no address, names no place, or carries a password, a key or a token, which would
+        end up in records and logs. The message doesn't repeat it.
+
+    Examples
+    --------
+    >>> split_address("S3://bucket/parts/")
+    ('s3', 'bucket/parts')
+    >>> split_address("s3://me:hidden@bucket/parts")
+    Traceback (most recent call last):
+    ...
+    anomalist.errors.StorageError: an address must carry no user, password, key or token: ...
+    """
+    if not is_address(address):
+        raise StorageError(f"{address} is no address: one begins with a scheme, as s3://bucket")
+    scheme, _, rest = address.partition("://")
+    scheme = scheme.lower()
+    user, at, _ = rest.split("/", 1)[0].rpartition("@")
+    # Only a link has a query, but whoever writes one after another scheme means it the same way.
+    if (at and (":" in unquote(user) or scheme not in _NAMED)) or _SECRET.search(rest):
+        raise StorageError(
+            "an address must carry no user, password, key or token: write it without, and put "
+            "them into the environment or the provider's own file (for s3 AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials)"
+        )
+    if not rest.strip("/"):
+        raise StorageError(f"{address} names no place: write {scheme}://BUCKET/FOLDER")
+    return scheme, rest.rstrip("/")

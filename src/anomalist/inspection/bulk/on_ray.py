@@ -1,0 +1,247 @@
+"""Parts scored by the machines of a Ray cluster: a loaded model an actor."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anomalist import errors
+from anomalist.errors import AnomalistError, ClusterError, ParameterError
+from anomalist.inspection.bulk.hold import LOCK
+from anomalist.inspection.bulk.manifest import Part
+from anomalist.inspection.bulk.scorer import Job, Scorer, ToScore
+from anomalist.inspection.card import open_model
+from anomalist.storage import open_storage
+
+# How often a part is given to another worker when the one that had it dies.
+_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What scores parts.
+
+    Parameters
+    ----------
+    count : int, optional
+        How many at most; by default as many as the cluster has room for.
+    cpus : int
+        Processors of each, which is also how many threads compute.
+    gpus : float, optional
+        Accelerators of each, such as 0.5; by default 1 where the cluster has any and the device
+        isn't another, else 0.
+    memory_mb : int, optional
+        Memory that is set aside for each.
+
+    Raises
+    ------
+    ParameterError
+        If one of them can't be.
+    """
+
+    count: int | None = None
+    cpus: int = 1
+    gpus: float | None = None
+    memory_mb: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, flag, least in (
+            ("count", "workers", 1),
+            ("cpus", "worker_cpus", 1),
+            ("gpus", "worker_gpus", 0),
+            ("memory_mb", "worker_memory_mb", 1),
+        ):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ParameterError(f"--{flag} must be at least {least}, not {value}")
+
+
+def score_on_ray(
+    ray: Any,
+    model: Path,
+    device: str | None,
+    job: Job,
+    parts: Sequence[ToScore],
+    workers: Workers,
+) -> Iterator[tuple[int, Part]]:
+    """Yield parts as they are done, in any order.
+
+    Every worker reads its objects and writes its rows by itself, so that no photograph passes
+    another machine, and what comes here is a line a part.
+
+    Parameters
+    ----------
+    ray : module
+        Connected.
+    model : Path
+        The model's file on this machine.
+    device : str, optional
+        Where workers run the model, instead of the device that it was fitted with.
+    job : Job
+        What to do.
+    parts : sequence of ToScore
+        Of which.
+    workers : Workers
+        What each worker is, and how many there are.
+
+    Raises
+    ------
+    AnomalistError
+        That a worker told.
+    ClusterError
+        If the cluster has no room for a worker, or parts aren't done after all retries; the others
+        are then.
+    """
+    context = _quiet(ray)
+    gpus, count = _fitted(ray, device, workers, len(parts))
+    memory = {} if workers.memory_mb is None else {"memory": workers.memory_mb * 2**20}
+    data = ray.data.from_items(
+        [dataclasses.asdict(part) for part in parts], override_num_blocks=len(parts)
+    )
+    # A part that ends its workers isn't given to others without end, and stops no other part.
+    context.max_errored_blocks = -1
+    with _no_deprecations(ray):
+        done = data.map_batches(
+            _Worker,
+            fn_constructor_kwargs={
+                "model": ray.put(model.read_bytes()),
+                "device": device,
+                "job": job,
+                "threads": workers.cpus,
+                "token": _token(job),
+            },
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1
+            ),
+            num_cpus=workers.cpus,
+            num_gpus=gpus or None,
+            max_task_retries=_RETRIES,
+            max_restarts=-1,
+            **memory,
+        )
+    left = {part.number for part in parts}
+    for row in done.iter_rows():
+        answer = json.loads(row["answer"])
+        if "error" in answer:
+            kind = getattr(errors, answer["kind"], ClusterError)
+            raise kind(answer["error"])
+        left.discard(answer["number"])
+        yield answer["number"], Part(**answer["part"])
+    if left:
+        raise ClusterError(
+            f"{len(left)} of {len(parts)} parts aren't done, such as {min(left)}: the workers that"
+            f" had it ended {_RETRIES + 1} times (out of memory? the log of Ray tells); the others"
+            " are done, and the same command goes on with what is left"
+        )
+
+
+@contextmanager
+def _no_deprecations(ray: Any) -> Iterator[None]:
+    """Say nothing of how retries are limited: there is no newer way than the one that goes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", DeprecationWarning)
+        kind = getattr(ray.util.annotations, "RayDeprecationWarning", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", kind)
+        yield
+
+
+def _quiet(ray: Any) -> Any:
+    """Let Ray Data tell nothing of its own on the terminal; return how it works."""
+    import ray.data as _  # noqa: F401 - which importing ray alone doesn't
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    return context
+
+
+def _fitted(ray: Any, device: str | None, workers: Workers, parts: int) -> tuple[float, int]:
+    """The accelerators of each worker, and how many workers there are."""
+    there = ray.cluster_resources()
+    cpus, accelerators = int(there.get("CPU", 0)), there.get("GPU", 0.0)
+    gpus = workers.gpus
+    if gpus is None:
+        gpus = 1.0 if accelerators and device in (None, "auto", "cuda") else 0.0
+    room = cpus // workers.cpus
+    if gpus:
+        room = min(room, int(accelerators / gpus))
+    if room < 1:
+        raise ClusterError(
+            f"the cluster has {cpus} processors and {accelerators:g} accelerators: no room for a"
+            f" worker of {workers.cpus} and {gpus:g}; lower --worker_cpus or --worker_gpus"
+        )
+    return gpus, max(1, min(room if workers.count is None else workers.count, parts))
+
+
+def _token(job: Job) -> str | None:
+    """What tells a folder of results from one of the same name on another machine."""
+    return job.out.read(LOCK).decode() if job.out.local is not None else None
+
+
+class _Worker:
+    """An actor: the model is loaded once, parts are scored one after the other."""
+
+    def __init__(
+        self, model: Any, device: str | None, job: Job, threads: int, token: str | None
+    ) -> None:
+        self._model, self._device, self._job = model, device, job
+        self._threads, self._token = threads, token
+        self._scorer: Scorer | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Score a part, and say what was done or what went wrong."""
+        part = ToScore(
+            **{
+                name: values[0].item() if hasattr(values[0], "item") else values[0]
+                for name, values in batch.items()
+            }
+        )
+        try:
+            if self._scorer is None:
+                self._scorer = self._loaded()
+            done = self._scorer.score(part)
+        except (AnomalistError, OSError) as error:
+            kind = type(error).__name__
+            return {"answer": [json.dumps({"kind": kind, "error": str(error)})]}
+        answer = {"number": part.number, "part": dataclasses.asdict(done)}
+        return {"answer": [json.dumps(answer)]}
+
+    def _loaded(self) -> Scorer:
+        import ray
+        import torch
+
+        # What decides bits: the same number on every machine.
+        torch.set_num_threads(self._threads)
+        self._check_folders()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.anomalist"
+            path.write_bytes(ray.get(self._model))
+            return Scorer(open_model(path, device=self._device), self._job)
+
+    def _check_folders(self) -> None:
+        """Refuse a machine that doesn't see the folders that the driver sees."""
+        import socket
+
+        local = self._job.out.local
+        way = "give an address, or a folder that all machines share"
+        if local is not None:
+            try:
+                seen = (local / LOCK).read_text()
+            except OSError:
+                seen = None
+            if seen != self._token:
+                raise ClusterError(f"{socket.gethostname()} doesn't see the folder {local}: {way}")
+        for root in self._job.roots:
+            folder = open_storage(root).local
+            if folder is not None and not folder.is_dir():
+                raise ClusterError(f"{socket.gethostname()} doesn't see the folder {folder}: {way}")
