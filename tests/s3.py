@@ -95,3 +95,22 @@ def new_bucket() -> str:
     name = f"test-{secrets.token_hex(6)}"
     fsspec.filesystem("s3").mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ANOMALIST_CACHE", str(folder))
+    return folder
+
+
+def upload(folder: Path, address: str) -> str:
+    """Put the files of a folder below an address, which is returned."""
+    from anomalist.storage import open_storage
+
+    there = open_storage(address)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            there.write(path.relative_to(folder).as_posix(), path.read_bytes())
+    return address

@@ -1,8 +1,14 @@
 """Errors for people: what was wrong, with which file or value, and what to do."""
 
+from anomalist.origins import named
+
 
 class AnomalistError(Exception):
     """Base of all errors whose message is meant for the person at the keyboard."""
+
+    def __init__(self, *told: object) -> None:
+        # Of a copy in the cache nobody has heard: what it is a copy of, was given.
+        super().__init__(*(named(text) if isinstance(text, str) else text for text in told))
 
 
 class DataError(AnomalistError, ValueError):

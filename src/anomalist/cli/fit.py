@@ -81,7 +81,7 @@ def run(arguments: Namespace, output: Output) -> None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, duration
     from anomalist.inspection import add_parts, fit_parts, open_parts
-    from anomalist.inspection.fitting import unfinished_training
+    from anomalist.inspection.fit_result import unfinished_training
 
     if "=" in arguments.detector:
         raise ParameterError(

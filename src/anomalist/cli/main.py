@@ -11,6 +11,7 @@ try:
     import anomalist
     from anomalist.cli.stops import Stopped, Stops, exit_code
     from anomalist.errors import AnomalistError, is_out_of_memory
+    from anomalist.origins import named
 except KeyboardInterrupt:
     sys.stderr.write("anomalist: error: stopped\n")
     raise SystemExit(130) from None
@@ -278,7 +279,7 @@ def _drop_what_nobody_reads() -> None:
 
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        file = f"{error.filename}: " if error.filename else ""
+        file = named(f"{error.filename}: ") if error.filename else ""
         return f"{file}{error.strerror}"
     if isinstance(error, AnomalistError):
         return str(error)

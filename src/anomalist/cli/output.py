@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from anomalist.origins import named
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -66,7 +68,7 @@ class Output:
         if self.json:
             return
         if not hasattr(found, "__rich_console__"):
-            write(f"{printable(str(found))}\n")
+            write(f"{printable(named(str(found)))}\n")
             return
         from rich.console import Console
 
@@ -79,10 +81,11 @@ class Output:
 
     def note(self, text: str) -> None:
         """Tell something on the way."""
-        self.console.print(printable(text), markup=False)
+        self.console.print(printable(named(text)), markup=False)
 
     def warn(self, text: str) -> None:
         """Tell what must be known, however little is asked for."""
+        text = named(text)
         if self.json:
             if len(self.warnings) < _MOST_WARNINGS:  # watching never ends
                 self.warnings.append(text)
@@ -140,9 +143,9 @@ def _plain(value: Any) -> Any:
         return _plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, bool | int | str) or value is None:
+    if isinstance(value, bool | int) or value is None:
         return value
-    return os.fspath(value) if isinstance(value, PurePath) else str(value)
+    return named(os.fspath(value) if isinstance(value, PurePath) else str(value))
 
 
 def write(text: str) -> None:

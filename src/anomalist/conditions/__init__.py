@@ -1,7 +1,7 @@
 """Whether photographs are like those that a threshold's promise is for."""
 
 from anomalist.conditions.conditions import Conditions
-from anomalist.conditions.measures import MEASURES, WATCHED, learnt_looks
+from anomalist.conditions.measures import MEASURES, WATCHED, learnt_look, learnt_looks, widen_looks
 from anomalist.conditions.promise import Promise, Promised
 from anomalist.conditions.shift import LEVEL, Difference, Measuring, ShiftWatch
 from anomalist.conditions.urn import evidence
@@ -17,5 +17,7 @@ __all__ = [
     "Promised",
     "ShiftWatch",
     "evidence",
+    "learnt_look",
     "learnt_looks",
+    "widen_looks",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from anomalist.calibration.reference import FEATURES, SCORE
 from anomalist.data import Sample, Transform
+from anomalist.data.looks import Look
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,27 @@ def learnt_looks(samples: Iterable[Sample], transform: Transform) -> dict[str, l
     DataError
         If one can't be read, where it wasn't before.
     """
-    looks = [sample.look(transform) for sample in samples]
-    ranges = {}
-    for name in MEASURES:
-        values = [getattr(look, name) for look in looks]
-        ranges[name] = [min(values), max(values)]
+    ranges: dict[str, list[float]] = {}
+    for sample in samples:
+        widen_looks(ranges, learnt_look(sample.look(transform)))
     return ranges
+
+
+def learnt_look(look: Look) -> dict[str, list[float]]:
+    """Return the ranges of one photograph."""
+    return {name: [getattr(look, name)] * 2 for name in MEASURES}
+
+
+def widen_looks(ranges: dict[str, list[float]], others: dict[str, list[float]]) -> None:
+    """Widen ranges to hold those of other photographs, too.
+
+    Examples
+    --------
+    >>> ranges = {"contrast": [20.0, 30.0]}
+    >>> widen_looks(ranges, {"contrast": [10.0, 25.0]})
+    >>> ranges
+    {'contrast': [10.0, 30.0]}
+    """
+    for name, (low, high) in others.items():
+        known = ranges.get(name, [low, high])
+        ranges[name] = [min(known[0], low), max(known[1], high)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from anomalist.data.addressed import Addressed
 from anomalist.data.folder import Folder
 from anomalist.data.imageset import Dataset
 from anomalist.data.known_layouts import LAYOUTS, KnownLayout, layout_of
@@ -20,6 +21,7 @@ from anomalist.data.reading import Reading
 from anomalist.data.real_iad import RealIAD, real_iad_lists
 from anomalist.data.visa import VisA, visa_folders
 from anomalist.errors import DataError, ParameterError
+from anomalist.storage import is_address
 
 #: The names that ``format`` takes.
 FORMATS = (
@@ -60,7 +62,8 @@ def open_dataset(
     Parameters
     ----------
     root : str or Path
-        The folder of the data set, or a manifest.
+        The folder of the data set, or a manifest; or the address of either, such as
+        ``s3://bucket/parts``: its photographs are fetched when they are read, into the cache.
     format : str, optional
         One of `FORMATS`, to insist on it: what it needs and isn't there is an error. ``visa:SPLIT``
         names another list of VisA than ``1cls``; ``real_iad:LISTS@SIZE`` those of Real-IAD, such as
@@ -83,6 +86,8 @@ def open_dataset(
         If there is no such folder, its layout is none of these or not the one that is insisted on,
         it isn't clear which images are good, a part of it can't be listed, or an argument names
         what isn't there.
+    StorageError
+        If what holds the address doesn't answer or refuses, or nothing is there.
     ParameterError
         If there is no such format, or folders are named for one that a list describes.
 
@@ -96,6 +101,38 @@ def open_dataset(
     >>> open_dataset(root, good=["fine"]).category(root.name).test.defects
     ['odd']
     """
+    if is_address(root):
+        asked = {"good": good, "bad": bad, "masks": masks, "exclude": exclude}
+        kept = {
+            **{flag: list(_entries(value)) for flag, value in asked.items()},
+            "format": format,
+            "unnamed_good": unnamed_good,
+            "loose_good": loose_good,
+        }
+        return Addressed(str(root), _open, kept)
+    return _open(
+        root,
+        format=format,
+        good=good,
+        bad=bad,
+        masks=masks,
+        exclude=exclude,
+        unnamed_good=unnamed_good,
+        loose_good=loose_good,
+    )
+
+
+def _open(
+    root: str | Path,
+    *,
+    format: str | None,
+    good: Iterable[str | Path],
+    bad: Iterable[str | Path],
+    masks: Iterable[str | Path],
+    exclude: Iterable[str | Path],
+    unnamed_good: bool,
+    loose_good: bool,
+) -> Dataset:
     name, variant = _named(format)
     flags: dict[str, Any] = {
         flag: list(_entries(value))

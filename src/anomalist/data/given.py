@@ -12,8 +12,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.data.imageset import ImageSet, Sample
+from anomalist.data.names import existing
 from anomalist.data.source import ALLOWED, held
 from anomalist.errors import ParameterError
+from anomalist.storage import is_address
 
 #: What can be taken for one image.
 ImageLike = Sample | str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[Any]
@@ -65,7 +67,7 @@ def as_image_set(images: ImagesLike, name: str = "") -> ImageSet:
 
 def _entries(images: object) -> Iterable[object]:
     if isinstance(images, str | os.PathLike):
-        if Path(images).is_dir():
+        if (existing(str(images)) if is_address(images) else Path(images)).is_dir():
             raise ParameterError(
                 f"{images} is a folder: anomalist.data.list_images({os.fspath(images)!r}) gives its"
                 " images, and open_dataset one's training and test images where they are sorted"
@@ -95,6 +97,6 @@ def _sample(entry: object, place: int) -> Sample:
     if isinstance(entry, Sample):
         return entry
     if isinstance(entry, str | os.PathLike):
-        return Sample(Path(entry))
+        return Sample(entry)  # type: ignore[arg-type]  # as it is documented
     name = f"image-{place}"
     return Sample(Path(name), image=held(name, entry))

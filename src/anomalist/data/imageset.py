@@ -22,7 +22,9 @@ from anomalist.data.decoded import Decoded, DecodedSource
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
+from anomalist.data.names import existing
 from anomalist.data.saturation import Defect, read_defect, read_saturations
+from anomalist.data.sending import local, portable
 from anomalist.data.source import (
     Content,
     FileSource,
@@ -36,6 +38,7 @@ from anomalist.data.source import (
 from anomalist.data.transforms import Transform
 from anomalist.data.truth import Photograph, read_truth, share_remarks
 from anomalist.errors import DataError
+from anomalist.storage import is_address
 
 if TYPE_CHECKING:
     from anomalist.data.understanding import Understanding
@@ -56,7 +59,7 @@ class Sample:
     Parameters
     ----------
     path : str or Path
-        The image file, or what the image is called.
+        The image file, its address, or what the image is called.
     label : bool or None
         True if anomalous, False if normal, None if unknown.
     defect : str
@@ -108,12 +111,12 @@ class Sample:
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        put("path", Path(self.path))
+        put("path", _path(self.path))
         put("_looks", {})
         if self.mask is not None:
             put("mask", _held_mask(str(self.path), self.mask))
         if self.saturation is not None:
-            put("saturation", Path(self.saturation))
+            put("saturation", _path(self.saturation))
         if self.image is None:
             put("_source", FileSource(self.path))
         else:
@@ -305,6 +308,10 @@ class Sample:
         """Keep how the image looks, as it was learnt of another sample with its content."""
         self._looks[transform] = look
 
+    def forget_looks(self) -> None:
+        """Drop how the image looks, of which millions of samples would keep too much."""
+        self._looks.clear()
+
     def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
         """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
         look = self._looks[transform] = Look.of(pixels)
@@ -414,6 +421,12 @@ class Sample:
             return exif_turn(self.image, name=self.path)
         return exif_turn(self.path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: portable(value) for name, value in self.__dict__.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: local(value) for name, value in state.items()})
+
     def _identity(self) -> tuple[Any, ...]:
         mask = array_sha256(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
         image = None if self.image is None else self.sha256()
@@ -444,11 +457,15 @@ class Sample:
         return f"Sample({text})"
 
 
+def _path(entry: str | os.PathLike[str]) -> Path:
+    return existing(str(entry)) if is_address(entry) else Path(entry)
+
+
 def _held_mask(name: str, mask: object) -> Path | tuple[Path, ...] | npt.NDArray[np.bool_]:
     if isinstance(mask, _PATHS):
-        return Path(mask)
+        return _path(mask)
     if isinstance(mask, tuple | list) and mask and all(isinstance(p, _PATHS) for p in mask):
-        return tuple(map(Path, mask))
+        return tuple(map(_path, mask))
     if not isinstance(mask, np.ndarray):
         raise DataError(
             f"the mask of {name} is of type {type(mask).__name__}: give a path, several of them,"
@@ -562,7 +579,7 @@ class ImageSet(Sequence[Sample]):
         known = {sample.sha256() for sample in others if sample.nbytes() in sizes}
         return [sample.path for sample in alike if sample.sha256() in known]
 
-    def content_hash(self) -> str:
+    def content_hash(self, digests: npt.NDArray[np.uint8] | None = None) -> str:
         """Return the SHA-256 of all that a result can depend on, as 64 hexadecimal digits.
 
         It covers, in order, each image's name below the folder that all files share, its label,
@@ -570,6 +587,11 @@ class ImageSet(Sequence[Sample]):
         file that tells its saturation areas. Copies of the same
         data in other places have the same hash. An image in memory counts with its name as it is
         and its own hash, see `Sample.sha256`; a mask in memory has no name.
+
+        Parameters
+        ----------
+        digests : uint8 array of shape (N, 32), optional
+            What `digests` returned, so that no image is read for it.
 
         Raises
         ------
@@ -600,7 +622,8 @@ class ImageSet(Sequence[Sample]):
             return FileSource(file).sha256()
 
         digest = hashlib.sha256()
-        for sample in self:
+        for place, sample in enumerate(self):
+            sha256 = sample.sha256() if digests is None else digests[place].tobytes().hex()
             name = named(sample.path) if sample.image is None else sample.path.as_posix()
             mask: object = None
             if isinstance(sample.mask, np.ndarray):
@@ -609,7 +632,7 @@ class ImageSet(Sequence[Sample]):
                 mask = named(sample.mask), content(sample.mask)
             elif sample.mask is not None:
                 mask = [(named(file), content(file)) for file in sample.mask]
-            entry = [(name, sample.sha256()), sample.label, sample.defect, mask]
+            entry = [(name, sha256), sample.label, sample.defect, mask]
             if sample.group is not None:
                 entry.append(sample.group)
             if (told := sample.saturation) is not None:

@@ -15,8 +15,11 @@ from anomalist.data.imageset import ImageSet
 from anomalist.data.source import Content
 from anomalist.data.transforms import Transform
 from anomalist.errors import ParameterError
+from anomalist.origins import origin_of
 
 _MOST_WORKERS = 8
+# Who waits for a storage takes no processor.
+_FETCHERS = 16
 
 
 class Chunk:
@@ -128,6 +131,8 @@ def load_chunks(
     """
     if workers is None:
         workers = min(_processors(), _MOST_WORKERS)
+        if len(images) and origin_of(images[0].path) is not None:
+            workers = _FETCHERS
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value < 1:
             raise ParameterError(f"{name} must be at least 1, not {value}")

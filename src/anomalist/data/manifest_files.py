@@ -7,11 +7,14 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
-from anomalist.data.names import common_end, composed
+from anomalist.data.names import common_end, composed, existing
 from anomalist.data.walking import Listing
+from anomalist.errors import ObjectNotFoundError
+from anomalist.storage import is_address
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.\-]+)://+")
 _DRIVE = re.compile(r"^[a-zA-Z]:[\\/]")
@@ -23,7 +26,8 @@ class ManifestFiles:
     They are paths below the manifest's folder or that of the data set, or anywhere. Where there is
     no such file, one is looked for in the data set whose path ends alike: for addresses such as
     ``s3://bucket/parts/7.png``, for paths of other machines and those with backslashes. The longest
-    common end wins; of two that are as long neither is meant.
+    common end wins; of two that are as long neither is meant. Where no file is
+    even called like that, an address is looked up where it leads.
 
     Parameters
     ----------
@@ -67,6 +71,9 @@ class ManifestFiles:
         found = next(filter(None, map(self._ending_as, _readings(entry))), None)
         if found is not None:
             self.by_end.append(entry)
+        elif is_address(entry) and not any(map(self._named_alike, _readings(entry))):
+            with suppress(ObjectNotFoundError):
+                found = existing(entry)
         return found
 
     def _there_as(self, text: str) -> Path | None:
@@ -81,6 +88,9 @@ class ManifestFiles:
             if (folder / text).is_file():
                 return folder / text
         return None
+
+    def _named_alike(self, text: str) -> bool:
+        return composed(posixpath.basename(text)) in self._named
 
     def _ending_as(self, text: str) -> Path | None:
         parts = [part for part in composed(text).split("/") if part not in ("", ".", "..")]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from anomalist.errors import DataError
+from anomalist.storage import is_address
 
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u201e": "\u201c", "\u00ab": "\u00bb"}
 _MARK = "\ufeff"
@@ -168,6 +169,8 @@ def encoding_of(data: bytes) -> str:
 def existing(entry: str | Path) -> Path:
     r"""Return the path that an entry means: the one of that name if there is one, else as it is.
 
+    An address means its place in the cache, with the names of all that lies below it.
+
     What isn't there as it is written is looked for without byte-order mark and quotes, and among
     names that differ in nothing but their Unicode form; where there are two such, neither is it.
 
@@ -182,6 +185,10 @@ def existing(entry: str | Path) -> Path:
     PosixPath("'nowhere.png'")
     """
     text = os.fspath(entry)
+    if is_address(text):
+        from anomalist.storage import mirrored
+
+        return mirrored(text)
     for name in dict.fromkeys((text, cleaned(text))):
         if not name:
             continue

@@ -26,7 +26,8 @@ from anomalist.data.header import Header, white_of
 from anomalist.data.jpeg import ends_early, orientation_of_jpeg, precision_of, read_deep_jpeg
 from anomalist.data.netpbm import read_netpbm, white_of_netpbm
 from anomalist.data.tiff import Tiff, is_tiff
-from anomalist.errors import DataError
+from anomalist.errors import DataError, StorageError
+from anomalist.origins import origin_of
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"}
@@ -288,6 +289,10 @@ def open_source(source: str | Path | bytes) -> IO[bytes]:
 
 def open_file(path: str | Path) -> IO[bytes]:
     """Open a file to read it; a DataError if it is none."""
+    if origin_of(path) is not None:
+        from anomalist.storage import open_copy
+
+        return open_copy(Path(path))
     if not stat.S_ISREG(Path(path).stat().st_mode):
         # A pipe would be waited for, and some devices never end.
         raise DataError(f"{path} can't be read as an image: it is a folder, a pipe or a device")
@@ -306,6 +311,8 @@ def told_errors(name: str | Path, max_pixels: int) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise DataError(f"there is no file {name}") from None
+    except StorageError:  # nothing is wrong with the image
+        raise
     except Image.DecompressionBombError:
         raise DataError(
             f"{name} has far more pixels than the limit of {max_pixels}: scale it down or cut it "

@@ -105,6 +105,12 @@ class Remarks:
             count, names = self._told.get(remark, (0, []))
             self._told[remark] = count + 1, [*names, str(name)][:_NAMED]
 
+    def merge(self, others: Remarks) -> None:
+        """Take in what was told of other images."""
+        for remark, (count, names) in others._told.items():
+            known, some = self._told.get(remark, (0, []))
+            self._told[remark] = known + count, [*some, *names][:_NAMED]
+
     def lines(self) -> list[str]:
         """Return a line a remark, in the order in which they were first told."""
         return [_line(remark, *told) for remark, told in self._told.items()]

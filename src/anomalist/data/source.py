@@ -26,8 +26,11 @@ from anomalist.data.images import (
     pixels_of,
     read_bytes,
 )
-from anomalist.errors import DataError
+from anomalist.data.picture import open_file
+from anomalist.data.sending import local, portable
+from anomalist.errors import DataError, ObjectNotFoundError, StorageError
 from anomalist.files import sha256_of
+from anomalist.origins import origin_of
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 
@@ -158,6 +161,8 @@ def file_state(path: Path) -> tuple[int, ...] | None:
         stat = path.stat()
     except (OSError, ValueError):  # told by whoever opens it
         return None
+    if origin_of(path) is not None:  # a copy of an object comes and goes
+        return 0, stat.st_size, stat.st_mtime_ns, 0
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
@@ -222,12 +227,22 @@ class FileSource:
         sha256 = self._known(state).sha256
         if sha256 is None:
             try:
-                sha256 = sha256_of(self._path)
+                sha256 = self._hash()
+            except ObjectNotFoundError:
+                raise DataError(f"there is no file {self._path}") from None
+            except StorageError:  # nothing is wrong with the file
+                raise
             except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
                 reason = getattr(error, "strerror", None) or error
                 raise DataError(f"{self._path} can't be read: {reason}") from error
             self._keep(state, sha256=sha256)
         return sha256
+
+    def _hash(self) -> str:
+        if origin_of(self._path) is None:
+            return sha256_of(self._path)
+        with open_file(self._path) as file:
+            return hashlib.sha256(file.read()).hexdigest()
 
     def known_sha256(self) -> str | None:
         """Return the hash if the file is as it was when it was read for it."""
@@ -246,12 +261,21 @@ class FileSource:
     def nbytes(self) -> int:
         """Return the size of the file."""
         try:
-            return self._path.stat().st_size
+            size = self._path.stat().st_size
+            if not size and origin_of(self._path) is not None:  # a server didn't say
+                return len(read_bytes(self._path))
+            return size
         except OSError as error:
             raise DataError(f"{self._path} can't be read: {error.strerror or error}") from error
 
     def _state(self) -> tuple[int, ...] | None:
         return file_state(self._path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": portable(self._path), "_kept": self._kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._path, self._kept = local(state["_path"]), state["_kept"]
 
     def _known(self, state: tuple[int, ...] | None) -> _Known:
         kept = self._kept

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -42,6 +42,7 @@ from anomalist.detectors.hyperparameters import check_hyperparameters
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
+from anomalist.detectors.shards import MOST_DIGESTS, Shard, spread_evenly
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, enlarge, pick_device
 from anomalist.predictions import Predictions
@@ -87,6 +88,8 @@ class Detector(Saved):
     fitted: ClassVar[tuple[str, ...]]
     #: Whether it learns epoch by epoch.
     trained: ClassVar[bool] = False
+    #: Whether it can be fitted to shards of the images, each elsewhere, and put together.
+    shardable: ClassVar[bool] = False
     #: Into how many parts the images are dealt to score each by a copy fitted on the others.
     folds: ClassVar[int] = 5
     #: Hyperparameters that change how fast a result comes, not which.
@@ -205,6 +208,96 @@ class Detector(Saved):
         self.backbone_ = self.make_backbone()
         self._fit(self._features(images, store, progress, training, hashed=True))
         self.images_ = images.digests()
+
+    def summarise(
+        self,
+        images: ImageSet,
+        shard: Shard,
+        *,
+        bit_depth: int,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Learn from a shard what `join` needs, if it is ``shardable``; it isn't changed itself.
+
+        Parameters
+        ----------
+        images : ImageSet
+            The good images of the shard.
+        shard : Shard
+            Which of all images they are.
+        bit_depth : int
+            Bits of the camera whose values 16-bit images of any shard hold.
+        progress : callable, optional
+            Called with the number of images read and the total.
+
+        Returns
+        -------
+        tuple of arrays and numbers
+            Which can be pickled.
+
+        Raises
+        ------
+        DataError
+            If an image can't be read.
+        """
+        learner = dataclasses.replace(self)
+        learner.bit_depth_ = bit_depth
+        learner.backbone_ = self.make_backbone()
+        return learner._summarise(learner._features(images, progress=progress, hashed=True), shard)
+
+    def join(self, summaries: Iterable[Any], shards: list[Shard], *, bit_depth: int) -> Self:
+        """Fit to what `summarise` gave of every shard, in their order.
+
+        It is the fit to all images, whatever shards they are dealt into: of PaDiM and DFM but for
+        rounding, of PatchCore with another coreset, whose radius is told.
+        :func:`~anomalist.inspection.fit_shards` does all of it. What the images' contents are,
+        `keep_digests` must be told.
+
+        Raises
+        ------
+        ParameterError
+            If its ceiling of memory is too low.
+        """
+        learner = dataclasses.replace(self)
+        learner._forget()
+        learner.bit_depth_ = bit_depth
+        learner.backbone_ = self.make_backbone()
+        learner._join(iter(summaries), shards)
+        self.__dict__ = vars(learner)
+        return self
+
+    def keep_digests(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+        """Keep the hashes of images that it was fitted to shard by shard: of all, or of many.
+
+        Parameters
+        ----------
+        digests : uint8 array of shape (N, 32)
+            SHA-256 of the content of each, in their order.
+
+        Returns
+        -------
+        int array
+            Which of the images they are that are kept: all up to 131,072; of more as many, evenly
+            spread, and those that the detector itself names.
+        """
+        kept = self._named_images(spread_evenly(len(digests), MOST_DIGESTS))
+        self.images_ = digests[kept]
+        return kept
+
+    def check_shards(self, shards: list[Shard]) -> None:
+        """Refuse shards in which it can't be fitted, before any work.
+
+        Raises
+        ------
+        ParameterError
+            If it can't be fitted so at all, or its ceiling of memory is too low.
+        """
+        if not self.shardable:
+            raise ParameterError(
+                f"{self.label} can't be fitted shard by shard: what it learns of some images"
+                " doesn't add up with what it learns of others; patchcore, padim and dfm can"
+            )
+        self._check_shards(shards, self.make_backbone().shapes(*self.transform.output_size))
 
     def calibrate(
         self,
@@ -581,6 +674,21 @@ class Detector(Saved):
     @abstractmethod
     def _fit(self, features: FeatureBatches) -> None:
         """Fit to the feature maps of good images."""
+
+    def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:
+        """Refuse shards of images with feature maps (C, h, w), for which memory is too little."""
+
+    def _summarise(self, features: FeatureBatches, shard: Shard) -> Any:
+        """Return what is to be joined of a shard's feature maps, where it is ``shardable``."""
+        raise NotImplementedError
+
+    def _join(self, summaries: Iterator[Any], shards: list[Shard]) -> None:
+        """Fit to what `_summarise` gave of every shard, in their order."""
+        raise NotImplementedError
+
+    def _named_images(self, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the images to keep, with those that fitted arrays name, and name them by these."""
+        return kept
 
     @abstractmethod
     def _score(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:

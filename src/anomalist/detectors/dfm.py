@@ -69,6 +69,7 @@ class DFM(Detector):
     """
 
     name: ClassVar[str] = "dfm"
+    shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("mean_", "components_", "variances_")
     default_layers: ClassVar[tuple[str, ...] | None] = ("stride16",)
 
@@ -90,10 +91,8 @@ class DFM(Detector):
     def _fit(self, features: FeatureBatches) -> None:
         self._keep(self._analysed(features))
 
-    def check_shards(self, shards: list[Shard]) -> None:
-        """Refuse shards in which it can't be fitted, before any work."""
-        values = self._values(self.backbone_.shapes(*self.transform.output_size))
-        _StreamingPCA(shards[0].images, values, self.memory_limit_mb)
+    def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:
+        _StreamingPCA(shards[0].images, self._values(maps), self.memory_limit_mb)
 
     def _summarise(self, features: FeatureBatches, shard: Shard) -> Components:
         """Find the components of a shard's vectors, all of them."""

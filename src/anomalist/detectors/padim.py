@@ -81,6 +81,7 @@ class PaDiM(Detector):
     """
 
     name: ClassVar[str] = "padim"
+    shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("channels_", "means_", "factors_")
     default_layers: ClassVar[tuple[str, ...] | None] = ("stride4", "stride8", "stride16")
 

@@ -73,6 +73,7 @@ class PatchCore(Detector):
     """
 
     name: ClassVar[str] = "patchcore"
+    shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("bank_", "bank_images_", "coverage_radius_")
 
     coreset_ratio: float = 0.1
@@ -97,9 +98,7 @@ class PatchCore(Detector):
     def _fit(self, features: FeatureBatches) -> None:
         self._keep(self._picked(features, Shard(0, 1, len(features)), self._size))
 
-    def check_shards(self, shards: list[Shard]) -> None:
-        """Refuse shards in which it can't be fitted, before any work."""
-        maps = self.backbone_.shapes(*self.transform.output_size)
+    def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:
         channels, patches = sum(of_layer for of_layer, _, _ in maps), math.prod(maps[0][1:])
         sizes = [self._summary_size(shard, patches) for shard in shards]
         self._stream(max(sizes), len(shards[0]) * patches).check_ceiling(channels)
@@ -154,8 +153,15 @@ class PatchCore(Detector):
         return coreset._replace(arrivals=coreset.arrivals // an_image)
 
     def _keep(self, coreset: CoresetSummary) -> None:
-        self.bank_, self.bank_images_, self.coverage_radius_ = coreset
+        self.bank_ = coreset.embeddings
+        self.bank_images_ = coreset.arrivals
+        self.coverage_radius_ = coreset.radius
         self._restore()
+
+    def _named_images(self, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        named = np.union1d(kept, self.bank_images_)
+        self.bank_images_ = np.searchsorted(named, self.bank_images_).astype(np.int64)
+        return named
 
     def _held_out(
         self,

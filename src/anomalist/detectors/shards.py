@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from anomalist.errors import ParameterError
 
+#: Hashes of images that a model keeps at most, unless its own arrays name more.
+MOST_DIGESTS = 2**17
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -69,3 +72,15 @@ def deal_shards(images: int, shards: int) -> list[Shard]:
             f"{images} images can't be dealt into {shards} shards: choose from 1 to {images}"
         )
     return [Shard(index, shards, images) for index in range(shards)]
+
+
+def spread_evenly(images: int, most: int) -> npt.NDArray[np.intp]:
+    """Return places of all images, or of so many that are evenly spread.
+
+    Examples
+    --------
+    >>> spread_evenly(3, 5).tolist(), spread_evenly(9, 3).tolist()
+    ([0, 1, 2], [0, 4, 8])
+    """
+    count = min(images, most)
+    return np.linspace(0, images - 1, count).round().astype(np.intp)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from anomalist.data import ImageSet
 from anomalist.data.copies import Copy, describe_copies, find_copies, pictures_of
 from anomalist.detectors import Detector
+from anomalist.detectors.shards import spread_evenly
 from anomalist.files import atomic_path
 from anomalist.report import copies_sheet
 
@@ -27,9 +28,7 @@ def kept_pictures(images: ImageSet, bit_depth: int) -> npt.NDArray[np.uint8]:
     DataError
         If one can't be read.
     """
-    count = min(len(images), MOST_PICTURES)
-    places = np.linspace(0, len(images) - 1, count).round().astype(np.intp)
-    return pictures_of(images[places], bit_depth)
+    return pictures_of(images[spread_evenly(len(images), MOST_PICTURES)], bit_depth)
 
 
 @dataclass(frozen=True, eq=False)

@@ -143,6 +143,8 @@ class Rule:
         for.
     retrained : bool
         Whether other trainings than the detector's own gave their scores, which promises less.
+    drawn_of : int or None
+        From how many images the calibrating ones were drawn, where they were drawn by number.
     """
 
     alpha: float
@@ -154,6 +156,7 @@ class Rule:
     images: int
     scenes: int
     retrained: bool = False
+    drawn_of: int | None = None
 
     @classmethod
     def of(
@@ -199,6 +202,7 @@ class Rule:
             images=images,
             scenes=0 if calibration is None else calibration.scenes,
             retrained=calibration is not None and calibration.retrained,
+            drawn_of=detector.summary_.get("drawn_of"),
         )
 
     @property
@@ -220,6 +224,8 @@ class Rule:
         of = f"{self.images} good images"
         if self.scenes < self.images:
             of += f" of about {plural(self.scenes, 'independent scene')}"
+        if self.drawn_of is not None:
+            of += f", drawn from {self.drawn_of} and held out of the fit"
         low, high = promised_range(self.scenes, self.alpha, retrained=self.retrained)
         expected = f"expect {low:.1%} to {high:.1%}"
         if self.retrained:
@@ -249,6 +255,8 @@ class Rule:
         """Return the rule and what it promises as JSON values."""
         promise = self.promise
         values = {**dataclasses.asdict(self), "missing": self.missing}
+        if self.drawn_of is None:
+            del values["drawn_of"]
         if promise is None:
             return {**values, "rate": None, "promised": None}
         return {**values, "rate": self.rate, "promised": list(promise)}

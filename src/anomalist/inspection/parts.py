@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ class Parts:
         text = f"{self.name}: {plural(len(self.train), 'good image')} to learn from"
         if self.added:
             text += f", {self.added} of them added"
-        text += f", {sizes}{more} pixels"
+        if self.sizes:
+            text += f", {sizes}{more} pixels"
         if len(self.test):
             kinds = Counter(self.test.defects)
             held_out = [f"{kinds.pop('good')} good"] if kinds["good"] else []
@@ -112,6 +113,7 @@ def open_parts(
     good: Iterable[str | Path] = (),
     bad: Iterable[str | Path] = (),
     masks: Iterable[str | Path] = (),
+    read: bool = True,
 ) -> Parts:
     """Find the images to learn from in a folder, and those that can test what was learnt.
 
@@ -133,6 +135,9 @@ def open_parts(
         One of `~anomalist.data.FORMATS`, to insist on it.
     good, bad, masks : iterable of str or Path
         Folders of good images, of ones that aren't, and of masks, whatever their names say.
+    read : bool
+        Whether all files are read, to tell at once which can't be and which are the same, and what
+        sizes there are. Of very many it is left to those who learn from them.
 
     Raises
     ------
@@ -168,13 +173,10 @@ def open_parts(
     if len(train) == 0:
         left = "left to learn from: all were left out" if found.excluded else "to learn from"
         raise DataError(f"{root} has no good image {left}")
-    sizes = _checked(train, test)
-    if len(sizes) > 1:
-        notes.append(
-            f"the images have {len(sizes)} sizes; all are brought to one, so parts must fill them"
-            " alike"
-        )
-    notes += _repeated(train, test)
+    sizes: dict[tuple[int, int], int] = {}
+    if read:
+        sizes = _checked(train, test)
+        notes += [*sizes_note(sizes), *_repeated(train, test)]
     return Parts(found.name, dataset.root, train, test, found.excluded, sizes, tuple(notes), found)
 
 
@@ -298,6 +300,15 @@ def _checked(train: ImageSet, test: ImageSet) -> dict[tuple[int, int], int]:
         more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
         raise DataError(f"{shown}{more} (or leave them out with --exclude)")
     return dict(sizes.most_common())
+
+
+def sizes_note(sizes: Collection[tuple[int, int]]) -> list[str]:
+    """Say that images have several sizes, where they have."""
+    if len(sizes) < 2:
+        return []
+    return [
+        f"the images have {len(sizes)} sizes; all are brought to one, so parts must fill them alike"
+    ]
 
 
 def _repeated(train: ImageSet, test: ImageSet) -> list[str]:

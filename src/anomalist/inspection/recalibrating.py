@@ -21,7 +21,7 @@ from anomalist.errors import DataError
 from anomalist.features import FeatureStore, Progress
 from anomalist.files import check_writable
 from anomalist.inspection.findings import Rule
-from anomalist.inspection.fitting import Odd
+from anomalist.inspection.fit_result import Odd
 from anomalist.inspection.parts import Parts, check_outside, open_parts, short_hashes, unseen
 
 
@@ -188,6 +188,7 @@ def _new(detector: Detector, parts: Parts) -> tuple[ImageSet, int]:
 def _summary(detector: Detector, new: ImageSet, alpha: float) -> dict[str, Any]:
     """What is known of the fit, with what is usual from now on."""
     summary = dict(detector.summary_)
+    summary.pop("drawn_of", None)  # the new ones weren't
     sizes = Counter(sample.size() for sample in new)
     known = {*summary.get("known_images", ()), *short_hashes(new)}
     return {

@@ -47,6 +47,8 @@ _SINCE = {
     "looks": dict[str, tuple[float, float]],
     "left_out_images": tuple[str, ...],
     "folders": tuple[str, ...],
+    "shards": int,
+    "drawn_of": int,
 }
 
 

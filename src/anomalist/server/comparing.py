@@ -15,7 +15,7 @@ from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
 from anomalist.inspection import Rule
-from anomalist.inspection.fitting import OnStage
+from anomalist.inspection.fit_result import OnStage
 from anomalist.metrics import paired_rates
 from anomalist.predictions import Predictions
 from anomalist.report import write_heatmaps

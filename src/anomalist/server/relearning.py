@@ -15,7 +15,8 @@ from anomalist.detectors import Detector
 from anomalist.detectors.grouping import group_images
 from anomalist.errors import DataError, WeightsError
 from anomalist.inspection import FitResult, Parts, fit_parts
-from anomalist.inspection.fitting import CalibrateOn, OnStage
+from anomalist.inspection.fit_result import OnStage
+from anomalist.inspection.fitting import CalibrateOn
 from anomalist.inspection.parts import short_hash
 
 _TELL_EVERY = 50

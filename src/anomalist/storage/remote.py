@@ -84,7 +84,11 @@ class Remote(Storage):
         def ask(files: Any) -> Object | None:
             files.invalidate_cache()
             found = files.info(self._path(key))
-            return None if found.get("type") == "directory" else self._object(key, found)
+            # What a server answers for a folder looks like a page.
+            page = self.scheme in _LINKS and found.get("mimetype") == "text/html"
+            if found.get("type") == "directory" or (page and not key.endswith((".html", ".htm"))):
+                return None
+            return self._object(key, found)
 
         return self._do_if_there(key, ask, None)
 
