@@ -4,6 +4,7 @@ from anomalist.benchmark.configuration import config_hash
 from anomalist.benchmark.executor import Executor, LocalExecutor
 from anomalist.benchmark.inventory import Inventory
 from anomalist.benchmark.published import Published, published
+from anomalist.benchmark.ray_executor import RayExecutor
 from anomalist.benchmark.records import RunRecord, results_frame
 from anomalist.benchmark.runner import benchmark, write_results
 from anomalist.benchmark.store import ResultStore, RunStore
@@ -21,6 +22,7 @@ __all__ = [
     "Inventory",
     "LocalExecutor",
     "Published",
+    "RayExecutor",
     "ResultStore",
     "RunRecord",
     "RunStore",

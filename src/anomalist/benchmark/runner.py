@@ -24,7 +24,7 @@ from anomalist.data import Dataset
 from anomalist.detectors import Detector
 from anomalist.detectors.grouping import check_groups
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import FeatureStore, unite_backbones
+from anomalist.features import FeatureStore
 from anomalist.files import write_text
 from anomalist.metrics import EvaluatedAt, extra_limits
 from anomalist.report import write_report, write_tables
@@ -191,11 +191,6 @@ def benchmark(
     if watcher is not None:
         watcher.begin(len(tasks), len(tasks) - len(to_do))
     store = FeatureStore() if store is None else store
-    members = [member for task in to_do for member in task.members]
-    # Held until the end, so that each is made once.
-    shared = unite_backbones(member.make_backbone() for member in members)
-    for backbone in shared:
-        store.adopt(backbone)
     notes = {n: leaks(sets[n], results) for n in dict.fromkeys(t.category for t in to_do)}
     to_do = [
         dataclasses.replace(task, notes=notes[task.category], draws=_draws(task, before.everything))

@@ -20,8 +20,12 @@ class ResultStore(Protocol):
 
     A record belongs to a name, a category and a seed. A blob has a key, as a file has a path:
     ``models/patchcore/bottle_seed0.anomalist``. Both are written whole or not at all, and what was
-    there before is replaced. It can be pickled, so that workers elsewhere share it.
+    there before is replaced. It can be pickled, so that workers that reach it share it.
     """
+
+    @property
+    def reachable(self) -> bool:
+        """Whether other machines reach the same by it; where not, results are carried to it."""
 
     def find(self, name: str, category: str, seed: int) -> RunRecord | None:
         """Return a record, whatever its settings, data and version; None if there is none."""
@@ -74,6 +78,11 @@ class RunStore:
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
         self.folder = self.out / "runs"
+
+    @property
+    def reachable(self) -> bool:
+        """A folder may be of this machine alone."""
+        return False
 
     def path(self, name: str, category: str, seed: int) -> Path:
         """Return where the record of a run lies."""

@@ -10,6 +10,7 @@ from anomalist.cli.options import (
     add_detector_options,
     add_evaluate_at,
     add_groups,
+    add_ray,
     add_split,
     add_store_options,
     build_detectors,
@@ -65,6 +66,7 @@ def parser() -> ArgumentParser:
         help="folder for the course of trainings, for TensorBoard to show",
     )
     add_store_options(arguments)
+    add_ray(arguments)
     add_detector_options(arguments)
     return arguments
 
@@ -72,6 +74,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.benchmark import RunStore, benchmark
+    from anomalist.cli.cluster import ray_executor
     from anomalist.cli.progress import BenchmarkProgress
     from anomalist.cli.table import print_summary
     from anomalist.features import FeatureStore
@@ -79,7 +82,10 @@ def run(arguments: Namespace, output: Output) -> None:
     dataset = open_categories(arguments, output)
     detectors = build_detectors(arguments, output)
     out = results_folder(arguments, dataset, "results.csv")
-    with BenchmarkProgress(output, out, arguments.tensorboard) as progress:
+    with (
+        ray_executor(arguments) as executor,
+        BenchmarkProgress(output, out, arguments.tensorboard) as progress,
+    ):
         benchmark(
             dataset,
             detectors,
@@ -97,5 +103,6 @@ def run(arguments: Namespace, output: Output) -> None:
             store=FeatureStore(**arguments.store),
             watcher=progress,
             command=arguments.command_line,
+            executor=executor,
         )
     print_summary(RunStore(out).inventory().records, out, output)

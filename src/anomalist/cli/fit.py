@@ -67,9 +67,53 @@ def parser() -> ArgumentParser:
     )
     add_groups(arguments)
     add_split(arguments)
+    _add_shards(arguments)
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_hyperparameters(arguments)
     return arguments
+
+
+def _add_shards(arguments: ArgumentParser) -> None:
+    """Add the options of a fit to very many images, shard by shard."""
+    arguments.add_argument(
+        "--shards",
+        type=int,
+        default=None,
+        help="for very many images: fit patchcore, padim or dfm to so many shards of them one by"
+        " one, and put these together (default: none; with --ray as many as there are nodes)",
+    )
+    arguments.add_argument(
+        "--ray",
+        type=str,
+        default=None,
+        metavar="CLUSTER",
+        help="do the shards on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT",
+    )
+    arguments.add_argument(
+        "--calibrate_images",
+        type=int,
+        default=None,
+        help="images that are drawn and held out of the shards to calibrate (default: 1000, or"
+        " three in ten where that is less)",
+    )
+    arguments.add_argument(
+        "--worker_cpus",
+        type=int,
+        default=None,
+        help="processors of a worker on the cluster (default: those of a node)",
+    )
+    arguments.add_argument(
+        "--worker_gpus",
+        type=float,
+        default=None,
+        help="accelerators of a worker (default: 1 where the cluster has any)",
+    )
+    arguments.add_argument(
+        "--worker_memory_mb",
+        type=int,
+        default=None,
+        help="memory that is set aside for a worker; what a fit takes, --memory_limit_mb bounds",
+    )
 
 
 def run(arguments: Namespace, output: Output) -> None:
@@ -90,6 +134,9 @@ def run(arguments: Namespace, output: Output) -> None:
     arguments.detectors = (arguments.detector,)
     (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
+    if _by_shards(arguments):
+        _fit_shards(detector, arguments, output)
+        return
     parts = open_parts(arguments.data, arguments.category, **folder_options(arguments))
     if arguments.add is not None:
         # Newer photographs of one category lie in a folder without any.
@@ -122,6 +169,73 @@ def run(arguments: Namespace, output: Output) -> None:
             if unfinished_training(Path(arguments.out)):
                 stop.add_note(GOES_ON)
             raise
+    _show(result, output)
+    output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
+
+
+def _by_shards(arguments: Namespace) -> bool:
+    """Whether the fit is by shards; refuse what goes only with the other one.
+
+    Raises
+    ------
+    ParameterError
+        It says which flag.
+    """
+    if arguments.ray is not None or arguments.shards is not None:
+        for flag, instead in (
+            ("add", "put the images into one folder"),
+            ("split", "--calibrate_images says how many are held out"),
+        ):
+            if arguments[flag] is not None:
+                raise ParameterError(f"--{flag} doesn't go with --shards or --ray: {instead}")
+        return True
+    if arguments.calibrate_images is not None:
+        raise ParameterError(
+            "--calibrate_images is for --shards and --ray; else --split holds a share out"
+        )
+    return False
+
+
+def _fit_shards(detector: Detector, arguments: Namespace, output: Output) -> None:
+    """Fit by shards, here or on a cluster."""
+    from functools import partial
+
+    from anomalist.cli.progress import StageProgress
+    from anomalist.inspection import fit_shards, open_parts
+
+    parts = open_parts(arguments.data, arguments.category, **folder_options(arguments), read=False)
+    output.note(parts.describe())
+    for text in parts.notes:
+        output.warn(text)
+    with StageProgress(output) as progress:
+        fit = partial(
+            fit_shards,
+            detector,
+            parts,
+            arguments.out,
+            alpha=arguments.alpha,
+            groups=" ".join(arguments.groups),
+            calibrate_images=arguments.calibrate_images,
+            progress=progress,
+        )
+        if arguments.ray is None:
+            output.note(f"{_plan(detector)}, shard by shard ({arguments.shards})")
+            result = fit(shards=arguments.shards)
+        else:
+            from anomalist.cluster import connected
+            from anomalist.inspection.shards_on_ray import RayShards
+
+            with connected(arguments.ray) as ray:
+                run = RayShards(
+                    ray,
+                    (parts.root,),
+                    arguments.worker_cpus,
+                    arguments.worker_gpus,
+                    arguments.worker_memory_mb,
+                )
+                shards = arguments.shards or max(1, min(len(run.nodes), len(parts.train) - 1))
+                output.note(f"{_plan(detector)}, {shards} shards on {arguments.ray}")
+                result = fit(shards=shards, run=run)
     _show(result, output)
     output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
 

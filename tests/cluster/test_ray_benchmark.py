@@ -1,0 +1,179 @@
+"""A benchmark gives the same on a cluster as on one machine, whatever happens to the cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import pytest
+
+from anomalist.benchmark import Executor, RayExecutor, RunRecord, RunStore, Task, benchmark, plan
+from anomalist.data import MVTecAD
+from anomalist.detectors import CFA, Detector, Ensemble, PaDiM, PatchCore
+from anomalist.errors import ClusterError
+from tests.cluster.conftest import Cluster
+
+TIMES = ("fit_seconds", "calibrate_seconds", "predict_seconds", "images_per_second")
+
+
+def detectors() -> dict[str, Detector]:
+    settings: dict[str, Any] = {"image_size": 64, "device": "cpu"}
+    patchcore, cfa = PatchCore(coreset_ratio=0.2, **settings), CFA(epochs=2, **settings)
+    pair = Ensemble(members=(patchcore, cfa), **settings)
+    return {"pair": pair, "patchcore": patchcore, "cfa": cfa, "padim": PaDiM(**settings)}
+
+
+def table(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "results.csv").drop(columns=[*TIMES, "peak_memory_mb"])
+
+
+def files(out: Path) -> set[str]:
+    return {f.relative_to(out).as_posix() for f in out.rglob("*") if f.is_file()}
+
+
+class Watch:
+    """Keeps what it is told, and does something after the first run."""
+
+    def __init__(self, after_first: Any = lambda: None) -> None:
+        self._after_first = after_first
+        self.notices: list[str] = []
+        self.stages: set[tuple[str, str]] = set()
+        self.losses: list[float] = []
+        self.ended: list[tuple[str, str, int]] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def begin(self, runs: int, reused: int) -> None:
+        self.begun = runs, reused
+
+    def stage(self, task: Task, name: str, done: int, total: int) -> None:
+        assert 0 < done <= total
+        self.stages.add((task.name, name))
+
+    def trained(self, task: Task, step: int, values: Mapping[str, float]) -> None:
+        self.losses.append(values["loss"])
+
+    def end(self, record: RunRecord) -> None:
+        self.ended.append((record.detector, record.category, record.seed))
+        if len(self.ended) == 1:
+            self._after_first()
+
+
+def run(dots: Path, out: Path, executor: Executor | None, watch: Watch | None) -> None:
+    benchmark(
+        MVTecAD(dots),
+        detectors(),
+        out,
+        seeds=(0, 1),
+        alpha=0.2,
+        keep_models=True,
+        executor=executor,
+        watcher=watch,
+    )
+
+
+def task(dots: Path, device: str) -> Task:
+    (one,) = plan(MVTecAD(dots), {"a": PaDiM(image_size=64, device=device)}, {"dot": "ab"})
+    return one
+
+
+@pytest.fixture(scope="module")
+def local(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of one machine."""
+    out = tmp_path_factory.mktemp("local") / "out"
+    run(dots, out, None, None)
+    return out
+
+
+def test_the_same_comes_home(
+    dots: Path, local: Path, tmp_path: Path, cluster: Cluster, ray: Any
+) -> None:
+    watch = Watch()
+    run(dots, tmp_path, RayExecutor(cluster.address, memory_mb=500), watch)
+    pd.testing.assert_frame_equal(table(tmp_path), table(local))
+    assert files(tmp_path) == files(local)
+    assert len(watch.ended) == len(set(watch.ended)) == 8
+    assert {"fit", "calibrate", "predict"} <= {name for _, name in watch.stages}
+    assert ("pair", "fit") not in watch.stages  # its members came from the store
+    assert watch.losses
+    assert watch.notices == []
+
+
+def test_a_node_that_is_lost_is_done_without(
+    dots: Path, local: Path, tmp_path: Path, cluster: Cluster, ray: Any
+) -> None:
+    # Two processors a task: none but this node has them, and another one that comes when it is
+    # gone, in the middle of a task.
+    nodes = [cluster.add(num_cpus=2)]
+
+    def exchange() -> None:
+        cluster.remove(nodes.pop())
+        nodes.append(cluster.add(num_cpus=2))
+
+    watch = Watch(after_first=exchange)
+    executor = RayExecutor(cluster.address, cpus=2, memory_mb=500)
+    try:
+        run(dots, tmp_path, executor, watch)
+    finally:
+        for node in nodes:
+            cluster.remove(node)
+    pd.testing.assert_frame_equal(table(tmp_path), table(local))
+    assert files(tmp_path) == files(local)
+    assert len(watch.ended) == len(set(watch.ended)) == 8
+    assert any("its worker was lost, so it is done again" in text for text in watch.notices)
+
+
+class Deadly(PatchCore):
+    """Kills its process in every fit."""
+
+    def fit(self, *args: Any, **settings: Any) -> Self:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return self
+
+
+class Faulty(PatchCore):
+    """Fails in every fit."""
+
+    def fit(self, *args: Any, **settings: Any) -> Self:
+        raise ValueError("a value\nthat won't do")
+
+
+def test_what_fails_again_and_again_is_named_when_the_others_are_done(
+    dots: Path, tmp_path: Path, cluster: Cluster, ray: Any
+) -> None:
+    settings: dict[str, Any] = {"image_size": 64, "device": "cpu"}
+    parts = {"deadly": Deadly(**settings), "faulty": Faulty(**settings)}
+    watch = Watch()
+    with pytest.raises(ClusterError) as caught:
+        benchmark(
+            MVTecAD(dots),
+            {**parts, "padim": PaDiM(**settings)},
+            tmp_path,
+            executor=RayExecutor(cluster.address, memory_mb=500, retries=0),
+            watcher=watch,
+        )
+    text = str(caught.value)
+    assert text.startswith("2 runs of 3 failed, the others are done: ")
+    assert "deadly dot seed 0: its worker was lost 1 time, at last: " in text
+    assert 'faulty dot seed 0: ValueError("a value' in text
+    assert "\n" not in text
+    assert [record.detector for record in RunStore(tmp_path).records()] == ["padim"]
+
+
+def test_what_no_node_has_is_told_before_any_work(
+    dots: Path, tmp_path: Path, cluster: Cluster, ray: Any
+) -> None:
+    tasks = [task(dots, device="cpu")]
+    for settings, found in (
+        ({"cpus": 9}, "to have 9 processors, and the largest node of the cluster has 1"),
+        ({"memory_mb": 1e9}, "1000000000 MB of memory"),
+    ):
+        with pytest.raises(ClusterError, match=found):
+            RayExecutor(cluster.address, **settings).run(tasks, RunStore(tmp_path))
+    with pytest.raises(ClusterError, match="no node of the cluster has an accelerator"):
+        RayExecutor(cluster.address).run([task(dots, device="cuda")], RunStore(tmp_path))
