@@ -72,7 +72,7 @@ def test_rows_are_those_of_one_machine_though_a_part_ends_its_workers(
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with monkeypatch.context() as patch:
         patch.setattr(on_ray, "_Worker", Fragile)
-        patch.setattr(on_ray, "_RETRIES", 1)
+        patch.setattr(on_ray, "_RETRIES", 0)
         with pytest.raises(ClusterError, match="1 of 4 parts aren't done, such as 1"):
             predict(*call)
     assert sorted(manifest(str(tmp_path / "out"))["done"]) == ["0", "2", "3"]
