@@ -48,6 +48,8 @@ from anomalist.server.heatmaps import Heatmap
 _SIDE = 64
 _PHOTOGRAPHS = 400
 _BACK_S = 120.0
+# A refit during which the server was killed again and again waits before it goes on.
+_REFITS_S = 600.0
 
 
 def photograph(seed: int) -> bytes:
@@ -90,9 +92,9 @@ class Told:
 class Server:
     """The server, in a process of its own."""
 
-    def __init__(self, models: Path, state: Path, database: str | None) -> None:
+    def __init__(self, models: Path, state: Path, database: str | None, *more: str) -> None:
         command = [sys.executable, "-m", "anomalist", "serve", str(models), "--state", str(state)]
-        command += ["--port", "0", "--json", "--max_rate", "100000"]
+        command += ["--port", "0", "--json", "--max_rate", "100000", *more]
         command += ["--database", database] if database else []
         with (state.parent / "log").open("a") as log:
             self.process = subprocess.Popen(
@@ -252,7 +254,7 @@ def send_again(server: Server, told: Told, round_: int) -> int:
 
 def wait_for_refits(server: Server) -> list[str]:
     """Wait till no refit is open; return how each ended."""
-    until = time.monotonic() + _BACK_S
+    until = time.monotonic() + _REFITS_S
     while True:
         _, answer = server.ask("GET", "/v1/models/part/refits")
         states = [refit["state"] for refit in answer["refits"]]

@@ -59,6 +59,10 @@ class NotFoundError(AnomalistError, LookupError):
     """What was asked for by name isn't there."""
 
 
+class UnavailableError(AnomalistError, RuntimeError):
+    """What was asked for by name can't be used until a person has mended it."""
+
+
 class BusyError(AnomalistError, RuntimeError):
     """There is more to do than may wait: to be asked again later."""
 

@@ -405,4 +405,53 @@ CASES = [
             ),
         )
     ),
+    *(
+        Case(
+            what,
+            f"fit {flags} --data parts --out new.anomalist",
+            f"anomalist: error: {told}",
+            1,
+            parts,
+        )
+        for what, flags, told in (
+            (
+                "shards of a detector whose fits don't add up",
+                "cfa --shards 2",
+                "cfa can't be fitted shard by shard: what it learns of some images doesn't add up"
+                " with what it learns of others; patchcore, padim and dfm can",
+            ),
+            (
+                "no shards",
+                "padim --shards 0",
+                "... images can't be dealt into 0 shards: choose from 1 to ...",
+            ),
+            (
+                "all images to calibrate shards",
+                "padim --shards 2 --calibrate_images 999",
+                "calibrate_images=999 leaves none of ... images to learn from: draw fewer",
+            ),
+            (
+                "a share held out of shards",
+                "padim --shards 2 --split 0.3",
+                "--split doesn't go with --shards or --ray: --calibrate_images says how many are"
+                " held out",
+            ),
+            (
+                "a number of images that calibrate without shards",
+                "padim --calibrate_images 5",
+                "--calibrate_images is for --shards and --ray; else --split holds a share out",
+            ),
+            (
+                "too little memory for shards",
+                "patchcore --shards 2 --image_size 512 --memory_limit_mb 1",
+                "a coreset of ... can't be picked within 1 MB: allow memory_limit_mb=..., or lower"
+                " coreset_ratio",
+            ),
+            (
+                "a ceiling of memory of a detector that has none",
+                "padim --memory_limit_mb 100",
+                "padim has no memory_limit_mb: what it holds doesn't hang on a ceiling",
+            ),
+        )
+    ),
 ]

@@ -43,6 +43,7 @@ from tests.docs.blocks import PAGES, ROOT, Block, Command, blocks, commands, inl
 SIZE = 64
 # What can't be run here, by a word of the line, and why.
 NOT_RUN = {
+    "--ray ": "needs a cluster, which tests/cluster has",
     "pip install": "installs into an environment of its own, which continuous integration does",
     "anomalist serve": "answers until it is stopped, which tests/server does",
     "mosquitto_": "talks to a broker, which tests/server does",

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import os
-import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
-from sqlalchemy import create_engine, text
 
 from anomalist import PaDiM
+from anomalist.server import service as service_module
 from anomalist.server.app import create_app
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
+from tests.server import databases, warm
 
 SIDE = 64
 
@@ -50,28 +51,47 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "models"
 
 
-def _postgresql() -> str | None:
-    """The address of a server's ``postgres`` database whose user may make databases."""
-    return os.environ.get("ANOMALIST_TEST_POSTGRESQL")
+@pytest.fixture(scope="session", autouse=True)
+def _decoders() -> Iterator[None]:
+    """Have servers of this process pass their decoders on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service_module, "Decoders", warm.WarmDecoders)
+        yield
+    warm.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'test.db'}"
-        return
-    server = _postgresql()
-    if server is None:
-        pytest.skip("ANOMALIST_TEST_POSTGRESQL isn't set")
-    name = f"anomalist_{secrets.token_hex(6)}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.rsplit("/", 1)[0] + f"/{name}"
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """The address of a database with tables and nothing in them, by its kind."""
+    with ExitStack() as stack:
+        yield cache(
+            lambda kind: stack.enter_context(
+                databases.with_tables(kind, tmp_path_factory.mktemp(kind))
+            )
+        )
+
+
+@pytest.fixture(params=databases.KINDS)
+def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, template: Callable[[str], str]
+) -> Iterator[str]:
+    """A database of each kind, with tables and nothing in them."""
+    with databases.made(request.param, tmp_path, like=template(request.param)) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, template: Callable[[str], str]) -> Iterator[str]:
+    """As `database_url`, where the kind makes no difference."""
+    with databases.made("sqlite", tmp_path, like=template("sqlite")) as url:
+        yield url
+
+
+@pytest.fixture(params=databases.KINDS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind, with no tables."""
+    with databases.made(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from tests.server.test_folder import rows_of, until
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'test.db'}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 def film(path: Path, pictures: int, rate: float = 10) -> None:

@@ -18,8 +18,8 @@ from anomalist.server.database.engine import migrations
 from anomalist.server.database.tables import Model, Table
 
 
-def test_migrations_make_the_tables(database_url: str) -> None:
-    database = Database(database_url)
+def test_migrations_make_the_tables(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     database.upgrade()
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
@@ -27,8 +27,8 @@ def test_migrations_make_the_tables(database_url: str) -> None:
     database.close()
 
 
-def test_every_migration_goes_up_and_down(database_url: str) -> None:
-    database = Database(database_url)
+def test_every_migration_goes_up_and_down(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     revisions = list(ScriptDirectory.from_config(migrations()).walk_revisions())
     for revision in reversed(revisions):
         for target in (revision.revision, "-1", revision.revision):
@@ -41,11 +41,11 @@ def test_every_migration_goes_up_and_down(database_url: str) -> None:
     database.close()
 
 
-def test_upgrading_again_or_at_the_same_time_changes_nothing(database_url: str) -> None:
+def test_upgrading_again_or_at_the_same_time_changes_nothing(empty_database_url: str) -> None:
     failed: list[BaseException] = []
 
     def upgrade() -> None:
-        database = Database(database_url)
+        database = Database(empty_database_url)
         try:
             database.upgrade()
             database.upgrade()
@@ -62,8 +62,8 @@ def test_upgrading_again_or_at_the_same_time_changes_nothing(database_url: str) 
     assert failed == []
 
 
-def test_one_server_has_a_database(database_url: str) -> None:
-    one, two = Database(database_url), Database(database_url)
+def test_one_server_has_a_database(empty_database_url: str) -> None:
+    one, two = Database(empty_database_url), Database(empty_database_url)
     with one.held(), pytest.raises(ResultsError, match="is in use by"), two.held():
         pass
     with two.held():
@@ -72,8 +72,8 @@ def test_one_server_has_a_database(database_url: str) -> None:
     two.close()
 
 
-def test_a_database_of_a_newer_version_is_told(database_url: str) -> None:
-    database = Database(database_url)
+def test_a_database_of_a_newer_version_is_told(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     database.upgrade()
     with database.session() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -82,8 +82,8 @@ def test_a_database_of_a_newer_version_is_told(database_url: str) -> None:
     database.close()
 
 
-def test_a_database_of_something_else_is_told(database_url: str) -> None:
-    database = Database(database_url)
+def test_a_database_of_something_else_is_told(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     with database.session() as session:
         session.execute(text("CREATE TABLE models (id INTEGER)"))
     with pytest.raises(ServerError, match=r"holds other tables|can't be used"):
@@ -137,8 +137,8 @@ def test_sqlite_keeps_what_was_committed_and_readers_wait_for_nobody(tmp_path: P
     database.close()
 
 
-def test_many_threads_write_at_the_same_time(database_url: str) -> None:
-    database = Database(database_url)
+def test_many_threads_write_at_the_same_time(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     database.upgrade()
     failed: list[BaseException] = []
 

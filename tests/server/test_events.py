@@ -14,8 +14,10 @@ import uvicorn
 
 from anomalist.errors import BusyError
 from anomalist.server.app import create_app
+from anomalist.server.database import Database
 from anomalist.server.database.tables import DriftWarning, Model, Version, now
 from anomalist.server.events import Event, Events
+from anomalist.server.principals import Tokens
 from anomalist.server.service import Service
 from tests.server.conftest import picture
 
@@ -198,6 +200,36 @@ def test_events_come_over_http_to_who_may_read_them(address: str, service: Servi
             next(heard)
             service.stopping.set()
             assert [kind for _, kind, _ in heard] == ["verdict"]
+
+
+def test_a_stream_ends_within_seconds_once_its_token_is_revoked(
+    address: str, service: Service
+) -> None:
+    made = {name: service.tokens.make(name, "review") for name in ("gone", "stays")}
+    headers = {name: {"Authorization": f"Bearer {token}"} for name, token in made.items()}
+    with (
+        httpx.Client(base_url=address, timeout=10) as client,
+        client.stream("GET", "/v1/events", headers=headers["gone"]) as gone,
+        client.stream("GET", "/v1/events", headers=headers["stays"]) as stays,
+    ):
+        # As the command line does it, beside the server.
+        other = Database(service.settings.database_url)
+        Tokens(other).revoke("gone")
+        other.close()
+        began = time.monotonic()
+        assert list(_events(gone)) == []
+        assert time.monotonic() - began < 5
+        service.events.publish("model", {"name": "part"})
+        assert next(_events(stays))[1] == "model"
+
+
+def test_who_needed_no_token_needs_one_from_the_first_on(address: str, service: Service) -> None:
+    with (
+        httpx.Client(base_url=address, timeout=10) as client,
+        client.stream("GET", "/v1/events") as stream,
+    ):
+        service.tokens.make("anna", "admin")
+        assert list(_events(stream)) == []
 
 
 def test_who_does_not_read_is_let_go(

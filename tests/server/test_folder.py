@@ -18,8 +18,8 @@ from tests.server.conftest import picture
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'test.db'}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def rows_of(service: Service) -> list[Inspection]:
         return list(session.scalars(select(Inspection).order_by(Inspection.number)))
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it didn't come to that"

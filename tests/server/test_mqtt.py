@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,18 +19,20 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from anomalist.errors import ParameterError
 from anomalist.server.addresses import PASSWORD, Broker
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
+from anomalist.server.sources.mqtt import MqttSource
 from tests.server.conftest import picture
 from tests.server.test_folder import rows_of, until
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'test.db'}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture
@@ -44,12 +47,14 @@ def url(tmp_path: Path) -> str:
 class Line:
     """Who sends photographs and listens to decisions."""
 
-    def __init__(self, url: str, client: str = "") -> None:
+    def __init__(self, url: str, client: str = "", context: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         self.prefix = parts.path.strip("/")
         self.heard: queue.Queue[paho.MQTTMessage] = queue.Queue()
         self._subscribed: queue.Queue[None] = queue.Queue()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client, protocol=paho.MQTTv5)
+        if context is not None:
+            self.client.tls_set_context(context)
         self.client.on_message = lambda _c, _u, message: self.heard.put(message)
         self.client.on_subscribe = lambda *_: self._subscribed.put(None)
         assert parts.hostname
@@ -57,17 +62,17 @@ class Line:
         self.client.loop_start()
         for topic in ("inspections/#", "errors/#", "warnings/#", "answers"):
             self.client.subscribe(f"{self.prefix}/{topic}", qos=1)
-            self._subscribed.get(timeout=10)
+            self._subscribed.get(timeout=60)
 
     def send(self, topic: str, data: bytes, *, retain: bool = False, **properties: Any) -> None:
         given = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         for name, value in properties.items():
             setattr(given, name, value)
         sent = self.client.publish(f"{self.prefix}/{topic}", data, 1, retain, given)
-        sent.wait_for_publish(10)
+        sent.wait_for_publish(60)
 
     def hear(self) -> tuple[str, dict[str, Any], paho.MQTTMessage]:
-        message = self.heard.get(timeout=20)
+        message = self.heard.get(timeout=60)
         topic = message.topic.removeprefix(f"{self.prefix}/")
         return topic, json.loads(message.payload), message
 
@@ -83,12 +88,16 @@ def line(url: str) -> Iterator[Line]:
     made.close()
 
 
+def hears(service: Service) -> bool:
+    """Whether photographs that are sent from now on come in."""
+    return service.sources.states()[0]["trouble"] is None
+
+
 @pytest.fixture
 def listening(settings: ServerSettings, url: str, tmp_path: Path) -> Iterator[Service]:
     (tmp_path / "files").mkdir()
     service = Service(replace(settings, mqtt=url, mqtt_files=str(tmp_path / "files"))).start()
-    until(lambda: service.sources._sources[0]._client.is_connected())  # type: ignore[attr-defined]
-    time.sleep(0.2)  # until it has subscribed
+    until(lambda: hears(service))
     yield service
     service.stop()
 
@@ -152,8 +161,9 @@ def test_messages_of_a_server_that_was_away_are_answered_and_retained_ones_are_n
 ) -> None:
     line.send("inspect/part", picture(7), retain=True)
     service = Service(replace(settings, mqtt=url)).start()
-    until(lambda: service.sources._sources[0]._client.is_connected())  # type: ignore[attr-defined]
-    time.sleep(0.3)
+    until(lambda: hears(service))
+    line.send("inspect/part", b"no image")  # which the broker sends after the one that it kept
+    assert line.hear()[0] == "errors/part"
     service.stop()
     assert rows_of(service) == []
     for seed in range(3):
@@ -183,17 +193,28 @@ def test_a_broker_that_goes_away_is_waited_for(
     configuration.write_text(f"listener {free_port} 127.0.0.1\nallow_anonymous true\n")
     service = Service(replace(settings, mqtt=f"mqtt://127.0.0.1:{free_port}/line")).start()
     try:
-        until(lambda: service.sources.states()[0]["trouble"] is not None)
-        assert "can't be reached" in service.sources.states()[0]["trouble"]
+        until(lambda: "can't be reached" in str(service.sources.states()[0]["trouble"]))
         with subprocess.Popen(
             [program, "-c", str(configuration)], stderr=subprocess.DEVNULL
         ) as one:
-            until(lambda: service.sources.states()[0]["trouble"] is None)
+            until(lambda: hears(service))
             one.terminate()
-        until(lambda: service.sources.states()[0]["trouble"] is not None)
-        assert "gone" in service.sources.states()[0]["trouble"]
+        until(lambda: "gone" in str(service.sources.states()[0]["trouble"]))
     finally:
         service.stop()
+
+
+def test_a_broker_that_lets_nobody_listen_is_told(settings: ServerSettings) -> None:
+    service = Service(replace(settings, mqtt="mqtt://127.0.0.1:1/line"))
+    (source,) = service.sources._sources
+    assert isinstance(source, MqttSource)
+    assert not hears(service)
+    refusal = ReasonCode(PacketTypes.SUBACK, "Not authorized")
+    source._subscribed(None, None, 1, [refusal], None)
+    assert source.trouble == "the broker refuses line/inspect/# (not authorized)"
+    source._subscribed(None, None, 2, [ReasonCode(PacketTypes.SUBACK, "Granted QoS 1")], None)
+    assert hears(service)
+    service.stop()
 
 
 @pytest.mark.parametrize(

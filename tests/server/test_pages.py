@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from fastapi.testclient import TestClient
@@ -19,9 +19,9 @@ PAGES = (
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """Pages only show what functions give that are tested with each database."""
-    return f"sqlite:///{tmp_path / 'test.db'}"
+    return sqlite_url
 
 
 @pytest.fixture
@@ -142,6 +142,46 @@ def test_history_goes_on_page_by_page(client: TestClient, service: Service) -> N
     second = client.get(following[1]).text
     assert 'rel="next"' not in second
     assert second.count('class="whole"') == 2
+
+
+def test_history_counts_by_day_and_camera_and_gives_the_table(
+    client: TestClient, service: Service, inspected: list[str]
+) -> None:
+    service.verdicts.give(inspected[0], "good", by="anna")
+    service.verdicts.give(inspected[1], "defective", by="anna")
+    text = client.get("/history").text
+    assert 'id="counts"' not in text
+    assert 'href="/v1/inspections.csv"' in text
+    text = client.get("/history?by=camera&decision=anomalous").text
+    found = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', text)
+    assert [camera for camera, _ in found] == ["–", "top"]
+    # Clopper and Pearson's interval of none of one.
+    assert '0 of 1 <span class="of">0.0% (0.0% to 97.5%)</span>' in found[0][1]
+    assert "none judged" in found[0][1]
+    assert 'href="/v1/inspections.csv?decision=anomalous"' in text
+    # The day is of the reader's zone.
+    with service.database.session() as session:
+        session.execute(update(Inspection).values(at=datetime(2026, 3, 1, 23, 30, tzinfo=UTC)))
+    span = "from=2026-03-01T00:00&to=2026-03-04T00:00&offset=-60"
+    for zone, day in (("UTC", "2026-03-01"), ("Europe/Vienna", "2026-03-02")):
+        text = client.get(f"/history?by=day&zone={zone}&{span}").text
+        assert re.findall(r'<th scope="row">(2026.*?)</th>', text) == [day]
+    # Times of the table are those that the form asked for.
+    (address,) = re.findall(r'href="(/v1/inspections.csv\?.*?)"', text)
+    assert "from=2026-02-28T23%3A00%3A00%2B00%3A00" in address
+    assert client.get(unescape(address)).text.count("\r\n") == 3
+    assert client.get("/history?by=colour").status_code == 422
+    assert client.get("/history?by=day&zone=nowhere").status_code == 422
+
+
+def test_who_may_only_inspect_has_the_table_and_no_counts(
+    client: TestClient, service: Service
+) -> None:
+    who = {"Authorization": f"Bearer {service.tokens.make('line', 'inspect')}"}
+    service.tokens.make("boss", "admin")
+    text = client.get("/history?by=day", headers=who).text
+    assert 'name="by"' not in text
+    assert 'id="counts"' not in text
 
 
 def test_pages_hold_no_inline_script_or_style(client: TestClient, inspected: list[str]) -> None:
@@ -276,7 +316,7 @@ def test_a_models_threshold_is_changed_and_who_did_so_is_told(
     assert client.get("/models").url.path == "/models/part"
     asked = {**form, "alpha": "10", "threshold": "", "note": "for a week"}
     text = client.post("/models/part/settings", data=asked).text
-    assert "false alarms of 10 %" in text
+    assert "false alarms of 10%" in text
     assert "for a week" in text
     assert client.post("/models/part/settings", data={**asked, "alpha": "a"}).status_code == 422
     assert "Roll back" not in text

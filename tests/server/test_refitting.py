@@ -11,8 +11,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from anomalist import load
-from anomalist.errors import DataError
+from anomalist.errors import DataError, ServerError
+from anomalist.server import candidate, refitting, relearning
 from anomalist.server.app import create_app
+from anomalist.server.candidate import Job, Judged
 from anomalist.server.database.tables import Inspection, Refit, Verdict
 from anomalist.server.relearning import training_images
 from anomalist.server.service import Service
@@ -101,10 +103,10 @@ def test_a_candidate_learns_what_people_confirmed_and_is_compared(
         assert drawn.content.startswith(b"\x89PNG")
     assert client.get(f"/v1/refits/{row['id']}/pictures/{'0' * 64}").status_code == 404
     # Its threshold is from the training images, as the parts that it learns were chosen.
-    candidate = load(service.registry.files.path(model["versions"][0]["sha256"]))
-    assert candidate.calibration_ is not None
-    assert len(candidate.calibration_.scores) == 40
-    assert len(candidate.images_) == 46
+    built = load(service.registry.files.path(model["versions"][0]["sha256"]))
+    assert built.calibration_ is not None
+    assert len(built.calibration_.scores) == 40
+    assert len(built.images_) == 46
     told = client.get("/v1/models/part/refits").json()["refits"]
     assert [one["id"] for one in told] == [row["id"]]
     promoted = client.post("/v1/models/part/promote", json={"version": 2})
@@ -170,14 +172,80 @@ def test_what_is_stopped_goes_on_with_the_next_server_and_what_is_cancelled_ends
     assert client.post("/v1/models/part/refit").status_code == 202
 
 
-def test_one_that_ends_the_server_each_time_is_given_up(
-    client: TestClient, service: Service
+@on_sqlite
+def test_one_during_which_the_server_ended_goes_on_after_a_pause(
+    client: TestClient,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     judge(client, service, {200: "good"}, light=1.8)
     service.refitter.stop()
     asked = client.post("/v1/models/part/refit").json()
     with service.database.session() as session:
-        session.get_one(Refit, asked["id"]).begun = 3
+        session.get_one(Refit, asked["id"]).begun = 7
+    monkeypatch.setattr(refitting, "_PAUSE_S", 0.02)
+    began = time.monotonic()
     service.refitter.start()
+    until(client, asked["id"], "running", "done")
+    assert time.monotonic() - began > 16 * 0.02
+    assert "the server ended 7 times while candidate" in caplog.text
+    row = until(client, asked["id"], "done", "failed")
+    assert row["error"] is None
+
+
+@on_sqlite
+def test_what_fails_in_the_server_itself_is_tried_a_few_times_and_given_up(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(client, service, {200: "good"}, light=1.8)
+    monkeypatch.setattr(refitting, "_RETRY_S", 0.01)
+    monkeypatch.setattr(refitting, "_WAIT_S", 0.01)
+    tries = []
+
+    def fail(refit: str, _folder: Path) -> None:
+        tries.append(refit)
+        raise ServerError("the database is away") if len(tries) < 3 else ZeroDivisionError("oh")
+
+    monkeypatch.setattr(service.refitter, "_prepare", fail)
+    asked = client.post("/v1/models/part/refit").json()
     row = until(client, asked["id"], "failed")
-    assert "it was begun 3 times" in row["error"]
+    # That the database was away is no failure of the refit.
+    assert len(tries) == 5
+    assert row["error"] == "it failed 3 times (ZeroDivisionError: oh)"
+    # The next can be asked for.
+    monkeypatch.undo()
+    assert client.post("/v1/models/part/refit").status_code == 202
+
+
+def test_what_was_learnt_before_a_kill_is_compared_without_fitting_anew(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models / "part.anomalist"
+    (tmp_path / "photographs").mkdir()
+    judged = []
+    for seed in range(200, 204):
+        file = f"photographs/{seed}.png"
+        (tmp_path / file).write_bytes(picture(seed, light=1.8))
+        judged.append(Judged(id=str(seed), kind="good", name=f"{seed}.png", file=file))
+    good = str(models.parent / "good")
+    job = Job(origin=str(model), parent=str(model), folders=[good], judged=judged)
+    job.write(tmp_path)
+    whole = candidate.build(tmp_path)
+    written = (tmp_path / candidate.MODEL).stat().st_mtime_ns
+    fits = []
+
+    def relearn(*given: Any, **named: Any) -> Any:
+        fits.append(given)
+        return relearning.relearn(*given, **named)
+
+    monkeypatch.setattr(candidate, "relearn", relearn)
+    assert candidate.build(tmp_path) == whole
+    assert not fits
+    assert (tmp_path / candidate.MODEL).stat().st_mtime_ns == written
+    # Not where it is of other images, or torn.
+    replace(job, judged=judged[:3]).write(tmp_path)
+    assert candidate.build(tmp_path)["learnt"] == {"training": 40, "confirmed": 3}
+    (tmp_path / candidate.LEARNT).write_bytes(b"PK half")
+    candidate.build(tmp_path)
+    assert len(fits) == 2

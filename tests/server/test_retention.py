@@ -16,7 +16,17 @@ from sqlalchemy import select
 
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
-from anomalist.server.database.tables import Inspection, Model, Verdict, Version, now
+from anomalist.server.database.tables import (
+    Audit,
+    Drop,
+    Inspection,
+    Model,
+    Refit,
+    Verdict,
+    Version,
+    now,
+)
+from anomalist.server.leftovers import Leftovers
 from anomalist.server.retention import Retention
 from anomalist.server.service import Service
 from tests.server.conftest import picture
@@ -222,3 +232,77 @@ def wait_for(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_what_dropped_candidates_left_counts_and_goes_first(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files, pictures = Blobs(tmp_path / "v"), Blobs(tmp_path / "c")
+    leftovers = Leftovers(place.database, files, pictures)
+    shared = pictures.put(b"the same picture")
+
+    def refitted(number: int, state: str) -> Version:
+        """A version of 10 blocks, whose comparison has two pictures."""
+        own = pictures.put(b"picture %d" % number)
+        version = Version(
+            model_id=place.ids["model_id"], number=number, state=state, card={}, by="me",
+            sha256=files.put(bytes([number]) * 10 * BLOCK),
+        )  # fmt: skip
+        sides = {"before": {"picture": shared}, "after": {"picture": own}}
+        with place.database.session() as session:
+            session.add(version)
+            session.flush()
+            if state == "dropped":
+                session.add(Drop(version_id=version.id, by="me"))
+            session.add(Refit(
+                model_id=place.ids["model_id"], parent_id=place.ids["version_id"], by="me",
+                state="done", version_id=version.id, comparison={"changes": [sides]},
+            ))  # fmt: skip
+        return version
+
+    kept = [refitted(number, state) for number, state in ((2, "accepted"), (3, "candidate"))]
+    dropped = [refitted(number, "dropped") for number in (4, 5)]
+    place.add("1")
+    place.add("2")
+
+    def tidy(blocks: int) -> None:
+        Retention(
+            place.database, place.photographs, place.heatmaps, keep_gb=blocks * BLOCK / 1e9,
+            leftovers=leftovers,
+        ).tidy()  # fmt: skip
+
+    # 5 pictures, 2 photographs with a map each, and 20 blocks of dropped candidates.
+    tidy(29)
+    assert leftovers.size() == 25 * BLOCK
+    tidy(28)
+    assert files.get(dropped[0].sha256) is None
+    assert pictures.size() == 4 * BLOCK
+    assert "version 4 of part, which was dropped: its file is removed" in caplog.text
+    assert place.left() == ["1", "2"]
+    tidy(6)
+    assert files.get(dropped[1].sha256) is None
+    assert all(files.get(version.sha256) for version in kept)
+    # The picture that others share stays, and so do theirs.
+    assert pictures.size() == 3 * BLOCK
+    assert place.left() == ["2"]
+    with place.database.reading() as session:
+        assert [v.kept for v in session.scalars(select(Version).order_by(Version.number))] == [
+            True, True, True, False, False
+        ]  # fmt: skip
+        comparisons = session.scalars(select(Refit.comparison).order_by(Refit.version_id)).all()
+        assert [c["changes"][0]["before"]["picture"] for c in comparisons if c] == [
+            shared, shared, None, None
+        ]  # fmt: skip
+        removed = session.scalars(select(Audit).order_by(Audit.id)).all()
+    assert [(row.action, row.subject) for row in removed] == [
+        ("file removed", "version 4 of part"),
+        ("file removed", "version 5 of part"),
+    ]
+    # What a crash left that nothing names.
+    lost = [files.put(b"half a candidate"), pictures.put(b"of no comparison")]
+    for blobs, key in zip((files, pictures), lost, strict=True):
+        os.utime(blobs.path(key), (0, 0))
+    os.utime(files.path(kept[0].sha256), (0, 0))
+    os.utime(pictures.path(shared), (0, 0))
+    assert leftovers.sweep(3600) == 2
+    assert files.get(kept[0].sha256) is not None

@@ -106,7 +106,9 @@ def test_why_it_does_not_start_is_a_line(
     (tmp_path / "bad").mkdir()
     model = (models / "part.anomalist").read_bytes()
     (tmp_path / "bad" / "part.anomalist").write_bytes(model[: len(model) // 2])
-    assert "part.anomalist is cut short or damaged" in refused(capsys, tmp_path / "bad", *free)
+    assert "part.anomalist is cut short or damaged" in refused(
+        capsys, tmp_path / "bad", "--port", 0, "--state", tmp_path / "new"
+    )
 
 
 def test_a_folder_has_one_server(

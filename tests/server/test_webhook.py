@@ -7,25 +7,35 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from anomalist.errors import ParameterError
 from anomalist.server import webhook
+from anomalist.server.database import Database
+from anomalist.server.database.tables import now
 from anomalist.server.inspecting import Upload
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
 from anomalist.server.webhook import Webhook
 from tests.server.conftest import picture
+from tests.server.rows import remember
 from tests.server.test_folder import until
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'test.db'}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
 
 
 class Listener:
@@ -54,6 +64,12 @@ class Listener:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
 
+    def end(self) -> None:
+        """Listen no more."""
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
 
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
@@ -61,9 +77,7 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     made = Listener()
     made.thread.start()
     yield made
-    made.server.shutdown()
-    made.thread.join()
-    made.server.server_close()
+    made.end()
 
 
 def upload(seed: int, **how: Any) -> Upload:
@@ -114,28 +128,101 @@ def test_warnings_are_told_and_normal_parts_are_not_where_notable_ones_are_asked
     assert (warning["model"], warning["camera"], warning["condition"]) == ("part", "top", "shift")
 
 
-def test_nobody_waits_for_who_does_not_listen(
-    settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+def test_nobody_waits_for_who_does_not_listen_and_the_next_server_tells_it(
+    settings: ServerSettings, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "_WAITING", 3)
     monkeypatch.setattr(webhook, "_LAST_S", 0.3)
-    monkeypatch.setattr(webhook, "_FIRST_S", 60)
     service = Service(replace(settings, webhook="http://127.0.0.1:9/hook")).start()
     rows = service.inspector.inspect([upload(seed) for seed in range(100, 108)])
     assert len(rows) == 8
     until(lambda: service.sources.states()[-1]["trouble"] is not None)
-    assert "can't be reached" in service.sources.states()[-1]["trouble"]
-    until(lambda: service.sources.states()[-1]["lost"] == 4)
-    assert service.sources.states()[-1]["waiting"] == 3
+    state = service.sources.states()[-1]
+    assert "can't be reached" in state["trouble"]
+    assert (state["waiting"], state["lost"]) == (8, 0)
     service.stop()
+    # Nothing but the database says what waits: as after a kill.
+    service = Service(replace(settings, webhook=listener.url)).start()
+    until(lambda: service.sources.states()[-1]["waiting"] == 0)
+    service.stop()
+    assert told(listener) == [row.id for row in rows]  # type: ignore[union-attr]
+    # Heard, and not told again.
+    service = Service(replace(settings, webhook=listener.url)).start()
+    (last,) = service.inspector.inspect([upload(200)])
+    until(lambda: len(listener.heard) == 9)
+    service.stop()
+    assert told(listener)[8:] == [last.id]  # type: ignore[union-attr]
+
+
+def told(listener: Listener) -> list[str]:
+    """The inspections that were heard."""
+    return [json.loads(body)["inspection"]["id"] for _, _, body in listener.heard]
+
+
+def test_a_server_without_a_webhook_leaves_nothing_to_be_told_later(
+    settings: ServerSettings, listener: Listener
+) -> None:
+    service = Service(replace(settings, webhook=listener.url)).start()
+    service.inspector.inspect([upload(100)])
+    until(lambda: len(listener.heard) == 1)
+    service.stop()
+    service = Service(settings).start()
+    service.inspector.inspect([upload(101)])
+    service.stop()
+    service = Service(replace(settings, webhook=listener.url)).start()
+    (last,) = service.inspector.inspect([upload(102)])
+    until(lambda: len(listener.heard) == 2)
+    service.stop()
+    assert told(listener)[1:] == [last.id]  # type: ignore[union-attr]
+
+
+def test_one_that_is_refused_again_and_again_does_not_hold_up_the_others(
+    settings: ServerSettings, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "_TRIES", 3)
+    listener.answers = [503, 400, 503, 400, 500, 204]
+    service = Service(replace(settings, webhook=listener.url)).start()
+    rows = service.inspector.inspect([upload(100), upload(101)])
+    until(lambda: len(listener.heard) == 6)
+    until(lambda: service.sources.states()[-1]["waiting"] == 0)
+    # That the listener is away says nothing of the message, which is too old then.
+    monkeypatch.setattr(webhook, "_AGE", timedelta(0))
+    listener.answers = [503]
+    (old, new) = (service.inspector.inspect([upload(seed)])[0] for seed in (102, 103))
+    until(lambda: len(listener.heard) == 8)
+    service.stop()
+    ids = [one.id for one in (rows[0],) * 5 + (rows[1], old, new)]  # type: ignore[union-attr]
+    assert told(listener) == ids
+    state = service.sources.states()[-1]
+    assert (state["heard"], state["lost"]) == (2, 2)
+
+
+def test_what_waits_in_plenty_is_told_in_order_once(
+    settings: ServerSettings, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "_TOGETHER", 3)
+    service = Service(replace(settings, webhook=listener.url, webhook_on="notable")).start()
+    parts = [{"decision": "anomalous" if i % 4 == 0 else "normal", "at": now()} for i in range(40)]
+    rows = remember(service, *parts)
+    assert service.sources.states()[-1]["waiting"] == 10
+    until(lambda: wake(service) and service.sources.states()[-1]["waiting"] == 0)
+    service.stop()
+    assert told(listener) == [row.id for row in rows if row.decision == "anomalous"]
+
+
+def wake(service: Service) -> bool:
+    """Say that something was committed, as the inspector does."""
+    for listening in service.inspector.on_inspected:
+        if getattr(listening, "__name__", "") == "wake":
+            listening(service.registry.answering(), [])
+    return True
 
 
 @pytest.mark.parametrize("url", ["ftp://a", "a", "http://", "file:///etc/passwd", "http://["])
-def test_what_is_no_address_is_told(url: str) -> None:
+def test_what_is_no_address_is_told(url: str, database: Database) -> None:
     with pytest.raises(ParameterError, match="--webhook takes"):
-        Webhook(url)
+        Webhook(database, url)
 
 
-def test_a_secret_that_is_none_is_told() -> None:
+def test_a_secret_that_is_none_is_told(database: Database) -> None:
     with pytest.raises(ParameterError, match="base64"):
-        Webhook("http://a", secret="whsec_?")
+        Webhook(database, "http://a", secret="whsec_?")

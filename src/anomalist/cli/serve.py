@@ -73,9 +73,11 @@ def run(arguments: Namespace, output: Output) -> None:
     def ready(service: Service, at: str) -> None:
         nonlocal address
         address = at
-        answering = [service.registry.answering(name) for name in service.registry.names()]
+        answering = service.registry.all_answering()
         for one in answering:
             output.note(f"{one.name}: version {one.number}; {one.rule.describe()}")
+        for name, fault in service.registry.faults().items():
+            output.warn(f"{name}: {fault}")
         if not service.tokens.exist():
             output.note("there are no tokens: whoever works on this machine may do everything")
         output.line({"address": at, "models": [one.name for one in answering]})

@@ -56,6 +56,7 @@ class Network:
         self._std = torch.tensor(self._config["std"], dtype=torch.float32) * 255
         self._caught = _Caught()
         self._meta: nn.Module | None = None
+        self._shapes: dict[tuple[object, ...], list[tuple[int, int, int]]] = {}
         self._lock = threading.Lock()
         self.file: WeightsFile | None = None
         self.weights: dict[str, Tensor] = {}
@@ -214,13 +215,16 @@ class Network:
         ParameterError
             If the network can't take images of that size.
         """
+        key = (height, width, *layers)
         with self._lock:
-            if self._meta is None:
-                self._meta = _on_meta(self._module)
-        batch = torch.empty(1, 3, height, width, device="meta")
-        with torch.inference_mode():
-            found = self._as_maps(self._meta, batch, layers)
-        return [(channels, h, w) for _, channels, h, w in (tuple(m.shape) for m in found)]
+            if key not in self._shapes:
+                if self._meta is None:
+                    self._meta = _on_meta(self._module)
+                batch = torch.empty(1, 3, height, width, device="meta")
+                with torch.inference_mode():
+                    found = self._as_maps(self._meta, batch, layers)
+                self._shapes[key] = [(c, h, w) for _, c, h, w in (tuple(m.shape) for m in found)]
+            return list(self._shapes[key])
 
     def weights_of(self, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the weights that these layers need, by name, on the CPU."""

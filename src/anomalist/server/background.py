@@ -38,6 +38,8 @@ class Background:
         What is told of it, and the thread's name.
     work : callable
         Called once with the event that asks it to stop; it returns soon after that is set.
+    may_end : bool
+        Whether it may come to an end by itself.
 
     Examples
     --------
@@ -48,25 +50,33 @@ class Background:
     True
     """
 
-    def __init__(self, name: str, work: Callable[[threading.Event], object]) -> None:
+    def __init__(
+        self, name: str, work: Callable[[threading.Event], object], *, may_end: bool = False
+    ) -> None:
         self.name = name
-        self._work = work
-        self._stop = threading.Event()
+        self._work, self._may_end = work, may_end
+        #: Set once it is asked to stop.
+        self.stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._fault: str | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; once stopped, anew."""
+        self.stopping.clear()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Ask it to stop, and wait till it has."""
-        self._stop.set()
+        self.stopping.set()
         if self._thread is not None:
             self._thread.join(_PATIENCE_S)
             if self._thread.is_alive():
                 _log.error("%s goes on %d s after it was asked to stop", self.name, _PATIENCE_S)
+
+    def is_alive(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._thread is not None and self._thread.is_alive()
 
     def fault(self) -> str | None:
         """Say why it ended before it was asked; None where it didn't."""
@@ -74,7 +84,7 @@ class Background:
 
     def _run(self) -> None:
         try:
-            self._work(self._stop)
+            self._work(self.stopping)
         except AnomalistError as error:
             self._fault = str(error)
             _log.error("%s has ended: %s", self.name, error)
@@ -82,6 +92,6 @@ class Background:
             self._fault = f"{type(error).__name__}: {error}"
             _log.exception("%s has ended", self.name)
         else:
-            if not self._stop.is_set():
+            if not self.stopping.is_set() and not self._may_end:
                 self._fault = "it has ended by itself"
                 _log.error("%s has ended by itself", self.name)

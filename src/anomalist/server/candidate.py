@@ -1,7 +1,8 @@
 """The process in which a candidate is built: ``python -m anomalist.server.candidate FOLDER``.
 
 The folder holds the order, ``job.json``, and takes what is made of it: ``candidate.anomalist``,
-``pictures`` and ``result.json``. Progress goes to standard output, a JSON object a line. When
+``pictures`` and ``result.json``. What is learnt stays in the folder: begun again, it is compared
+without fitting anew. Progress goes to standard output, a JSON object a line. When
 standard input ends, whoever started it is gone, and it ends too.
 """
 
@@ -12,22 +13,28 @@ import os
 import signal
 import sys
 import threading
+import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
+import anomalist
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import Detector, load
-from anomalist.errors import AnomalistError, is_out_of_memory
+from anomalist.errors import AnomalistError, ModelFileError, is_out_of_memory
 from anomalist.features import FeatureStore
-from anomalist.files import write_text
+from anomalist.files import atomic_path, sha256_of, write_text
 from anomalist.inspection import Rule
 from anomalist.inspection.fitting import CalibrateOn
+from anomalist.predictions import Predictions
 from anomalist.server.comparing import Case, Kind, Scored, compare, scored_apart
 from anomalist.server.relearning import relearn, training_images
 
 JOB, MODEL, PICTURES, RESULT = "job.json", "candidate.anomalist", "pictures", "result.json"
+LEARNT = "learnt.npz"
 _NICE = 10
 
 
@@ -113,24 +120,67 @@ def build(folder: Path) -> dict[str, Any]:
     cases += [Case(j.kind, Sample(folder / j.file), j.name, j.id) for j in job.judged]
     own = {sample.sha256() for sample in training}
     good = [c.sample for c in cases if c.kind == "good" and c.sample.sha256() not in own]
-    result = relearn(
-        origin,
-        training,
-        ImageSet(good),
-        folder / MODEL,
-        calibrate_on=job.calibrate_on,
-        progress=_tell,
-    )
-    # As it will be loaded, by its file.
-    candidate = load(folder / MODEL, device=job.device)
-    after = Scored(candidate, Rule.of(candidate, alpha=job.alpha), result.held_out)
+    candidate, held_out, learning_notes = _learnt(folder, job, origin, training, ImageSet(good))
+    after = Scored(candidate, Rule.of(candidate, alpha=job.alpha), held_out)
     before = _before(job, cases)
     comparison = compare(
         before, after, cases, folder / PICTURES, store=FeatureStore(), progress=_tell
     )
     comparison["learnt"] = {"training": len(training), "confirmed": len(good)}
-    comparison["notes"] = [*result.notes, *comparison["notes"]]
+    comparison["notes"] = [*learning_notes, *comparison["notes"]]
     return comparison
+
+
+def _learnt(
+    folder: Path, job: Job, origin: Detector, training: ImageSet, confirmed: ImageSet
+) -> tuple[Detector, Predictions | None, list[str]]:
+    """Return the candidate, what it gives to images it learnt as if it hadn't, and notes.
+
+    They are as an earlier process left them, if it had come that far with the same images.
+    """
+    asked = json.dumps(
+        [
+            anomalist.__version__,
+            *(Path(job.origin).name, job.device, job.calibrate_on),
+            *(training.content_hash(), confirmed.content_hash()),
+        ]
+    )
+    images = {sample.sha256(): sample for sample in [*training, *confirmed]}
+    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile, ModelFileError):
+        with np.load(folder / LEARNT) as kept:
+            said = json.loads(str(kept["said"]))
+            scores, maps = kept["scores"], kept["maps"]
+        if said["asked"] == asked and said["model"] == sha256_of(folder / MODEL):
+            detector = load(folder / MODEL, device=job.device)
+            of = ImageSet(images[digest] for digest in said["digests"])
+            paths = [sample.path for sample in of]
+            held_out = Predictions(paths, scores, maps, images=of, transform=detector.transform)
+            return detector, held_out if len(of) else None, said["notes"]
+    result = relearn(
+        origin,
+        training,
+        confirmed,
+        folder / MODEL,
+        calibrate_on=job.calibrate_on,
+        progress=_tell,
+    )
+    given, notes = result.held_out, list(result.notes)
+    said = {
+        "asked": asked,
+        "model": sha256_of(folder / MODEL),
+        "digests": [] if given is None else [sample.sha256() for sample in given.images],
+        "notes": notes,
+    }
+    none = np.empty((0, 1, 1), np.float32)
+    with atomic_path(folder / LEARNT) as path:
+        np.savez(
+            path,
+            said=json.dumps(said),
+            scores=none[:, 0, 0] if given is None else given.scores,
+            maps=none if given is None else given.maps,
+        )
+    # As it will be loaded, by its file.
+    return load(folder / MODEL, device=job.device), given, notes
 
 
 def _before(job: Job, cases: list[Case]) -> Scored:

@@ -244,6 +244,8 @@ class _Process:
     def close(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if not self._ready:  # it was asked nothing yet, and may take long to come up
+            self._process.kill()
         with suppress(OSError):
             self._process.stdin.close()
         try:

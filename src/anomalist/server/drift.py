@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 from anomalist.conditions import Measuring
 from anomalist.errors import NotFoundError, ParameterError
 from anomalist.predictions import Predictions
+from anomalist.server.background import Background
 from anomalist.server.camera_watch import CameraWatch
 from anomalist.server.database import Database
 from anomalist.server.database.tables import DriftWarning, Inspection, Watch, now
@@ -70,8 +71,7 @@ class DriftWatcher:
         self._versions: dict[int, _Version] = {}
         self._counting = threading.RLock()
         self._news = threading.Event()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._background = Background(self.name, self._work)
         #: Called with each warning once it is committed.
         self.on_warning: list[Callable[[DriftWarning], None]] = []
 
@@ -121,35 +121,29 @@ class DriftWatcher:
     def start(self) -> None:
         """Begin to count, at what wasn't counted yet."""
         self._news.set()
-        self._thread = threading.Thread(target=self._run, name="anomalist-drift", daemon=True)
-        self._thread.start()
+        self._background.start()
 
     def fault(self) -> str | None:
         """Say why nothing is counted any more; None while it is."""
-        if self._thread is not None and self._thread.is_alive():
-            return None
-        return "the thread that counts has ended"
+        return self._background.fault()
 
     def stop(self) -> None:
         """Count what was committed, lay it down, and end."""
-        if self._thread is None:
-            return
-        self._stopped.set()
+        self._background.stopping.set()
         self._news.set()
-        self._thread.join()
-        self._thread = None
+        self._background.stop()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
             self._news.wait()
-            self._stopped.wait(_GATHER_S)
+            stop.wait(_GATHER_S)
             self._news.clear()
             try:
                 self.catch_up()
             except Exception:  # the database may be away for a while; scoring says so
                 _LOG.exception("inspections can't be counted towards drift; trying again")
                 self._news.set()
-                self._stopped.wait(_RETRY_S)
+                stop.wait(_RETRY_S)
         try:
             self.catch_up()
             self.keep()
@@ -158,8 +152,8 @@ class DriftWatcher:
 
     def catch_up(self) -> None:
         """Count all inspections that were committed until now by the versions that answer."""
-        for name in self._registry.names():
-            self._follow(self._registry.answering(name))
+        for answering in self._registry.all_answering():
+            self._follow(answering)
 
     def keep(self) -> None:
         """Lay down what was counted, for a server that starts again."""
@@ -197,7 +191,7 @@ class DriftWatcher:
         if open_only:
             asked = asked.where(DriftWarning.settled.is_(None))
         with self._database.reading() as session:
-            return _whole(session, asked.order_by(DriftWarning.id.desc()).limit(most))
+            return whole_warnings(session, asked.order_by(DriftWarning.id.desc()).limit(most))
 
     def settle(self, warning_id: int, *, by: str) -> DriftWarning:
         """Take note of a warning, and of all others of its model and camera, and watch anew.
@@ -236,7 +230,9 @@ class DriftWatcher:
                 if row.version_id in self._versions:
                     self._take(self._versions[row.version_id], row)
             with self._database.reading() as session:
-                return _whole(session, select(DriftWarning).where(DriftWarning.id == warning_id))[0]
+                return whole_warnings(
+                    session, select(DriftWarning).where(DriftWarning.id == warning_id)
+                )[0]
 
     # What follows is called by whoever holds the lock of what is counted.
 
@@ -378,7 +374,7 @@ class DriftWatcher:
         watch.told |= set(new)
         with self._database.reading() as session:
             asked = select(DriftWarning).where(DriftWarning.id.in_([w.id for w in warnings]))
-            warnings = _whole(session, asked)
+            warnings = whole_warnings(session, asked)
         for warning in warnings:
             place = answering.name if watch.camera is None else f"{answering.name}, {watch.camera}"
             _LOG.warning("%s: %s", place, warning.text)
@@ -419,8 +415,8 @@ class DriftWatcher:
         version.unkept = 0
 
 
-def _whole(session: Session, asked: Select[Any]) -> list[DriftWarning]:
-    """Return warnings with what they are of."""
+def whole_warnings(session: Session, asked: Select[Any]) -> list[DriftWarning]:
+    """Return warnings with what they are of: their model, version and inspections."""
     related = (
         DriftWarning.model, DriftWarning.version, DriftWarning.inspection, DriftWarning.since
     )  # fmt: skip

@@ -47,8 +47,8 @@ def serve(settings: ServerSettings, *, ready: Callable[[Service, str], None] | N
         If the port is taken, or the database can't be used.
     ResultsError
         If another server uses the folder.
-    ModelFileError
-        If a model is damaged.
+    ModelFileError, WeightsError
+        If all models are damaged.
     """
     with logging_as(settings.logs), bound(settings) as listener:
         service = Service(settings).start()

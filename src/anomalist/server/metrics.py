@@ -106,10 +106,13 @@ class _Present(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Return the gauges."""
         version = GaugeMetricFamily(
-            "anomalist_answering_version", "The version of a model that answers.", labels=["model"]
+            "anomalist_answering_version",
+            "The version of a model that answers, 0 where none does.",
+            labels=["model"],
         )
         for name in self._registry.names():
-            version.add_metric([name], self._registry.answering(name).number)
+            answering = self._registry.answering_or_none(name)
+            version.add_metric([name], 0 if answering is None else answering.number)
         yield version
         warnings = GaugeMetricFamily(
             "anomalist_drift_warnings_open",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import shutil
@@ -10,16 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from anomalist.errors import DataError, NotFoundError, ParameterError
+from anomalist.errors import DataError, NotFoundError, ParameterError, ServerError
 from anomalist.inspection.fitting import CalibrateOn
 from anomalist.server import candidate
+from anomalist.server.background import Background
 from anomalist.server.blobs import Blobs
 from anomalist.server.candidate import Job, Judged
 from anomalist.server.comparing import pictures_named
@@ -39,9 +41,13 @@ from anomalist.server.verdicts import holding
 
 #: States of a refit that isn't over.
 OPEN = ("waiting", "running")
+# One that failed for a reason that isn't its own is tried so often by a server that goes on.
 _TRIES = 3
+# One during which the server ended so often may be why: it waits, each time twice as long, so that
+# inspections go on meanwhile.
+_ENDS, _PAUSE_S, _LONGEST_S = 3, 2.0, 300.0
 _TELL_EVERY_S = 0.5
-_WAIT_S = 60.0
+_WAIT_S, _RETRY_S = 60.0, 5.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -79,9 +85,12 @@ class Refitter:
         self._database, self._registry = database, registry
         self._photographs, self.pictures = photographs, pictures
         self._folder, self._training, self._device = folder, list(training), device
-        self._wake, self._stopping = threading.Event(), False
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._wake, self._lock = threading.Event(), threading.Lock()
+        self._background = Background(self.name, self._work)
+        self._stopping = self._background.stopping
+        #: When those that wait for longer may begin, and how often each failed here.
+        self._resting: dict[str, float] = {}
+        self._failed: Counter[str] = Counter()
         #: What is being built, and by which process.
         self._running: tuple[str, subprocess.Popen[str]] | None = None
 
@@ -89,30 +98,35 @@ class Refitter:
         """Go on with what an earlier server left, and begin to build."""
         with self._database.session() as session:
             session.execute(update(Refit).where(Refit.state == "running").values(state="waiting"))
-            waiting = set(session.scalars(select(Refit.id).where(Refit.state == "waiting")))
+            waiting = session.execute(
+                select(Refit.id, Refit.begun).where(Refit.state == "waiting")
+            ).all()
+        names = {row.id for row in waiting}
         for left in self._folder.glob("*"):
-            if left.name not in waiting:
+            if left.name not in names:
                 shutil.rmtree(left, ignore_errors=True)
-        self._stopping = False
-        self._thread = threading.Thread(target=self._work, name="anomalist-refitter", daemon=True)
-        self._thread.start()
+        for row in waiting:
+            if row.begun >= _ENDS:
+                pause = min(_PAUSE_S * 2.0 ** min(row.begun - _ENDS, 30), _LONGEST_S)
+                self._resting[row.id] = time.monotonic() + pause
+                _LOG.warning(
+                    "the server ended %d times while candidate %s was built: it goes on in %g s",
+                    *(row.begun, row.id, pause),
+                )
+        self._background.start()
 
     def stop(self) -> None:
         """End; what is being built is gone on with by the next server."""
         with self._lock:
-            self._stopping = True
+            self._stopping.set()
             if self._running is not None:
                 self._running[1].kill()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._background.stop()
 
     def fault(self) -> str | None:
         """Say why it no longer builds what is asked for; None while it does."""
-        if self._stopping or (self._thread is not None and self._thread.is_alive()):
-            return None
-        return "the thread that has candidates built has ended"
+        return self._background.fault()
 
     def ask(self, name: str, *, by: str, note: str = "", calibrate_on: str = "others") -> Refit:
         """Ask for a candidate of a model, from all inspections that are confirmed as good now.
@@ -187,7 +201,7 @@ class Refitter:
         NotFoundError
             If there is no such model.
         """
-        model_id = self._registry.answering(name).model_id
+        model_id = self._registry.model_id(name)
         with self._database.reading() as session:
             rows = session.scalars(
                 select(Refit)
@@ -212,38 +226,51 @@ class Refitter:
             if self._running is not None and self._running[0] == refit_id:
                 self._running[1].kill()
 
-    def _work(self) -> None:
-        while not self._stopping:
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            refit_id = None
             try:
                 refit_id = self._next()
                 if refit_id is not None:
                     self._build(refit_id)
                     continue
-            except Exception:
+            except ServerError as error:
                 # A database that doesn't answer for a while; what is open is taken up again.
-                _LOG.exception("a candidate couldn't be built; it is tried again")
-                self._wake.wait(5)
-            self._wake.wait(_WAIT_S)
+                _LOG.error("a candidate can't be built now, it is tried again: %s", error)
+                self._wake.wait(_RETRY_S)
+            except Exception as error:
+                _LOG.exception("a candidate couldn't be built")
+                self._wake.wait(_RETRY_S)
+                self._count_failure(refit_id, error)
+            rested = min(self._resting.values(), default=float("inf")) - time.monotonic()
+            self._wake.wait(max(min(_WAIT_S, rested), 0.0))
             self._wake.clear()
 
+    def _count_failure(self, refit_id: str | None, error: Exception) -> None:
+        """Give up what fails here again and again; where the server ended meanwhile it doesn't."""
+        if refit_id is None:
+            return
+        self._failed[refit_id] += 1
+        if self._failed[refit_id] < _TRIES:
+            return
+        line = str(error).partition("\n")[0]
+        with suppress(ServerError):
+            self._end(refit_id, f"it failed {_TRIES} times ({type(error).__name__}: {line})")
+
     def _next(self) -> str | None:
-        """Take the one that waits longest, unless it was begun too often."""
+        """Take the one that waits longest, of those that may begin."""
+        now_s = time.monotonic()
+        self._resting = {one: until for one, until in self._resting.items() if until > now_s}
         with self._database.session() as session:
             # One that is running here was left by an error: nothing else runs any.
             row = session.scalar(
                 select(Refit)
-                .where(Refit.state.in_(OPEN))
+                .where(Refit.state.in_(OPEN), Refit.id.not_in(self._resting))
                 .order_by(Refit.created)
                 .limit(1)
                 .with_for_update()
             )
             if row is None:
-                return None
-            if row.begun >= _TRIES:
-                row.state, row.ended = "failed", now()
-                row.error = (
-                    f"it was begun {row.begun} times, and the server stopped or failed each time"
-                )
                 return None
             row.state, row.begun = "running", row.begun + 1
             row.started = row.started or now()
@@ -254,7 +281,7 @@ class Refitter:
         try:
             self._prepare(refit_id, folder)
             error = self._run(refit_id, folder)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if error is None:
                 self._keep(refit_id, folder)
@@ -308,7 +335,7 @@ class Refitter:
         command = [sys.executable, "-P", "-m", candidate.__name__, str(folder.absolute())]
         with (folder / "log").open("w+", encoding="utf-8") as log:
             with self._lock:
-                if self._stopping:
+                if self._stopping.is_set():
                     return "stopped"
                 process = subprocess.Popen(
                     command,
@@ -329,9 +356,9 @@ class Refitter:
                 process.kill()
                 process.wait()
                 for pipe in (process.stdin, process.stdout):
-                    with contextlib.suppress(OSError):
+                    with suppress(OSError):
                         pipe and pipe.close()
-            if code == 0 or error is not None or self._stopping:
+            if code == 0 or error is not None or self._stopping.is_set():
                 return error
             log.seek(0)
             _LOG.error("candidate %s ended with %d: %s", refit_id, code, log.read()[-4000:])
@@ -373,7 +400,13 @@ class Refitter:
         for side in pictures_named(comparison):
             picture = folder / candidate.PICTURES / side["picture"]
             side["picture"] = self.pictures.put(picture.read_bytes())
-        key = self._registry.files.put((folder / candidate.MODEL).read_bytes())
+        key = self._registry.files.put((folder / candidate.MODEL).read_bytes(), hold=True)
+        try:
+            self._list(refit_id, key, comparison)
+        finally:
+            self._registry.files.let_go(key)
+
+    def _list(self, refit_id: str, key: str, comparison: dict[str, Any]) -> None:
         with self._database.session() as session:
             row = session.get_one(Refit, refit_id, with_for_update=True)
             if row.state != "running":  # dropped meanwhile
@@ -388,7 +421,7 @@ class Refitter:
                     parent_id=row.parent_id,
                 )  # fmt: skip
             elif version.state == "dropped":  # asked for again
-                version.state = "candidate"
+                version.state, version.kept = "candidate", True
             row.version_id, row.comparison = version.id, comparison
             row.state, row.ended, row.error, row.done = "done", now(), None, row.total
 

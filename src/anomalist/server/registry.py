@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from anomalist.detectors import Detector
-from anomalist.errors import ModelFileError, NotFoundError, ParameterError
+from anomalist.errors import (
+    ModelFileError,
+    NotFoundError,
+    ParameterError,
+    UnavailableError,
+    WeightsError,
+)
 from anomalist.files import sha256_of
 from anomalist.inspection import Rule, model_card, open_model
 from anomalist.server.blobs import Blobs
@@ -21,6 +28,7 @@ from anomalist.server.database.tables import Model, Promotion, Setting, Version
 from anomalist.server.principals import OPERATOR as OPERATOR
 from anomalist.server.texts import plain_text
 
+_log = logging.getLogger(__name__)
 _LONGEST = 200
 #: Characters of what people say of a decision.
 LONGEST_NOTE = 2000
@@ -53,8 +61,20 @@ class Answering:
     rule: Rule
 
 
+class _UnopenedError(ModelFileError):
+    """A version that can't answer: its reason is for everybody, the rest names places."""
+
+    def __init__(self, reason: str, more: str) -> None:
+        super().__init__(reason + more)
+        self.reason = reason
+
+
 class Registry:
     """The models of a server.
+
+    A model whose file or version is damaged or gone keeps no other from answering: it is told of
+    in the log and in `faults`, and answers again once a person has another version of it answer,
+    or this one after its file was brought back.
 
     Parameters
     ----------
@@ -70,20 +90,26 @@ class Registry:
         self._database, self.files, self._device = database, files, device
         self._lock = threading.RLock()
         self._answering: dict[str, Answering] = {}
+        #: Of each model that was given, its id, or None where no version of it was ever whole.
+        self._given: dict[str, int | None] = {}
+        #: Why a file that was given isn't used, and why a version can't answer, by model.
+        self._unread: dict[str, str] = {}
+        self._silent: dict[str, str] = {}
         #: Called with what answers from now on, whenever it is another or by another rule.
         self.on_change: list[Callable[[Answering], None]] = []
 
     def take_files(self, models: str | Path) -> None:
         """Take the model files of a folder, or one file; one whose content is new answers.
 
-        These models answer from now on, and no others that the database knows.
+        These models answer from now on, and no others that the database knows. One that can't is
+        told of in `faults`.
 
         Raises
         ------
         ParameterError
-            If there is none, or a name can't be one.
-        ModelFileError
-            If one is damaged, or the version that is to answer is damaged or gone.
+            If there is none, a name can't be one, or there is no such device.
+        ModelFileError, WeightsError
+            If all are damaged, and there is no version of any.
         """
         path = Path(models)
         files = sorted(path.glob("*.anomalist")) if path.is_dir() else [path]
@@ -93,17 +119,30 @@ class Registry:
                 f"{models} holds no model: anomalist fit DETECTOR --data FOLDER --out"
                 " NAME.anomalist writes one"
             )
+        unread: dict[str, Exception] = {}
         for file in files:
-            self._take(file.stem, file)
-        for file in files:
-            self.refresh(file.stem)
+            _check_name(file)
+            try:
+                self._take(file.stem, file)
+            except (ModelFileError, WeightsError, OSError) as error:
+                unread[file.stem] = error
+        with self._database.reading() as session:
+            known = {row.name: row.id for row in session.execute(select(Model.name, Model.id))}
+        self._given = {file.stem: known.get(file.stem) for file in files}
+        if set(self._given.values()) == {None}:
+            raise next(iter(unread.values()))
+        for name, why in unread.items():
+            self._unread[name] = f"the file that was given as {name} can't be used"
+            _log.error("%s: %s", self._unread[name], why)
+        for name, model_id in self._given.items():
+            if model_id is None:
+                continue
+            try:
+                self.refresh(name)
+            except _UnopenedError as error:
+                _log.error("%s doesn't answer: %s", name, error)
 
     def _take(self, name: str, file: Path) -> None:
-        if len(name) > _LONGEST or not name.isprintable():
-            raise ParameterError(
-                f"{file} can't give its model a name: that is 1 to {_LONGEST} characters that can"
-                " be read"
-            )
         data = file.read_bytes()
         key = hashlib.sha256(data).hexdigest()
         with self._database.reading() as session:
@@ -114,6 +153,8 @@ class Registry:
             open_model(file, device=self._device)
             if sha256_of(file) != key:
                 raise ModelFileError(f"{file} is being written: start again once it is whole")
+        if self._is_whole(key) is False:  # the copy: what was given takes its place
+            self.files.path(key).unlink()
         self.files.put(data)
         if known is not None:
             return
@@ -145,9 +186,53 @@ class Registry:
         session.flush()
         return version
 
-    def names(self) -> list[str]:
-        """Return the names of the models that answer."""
-        return sorted(self._answering)
+    def names(self, *, with_versions: bool = False) -> list[str]:
+        """Return the names of the models, also of those that don't answer.
+
+        Parameters
+        ----------
+        with_versions : bool
+            Whether to leave out those of which no version was ever whole.
+        """
+        return sorted(
+            name for name, model_id in self._given.items() if model_id or not with_versions
+        )
+
+    def all_answering(self) -> list[Answering]:
+        """Return what answers, by name."""
+        return [one for _, one in sorted(self._answering.items())]
+
+    def faults(self) -> dict[str, str]:
+        """Return what is wrong with models, by name: a sentence for everybody, with no path."""
+        told = dict[str, str]()
+        for name in self.names():
+            sentences = [one[name] for one in (self._unread, self._silent) if name in one]
+            if sentences:
+                now = self._answering.get(name)
+                goes_on = f"version {now.number} answers" if now else "it doesn't answer"
+                told[name] = "; ".join([*sentences, goes_on])
+        return told
+
+    def answering_or_none(self, name: str) -> Answering | None:
+        """Return what answers for a model, if anything does."""
+        return self._answering.get(name)
+
+    def model_id(self, name: str) -> int:
+        """Return the id of a model, whether or not it answers.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such model.
+        UnavailableError
+            If no version of it was ever whole.
+        """
+        if name not in self._given:
+            raise NotFoundError(f"no model {name!r}; there are {', '.join(self.names())}")
+        model_id = self._given[name]
+        if model_id is None:
+            raise UnavailableError(f"{name}: {self.faults()[name]}")
+        return model_id
 
     def answering(self, name: str | None = None) -> Answering:
         """Return what answers for a model; without a name, for the only one.
@@ -156,16 +241,21 @@ class Registry:
         ------
         NotFoundError
             If there is no such model, or several and no name.
+        UnavailableError
+            If the version that is to answer is damaged or gone.
         """
-        known = ", ".join(self.names())
-        if name is None and len(self._answering) == 1:
-            return next(iter(self._answering.values()))
+        if name is None and len(self._given) == 1:
+            (name,) = self._given
         if name is None:
-            raise NotFoundError(f"which model? there are {known}")
-        try:
-            return self._answering[name]
-        except KeyError:
-            raise NotFoundError(f"no model {name!r}; there are {known}") from None
+            raise NotFoundError(f"which model? there are {', '.join(self.names())}")
+        found = self._answering.get(name)
+        if found is None:
+            self.model_id(name)  # which is none, perhaps
+            raise UnavailableError(
+                f"{name}: {self.faults()[name]}, until another version is made to, or its file is"
+                " brought back (the server's log says which) and it is made to answer again"
+            )
+        return found
 
     def promote(self, version_id: int, *, by: str, note: str = "") -> Answering:
         """Make a version the one that answers; also how an earlier one comes back.
@@ -252,7 +342,11 @@ class Registry:
                 if version is None:
                     raise NotFoundError(f"no model {name!r}")
                 setting = setting_of(session, version.model_id)
-            return self._replace(self._prepared(version, setting))
+            try:
+                return self._replace(self._prepared(version, setting))
+            except _UnopenedError as error:
+                self._silent[name] = error.reason
+                raise
 
     def _prepared(self, version: Version, setting: Setting | None) -> Answering:
         """Return what would answer by a version and a setting."""
@@ -272,23 +366,43 @@ class Registry:
         path, called = self.files.path(version.sha256), f"version {version.number}"
         name = version.model.name
         way = (
-            "bring that file back from a copy of the folder, or give another fit as"
-            f" {name}.anomalist, which then answers"
+            "bring that file back from a copy of the folder and have the version answer again, have"
+            f" another version answer, or give another fit as {name}.anomalist, which then answers"
         )
-        try:
-            whole = sha256_of(path) == version.sha256
-        except FileNotFoundError:
-            raise ModelFileError(f"{called} of {name} is gone, which was {path}: {way}") from None
+        whole = self._is_whole(version.sha256)
+        if whole is None:
+            raise _UnopenedError(f"{called} of {name} is gone", f", which was {path}: {way}")
         if not whole:
-            raise ModelFileError(f"{called} of {name} is damaged, which is {path}: {way}")
-        return open_model(path, device=self._device)
+            raise _UnopenedError(f"{called} of {name} is damaged", f", which is {path}: {way}")
+        try:
+            return open_model(path, device=self._device)
+        except (ModelFileError, WeightsError, OSError) as error:
+            raise _UnopenedError(f"{called} of {name} can't be opened", f": {error}") from error
+
+    def _is_whole(self, key: str) -> bool | None:
+        """Whether a file is what it was; None where it is gone."""
+        try:
+            return sha256_of(self.files.path(key)) == key
+        except FileNotFoundError:
+            return None
+        except OSError:  # a bad block, or not ours to read
+            return False
 
     def _replace(self, answering: Answering) -> Answering:
         # As a whole: who reads it needs no lock.
         self._answering = {**self._answering, answering.name: answering}
+        self._silent.pop(answering.name, None)
         for tell in self.on_change:
             tell(answering)
         return answering
+
+
+def _check_name(file: Path) -> None:
+    if len(file.stem) > _LONGEST or not file.stem.isprintable():
+        raise ParameterError(
+            f"{file} can't give its model a name: that is 1 to {_LONGEST} characters that can"
+            " be read"
+        )
 
 
 def setting_of(session: Session, model_id: int) -> Setting | None:

@@ -24,6 +24,7 @@ from anomalist.server.background import Background
 from anomalist.server.blobs import Blobs, on_disk
 from anomalist.server.database import Database
 from anomalist.server.database.tables import Inspection, now
+from anomalist.server.leftovers import Leftovers
 from anomalist.server.registry import Answering
 from anomalist.server.verdicts import is_judged, is_unjudged
 
@@ -44,8 +45,9 @@ class Retention:
 
     Those of parts that a person confirmed as good are never removed, for refits learn from them.
     By age, others go after ``keep_days``, those of anomalous parts and of parts that a person
-    called defective after three times as many. By size, the oldest go first, and those of anomalous
-    and defective parts only once there are no others.
+    called defective after three times as many. By size, what dropped candidates have left goes
+    first, then the oldest, and those of anomalous and defective parts only once there are no
+    others.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ class Retention:
         Their files.
     keep_days, keep_gb : float, optional
         The limits; None for none. A gigabyte is 10^9 bytes.
+    leftovers : Leftovers, optional
+        What candidates have left, which counts too.
     """
 
     name = "retention"
@@ -66,9 +70,11 @@ class Retention:
         heatmaps: Blobs,
         keep_days: float | None = None,
         keep_gb: float | None = None,
+        *,
+        leftovers: Leftovers | None = None,
     ) -> None:
         self._database, self._photographs, self._heatmaps = database, photographs, heatmaps
-        self._days = keep_days
+        self._days, self._leftovers = keep_days, leftovers
         self._most = None if keep_gb is None else int(keep_gb * 1e9)
         self._wake = threading.Event()
         self._background = Background(self.name, self._work)
@@ -93,8 +99,9 @@ class Retention:
             self._wake.set()
 
     def size(self) -> int:
-        """Return how many bytes photographs and heatmaps take."""
-        return self._photographs.size() + self._heatmaps.size()
+        """Return how many bytes photographs, heatmaps and what candidates have left take."""
+        left = 0 if self._leftovers is None else self._leftovers.size()
+        return self._photographs.size() + self._heatmaps.size() + left
 
     def tidy(self) -> int:
         """Remove what is older or more than allowed; return of how many inspections."""
@@ -104,6 +111,10 @@ class Retention:
             removed += self._remove_all(_common() & (Inspection.at < now() - days))
             removed += self._remove_all(_telling() & (Inspection.at < now() - _LONGER * days))
         if self._most is not None:
+            if self._leftovers is not None:
+                self._leftovers.count()
+                while self.size() > self._most and self._leftovers.remove_one():
+                    pass
             for which in (_common(), _telling()):
                 # By halves, for a heatmap goes with each photograph, and some are shared.
                 while (over := self.size() - self._most) > 0 and (
@@ -124,8 +135,10 @@ class Retention:
             lost = blobs.older_than(_LOST_S)
             while keys := list(islice(lost, _ROWS)):
                 removed += blobs.remove(keys, partial(self._named, column))
+        if self._leftovers is not None:
+            removed += self._leftovers.sweep(_LOST_S)
         if removed:
-            _log.info("removed %s that no inspection has", plural(removed, "file"))
+            _log.info("removed %s that nothing names", plural(removed, "file"))
         return removed
 
     def _work(self, stop: threading.Event) -> None:
@@ -148,8 +161,9 @@ class Retention:
         fault = None
         if self._most is not None and self.size() > self._most:
             fault = (
-                f"photographs that people confirmed as good take {self.size() / 1e9:.3g} GB, more"
-                f" than the {self._most / 1e9:.3g} GB that are allowed: raise --keep_gb"
+                "what is never removed, photographs that people confirmed as good and pictures of"
+                f" comparisons, takes {self.size() / 1e9:.3g} GB, more than the"
+                f" {self._most / 1e9:.3g} GB that are allowed: raise --keep_gb"
             )
         if fault is not None and self._fault != fault:
             _log.warning("%s", fault)

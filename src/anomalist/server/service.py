@@ -19,6 +19,7 @@ from anomalist.server.decoding import Decoders
 from anomalist.server.drift import DriftWatcher
 from anomalist.server.events import Events
 from anomalist.server.inspecting import Inspector
+from anomalist.server.leftovers import Leftovers
 from anomalist.server.memory import Memory
 from anomalist.server.metrics import Metrics
 from anomalist.server.principals import Tokens
@@ -78,7 +79,12 @@ class Service:
             max_bytes=settings.max_bytes,
         )
         self.retention = Retention(
-            self.database, self.photographs, self.heatmaps, settings.keep_days, settings.keep_gb
+            self.database,
+            self.photographs,
+            self.heatmaps,
+            settings.keep_days,
+            settings.keep_gb,
+            leftovers=Leftovers(self.database, self.registry.files, self.refitter.pictures),
         )
         self.inspector.on_inspected += [
             self.drift.wake,
@@ -118,8 +124,8 @@ class Service:
             If another server uses the folder or the database.
         ServerError
             If the database can't be reached.
-        ParameterError, ModelFileError
-            If there is no model, or a damaged one.
+        ParameterError, ModelFileError, WeightsError
+            If there is no model, or damaged ones alone.
         """
         try:
             self._held.enter_context(held_alone(self.settings.folder / "lock"))
@@ -141,6 +147,10 @@ class Service:
                 session.execute(text("SELECT 1"))
         except ServerError as error:
             found["database"] = str(error)
+        if not self.registry.all_answering():
+            found["models"] = "; ".join(
+                f"{name}: {fault}" for name, fault in self.registry.faults().items()
+            )
         if self.stopping.is_set():
             found["server"] = "it is stopping"
         return found

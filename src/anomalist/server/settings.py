@@ -38,9 +38,10 @@ class ServerSettings:
         anomalous and defective parts after three times as many; those that a person confirmed as
         good stay, and so do all decisions. By default never.
     keep_gb : float, optional
-        Photographs and heatmaps take at most so many gigabytes: the oldest go first, those of
-        anomalous and defective parts last, and those that a person confirmed as good never. By
-        default without end.
+        Photographs and heatmaps, files of dropped candidates and pictures of comparisons take at
+        most so many gigabytes: what dropped candidates have left goes first, then the oldest
+        photographs, those of anomalous and defective parts last, and those that a person confirmed
+        as good never. By default without end.
     max_mb : float
         Of one upload, in megabytes.
     max_megapixels : float

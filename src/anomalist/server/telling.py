@@ -79,14 +79,15 @@ def verdict_dict(row: Verdict) -> dict[str, Any]:
 
 def model_dict(history: History) -> dict[str, Any]:
     """Return what answers for a model as JSON values."""
-    answering, previous = history.answering, history.previous
+    now, previous = history.answering, history.previous
     return {
-        "name": answering.name,
-        "version": answering.number,
+        "name": history.name,
+        "version": None if now is None else now.number,
+        "fault": history.fault,
         "previous": None if previous is None else previous.number,
         "candidates": [version.number for version in history.candidates],
-        "detector": answering.detector.label,
-        "rule": {**answering.rule.as_dict(), "describe": answering.rule.describe()},
+        "detector": None if now is None else now.detector.label,
+        "rule": None if now is None else {**now.rule.as_dict(), "describe": now.rule.describe()},
     }
 
 
@@ -108,6 +109,7 @@ def version_dict(row: Version) -> dict[str, Any]:
         "number": row.number,
         "state": row.state,
         "sha256": row.sha256,
+        "kept": row.kept,
         "created": row.created.isoformat(),
         "by": row.by,
         "note": row.note,

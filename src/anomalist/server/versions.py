@@ -20,8 +20,12 @@ class History:
 
     Parameters
     ----------
-    answering : Answering
-        What answers now.
+    name : str
+        Of the model.
+    answering : Answering or None
+        What answers now; None while the version that is to answer is damaged or gone.
+    fault : str or None
+        What is wrong with its files, in a sentence; None where nothing is.
     versions : list of Version
         The newest first.
     promotions : list of Promotion
@@ -32,7 +36,9 @@ class History:
         What decisions are for; the last first.
     """
 
-    answering: Answering
+    name: str
+    answering: Answering | None
+    fault: str | None
     versions: list[Version]
     promotions: list[Promotion]
     drops: list[Drop]
@@ -41,10 +47,10 @@ class History:
     @property
     def previous(self) -> Version | None:
         """The version that answered before the one that does, to which one rolls back."""
-        for promotion in self.promotions:
-            if promotion.version_id != self.answering.version_id:
-                return promotion.version
-        return None
+        # The last promotion's is the one that does, or would if it were whole.
+        versions = (one.version for one in self.promotions)
+        now = next(versions)
+        return next((version for version in versions if version.id != now.id), None)
 
     @property
     def candidates(self) -> list[Version]:
@@ -67,8 +73,8 @@ class Versions:
         self._database, self._registry = database, registry
 
     def histories(self) -> list[History]:
-        """Return all models, by name."""
-        return [self.history(name) for name in self._registry.names()]
+        """Return all models of which there is a version, by name."""
+        return [self.history(name) for name in self._registry.names(with_versions=True)]
 
     def history(self, name: str) -> History:
         """Return a model and all that was decided about it.
@@ -78,8 +84,8 @@ class Versions:
         NotFoundError
             If there is no such model.
         """
-        answering = self._registry.answering(name)
-        model = answering.model_id
+        model = self._registry.model_id(name)
+        answering = self._registry.answering_or_none(name)
         with self._database.reading() as session:
             versions = session.scalars(
                 select(Version)
@@ -103,7 +109,15 @@ class Versions:
             settings = session.scalars(
                 select(Setting).where(Setting.model_id == model).order_by(Setting.id.desc())
             ).all()
-        return History(answering, list(versions), list(promotions), list(drops), list(settings))
+        return History(
+            name,
+            answering,
+            self._registry.faults().get(name),
+            list(versions),
+            list(promotions),
+            list(drops),
+            list(settings),
+        )
 
     def promote(self, name: str, number: int, *, by: str, note: str = "") -> History:
         """Have a version answer: a candidate, or an earlier one again.
@@ -120,15 +134,15 @@ class Versions:
             If its file is missing or damaged: then what answered goes on answering.
         """
         note = plain_text(note, "note", LONGEST_NOTE, lines=True)
-        answering = self._registry.answering(name)
+        model, answering = self._registry.model_id(name), self._registry.answering_or_none(name)
         with self._database.reading() as session:
-            version_id = _version(session, answering, number).id
-        if answering.version_id != version_id:
+            version_id = _version(session, model, name, number).id
+        if answering is None or answering.version_id != version_id:
             self._registry.promote(version_id, by=by, note=note)
         return self.history(name)
 
     def drop(self, name: str, number: int, *, by: str, note: str = "") -> History:
-        """Leave a candidate; its file stays, and it can't answer any more.
+        """Leave a candidate: it can't answer any more, and where the disk is full its file goes.
 
         One that was dropped already stays so, and nothing is written.
 
@@ -140,9 +154,9 @@ class Versions:
             If it is no candidate any more.
         """
         note = plain_text(note, "note", LONGEST_NOTE, lines=True)
-        answering = self._registry.answering(name)
+        model = self._registry.model_id(name)
         with self._database.session() as session:
-            version = _version(session, answering, number, lock=True)
+            version = _version(session, model, name, number, lock=True)
             if version.state == "accepted":
                 raise ParameterError(
                     f"version {number} of {name} was accepted, and stays for whoever goes back to"
@@ -154,10 +168,12 @@ class Versions:
         return self.history(name)
 
 
-def _version(session: Session, answering: Answering, number: int, *, lock: bool = False) -> Version:
+def _version(
+    session: Session, model_id: int, name: str, number: int, *, lock: bool = False
+) -> Version:
     """The version; locked, no other transaction changes it meanwhile."""
-    asked = select(Version).where(Version.model_id == answering.model_id, Version.number == number)
+    asked = select(Version).where(Version.model_id == model_id, Version.number == number)
     version = session.scalar(asked.with_for_update() if lock else asked)
     if version is None:
-        raise NotFoundError(f"no version {number} of a model {answering.name!r}")
+        raise NotFoundError(f"no version {number} of a model {name!r}")
     return version

@@ -42,7 +42,7 @@ def warnings(
     open_only: Annotated[bool, Query(alias="open")] = False,
 ) -> dict[str, Any]:
     """List the last hundred warnings, of one model or of all."""
-    model_id = None if model is None else service.registry.answering(model).model_id
+    model_id = None if model is None else service.registry.model_id(model)
     rows = service.drift.warnings(model_id, open_only=open_only)
     return {"warnings": [warning_dict(row) for row in rows], "next": None}
 

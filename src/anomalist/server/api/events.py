@@ -8,18 +8,22 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
+import anyio
 from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Send
 
+from anomalist.errors import ServerError
 from anomalist.server.api.asking import Asked, require
 from anomalist.server.events import RESET, Event
 from anomalist.server.principals import Principal
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
-# Who listens asks again after so long, and is asked again whether it still may.
+# Who listens asks again after so long.
 _LONGEST_S = 15 * 60
+# How often it is looked whether who listens still may: its token may have been revoked.
+_ALLOWED_S = 1.0
 # Who doesn't read for so long is let go.
 _PATIENCE_S = 20
 # So that a proxy, which ends what is silent, doesn't.
@@ -56,7 +60,7 @@ async def events(
 
     Kinds are ``inspection``, ``verdict`` and ``warning``, each as elsewhere, ``model`` where
     another version answers, and ``reset`` where more was missed than is kept: ask for what there
-    is.
+    is. The stream ends within seconds once the token is revoked or has expired.
     """
     heard = service.events.listen(last_event_id or after, service.stopping)
     nothing: list[Event] = []
@@ -64,10 +68,23 @@ async def events(
 
     async def lines() -> AsyncIterator[bytes]:
         ends = time.monotonic() + _LONGEST_S
+        asked = time.monotonic()
         silent = 0
+        # Of its own: threads of routes may all wait for a model.
+        thread = anyio.CapacityLimiter(1)
         async with aclosing(heard):
             yield b"retry: 2000\n\n" + _encoded(first, principal)
             async for found in heard:
+                if time.monotonic() - asked >= _ALLOWED_S:
+                    try:
+                        allowed = await anyio.to_thread.run_sync(
+                            service.tokens.let_in, principal.token_id, limiter=thread
+                        )
+                    except ServerError:  # it can't be told: who comes back is asked again
+                        allowed = False
+                    if not allowed:
+                        return
+                    asked = time.monotonic()
                 mine = _encoded(found, principal)
                 silent = 0 if mine else silent + 1
                 if mine:

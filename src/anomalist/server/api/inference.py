@@ -46,7 +46,7 @@ def server_live() -> dict[str, bool]:
 @router.get("/health/ready", dependencies=[Who])
 def server_ready(service: Asked) -> Response:
     """Answer whether it inspects."""
-    ready = service.inspector.fault() is None and bool(service.registry.names())
+    ready = service.inspector.fault() is None and bool(service.registry.all_answering())
     return JSONResponse({"ready": ready}, 200 if ready else 503)
 
 

@@ -17,7 +17,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from PIL import Image
 
-from anomalist.errors import AnomalistError, BusyError, DataError, NotFoundError, ServerError
+from anomalist.errors import (
+    AnomalistError,
+    BusyError,
+    DataError,
+    NotFoundError,
+    ServerError,
+    UnavailableError,
+)
 from anomalist.server.api.asking import Asked, require
 from anomalist.server.api.uploads import answers_of
 from anomalist.server.database.tables import Inspection
@@ -34,6 +41,7 @@ _COLOURS = np.array([(0xFF, 0xFF, 0xFF), (0x23, 0xA4, 0x36)], np.uint8)
 _FAULTS = (
     (NotFoundError, 404, "ResourceNotFoundException"),
     (BusyError, 503, "ThrottlingException"),
+    (UnavailableError, 503, "InternalServerException"),
     (ServerError, 503, "InternalServerException"),
     (AnomalistError, 400, "ValidationException"),
 )

@@ -67,7 +67,7 @@ def promote(
 def drop(
     service: Asked, name: str, choice: Choice, principal: Annotated[Principal, require("admin")]
 ) -> dict[str, Any]:
-    """Leave a candidate; its file stays."""
+    """Leave a candidate; its file stays until the disk is full."""
     history = service.versions.drop(name, choice.version, by=principal.name, note=choice.note)
     return history_dict(history)
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -91,7 +92,7 @@ class Model(Table):
 
 
 class Version(Table):
-    """A model file, which is never deleted in silence and never changes."""
+    """A model file, which never changes and, but for one that was dropped, is never deleted."""
 
     __tablename__ = "versions"
     __table_args__ = (
@@ -114,6 +115,8 @@ class Version(Table):
     note: Mapped[str] = mapped_column(Text, default="")
     #: The version that it was refitted from.
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+    #: Whether its file is kept; that of one that was dropped goes when the disk is full.
+    kept: Mapped[bool] = mapped_column(default=True, server_default=true())
     model: Mapped[Model] = relationship(back_populates="versions")
     parent: Mapped[Version | None] = relationship(remote_side="Version.id")
 
@@ -133,7 +136,7 @@ class Promotion(Table):
 
 
 class Drop(Table):
-    """That a person did not want a candidate; its file stays."""
+    """That a person did not want a candidate."""
 
     __tablename__ = "drops"
 
@@ -263,7 +266,7 @@ class Refit(Table):
     note: Mapped[str] = mapped_column(Text, default="")
     #: Which images give the threshold: ``others`` than the confirmed ones, ``added``, or ``all``.
     calibrate_on: Mapped[str] = mapped_column(String(20), default="others")
-    #: How often it was begun: after a server that ended meanwhile, again.
+    #: How often it was begun: after a server that ended meanwhile, again, however often.
     begun: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     #: Which images it learns from beside the model's own, by the number of their inspections.
@@ -320,6 +323,17 @@ class DriftWarning(Table):
     version: Mapped[Version] = relationship()
     inspection: Mapped[Inspection | None] = relationship(foreign_keys=[inspection_id])
     since: Mapped[Inspection | None] = relationship(foreign_keys=[since_id])
+
+
+class Mark(Table):
+    """How far a webhook was heard, of inspections and of warnings."""
+
+    __tablename__ = "marks"
+
+    #: ``inspection`` or ``warning``.
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    #: Of the last one that was heard.
+    number: Mapped[int] = mapped_column(Number)
 
 
 class Token(Table):

@@ -33,7 +33,8 @@ def drift(
 ) -> Response:
     """Show how the photographs of a model and camera went."""
     names = service.registry.names()
-    answering = service.registry.answering(model or names[0])
+    first = next((one.name for one in service.registry.all_answering()), names[0])
+    answering = service.registry.answering(model or first)
     told = drift_dict(service.database, service.drift, answering, camera)
     open_ = [warning_dict(row) for row in service.drift.warnings(open_only=True)]
     return render(

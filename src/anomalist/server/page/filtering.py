@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -62,6 +62,15 @@ class Chosen:
             return None if text is None else kind(text)
         except ValueError:
             raise ParameterError(f"{name}: {text!r} can't be read") from None
+
+    @property
+    def api_query(self) -> str:
+        """The same for the interface for programs, which takes times with their zone."""
+        asked = {name: text for name, text in self.given.items() if name != "offset"}
+        for name, field in _TIMES.items():
+            if (at := getattr(self.filters, field)) is not None:
+                asked[name] = (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+        return urlencode(asked)
 
     @property
     def query(self) -> str:

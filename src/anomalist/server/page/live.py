@@ -72,6 +72,7 @@ def _last(service: Service, chosen: Chosen) -> dict[str, Any]:
             .group_by(Inspection.decision)
         ).all()
     warnings = service.drift.warnings(open_only=True, most=3)
+    faults = service.registry.faults()
     hour = {row[0]: row[1] for row in counted}
     newest = records[0].inspection.id if records else ""
     return {
@@ -79,5 +80,6 @@ def _last(service: Service, chosen: Chosen) -> dict[str, Any]:
         "hour": hour,
         "in_hour": sum(hour.values()),
         "warnings": warnings,
-        "state": f"{newest}.{'.'.join(str(warning.id) for warning in warnings)}",
+        "faults": faults,
+        "state": f"{newest}.{'.'.join([*(str(warning.id) for warning in warnings), *faults])}",
     }

@@ -30,9 +30,9 @@ Number = Annotated[int, Form(ge=1, lt=2**31)]
 def list_models(request: Request, service: Asked, principal: Reviewing) -> Response:
     """List the models."""
     told = [model_dict(history) for history in service.versions.histories()]
-    if len(told) == 1:
+    if len(service.registry.names()) == 1:
         return _to(told[0]["name"])
-    return render(request, "models.html", principal, models=told)
+    return render(request, "models.html", principal, models=told, faults=service.registry.faults())
 
 
 @router.get("/models/{name}")

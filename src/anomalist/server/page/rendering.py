@@ -48,14 +48,32 @@ def figure(value: float | None, digits: int = 4) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a share in percent.
+    """Return a share that was counted or is expected, as the command line writes it.
 
     Examples
     --------
-    >>> share(0.0512), share(0.0004), share(0.5), share(None)
-    ('5.1 %', '0.04 %', '50 %', '–')
+    >>> share(0.0064), share(0.132), share(0.5), share(0.0), share(None)
+    ('0.6%', '13.2%', '50.0%', '0.0%', '–')
+
+    What would be nothing isn't.
+
+    >>> share(0.0004)
+    '0.04%'
     """
-    return "–" if value is None else f"{figure(100 * value, 2)} %"
+    if value is None:
+        return "–"
+    return f"{100 * value:.2g}%" if 0 < value < 0.0005 else f"{value:.1%}"
+
+
+def asked(value: float) -> str:
+    """Return a share that was asked for, as the command line writes it.
+
+    Examples
+    --------
+    >>> asked(0.05), asked(0.025), asked(0.0001)
+    ('5%', '2.50%', '0.01%')
+    """
+    return f"{value:.2%}".replace(".00%", "%") if value >= 0.0001 else f"{100 * value:g}%"
 
 
 def moment(value: datetime | str | None, form: str = "both") -> Markup:
@@ -83,7 +101,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters.update(figure=figure, share=share, moment=moment)
+_templates.filters.update(figure=figure, share=share, asked=asked, moment=moment)
 _templates.globals.update(release=__version__, words=WORDS, kinds=KINDS, zip=zip)
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy.exc import DBAPIError, StatementError
 from starlette.exceptions import HTTPException
 
-from anomalist.errors import AnomalistError, BusyError, NotFoundError, ServerError
+from anomalist.errors import AnomalistError, BusyError, NotFoundError, ServerError, UnavailableError
 
 SIGN_IN = "/sign-in"
 _PROGRAMS = (
@@ -79,6 +79,8 @@ def add_handlers(app: FastAPI) -> None:
             return error_answer(request, 404, str(error))
         if isinstance(error, BusyError):
             return error_answer(request, 503, str(error), {"Retry-After": "1"})
+        if isinstance(error, UnavailableError):
+            return error_answer(request, 503, str(error))
         if isinstance(error, ServerError):
             return failing_answer(request, error)
         return error_answer(request, 422, str(error))

@@ -8,6 +8,8 @@ import logging
 import queue
 import socket
 import ssl
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,7 @@ class MqttSource(Source):
         self._arrived: queue.Queue[tuple[int, paho.MQTTMessage]] = queue.Queue(_AT_ONCE)
         self._connection = 0
         self._sent: paho.MQTTMessageInfo | None = None
+        self.trouble = "the broker hasn't answered yet"
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.options.get("client", client),
@@ -101,6 +104,7 @@ class MqttSource(Source):
         self._client.max_inflight_messages_set(_AT_ONCE)
         self._client.reconnect_delay_set(1, _SLOWEST_S)
         self._client.on_connect = self._connected
+        self._client.on_subscribe = self._subscribed
         self._client.on_connect_fail = self._unreachable
         self._client.on_disconnect = self._disconnected
         self._client.on_message = self._message
@@ -161,12 +165,24 @@ class MqttSource(Source):
         if reason.is_failure:
             self.tell(f"the broker refuses: {str(reason).lower()}; trying again")
             return
-        self.tell(None)
         self._connection += 1
         self._client.subscribe(f"{self._broker.prefix}/inspect/#", qos=_EACH_ONCE)
 
+    def _subscribed(self, _c: Any, _u: Any, _m: int, reasons: Sequence[Any], _p: Any) -> None:
+        refused = [str(reason).lower() for reason in reasons if reason.is_failure]
+        topic = f"{self._broker.prefix}/inspect/#"
+        self.tell(f"the broker refuses {topic} ({refused[0]})" if refused else None)
+
     def _unreachable(self, _c: Any, _u: Any) -> None:
-        self.tell("the broker can't be reached; trying again")
+        error = sys.exception()  # with which paho calls this
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self.tell(
+                f"the broker's certificate isn't trusted ({error.verify_message.rstrip('.')}):"
+                " ?ca=FILE after the address names the one that signed it; trying again"
+            )
+            return
+        reason = "" if error is None else f" ({getattr(error, 'strerror', None) or error})"
+        self.tell(f"the broker can't be reached{reason}; trying again")
 
     def _disconnected(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
         if not self._stopped.is_set():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from anomalist.errors import AnomalistError, BusyError, DataError
+from anomalist.server.background import Background
 from anomalist.server.database.tables import Inspection
 from anomalist.server.inspecting import Inspector, Upload
 
@@ -31,36 +32,31 @@ class Source:
 
     def __init__(self, name: str, inspector: Inspector) -> None:
         self.name, self._inspector = name, inspector
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name=f"anomalist-{self.kind}", daemon=True
-        )
+        self._background = Background(name, self._work, may_end=True)
+        self._stopped = self._background.stopping
         #: How many photographs it brought, and how many of them couldn't be inspected.
         self.brought = self.failed = 0
-        self._done = False
         #: What keeps it from bringing more; None where nothing does.
         self.trouble: str | None = None
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._background.start()
 
     def stop(self) -> None:
         """End, once what was brought is kept."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._background.stop()
 
-    def has_ended(self) -> bool:
-        """Whether it ended though there may be more."""
-        return self._thread.ident is not None and not self._thread.is_alive() and not self._done
+    def fault(self) -> str | None:
+        """Say why it ended though there may be more; None where it didn't."""
+        return self._background.fault()
 
     def state(self) -> dict[str, Any]:
         """Return what is known of it as JSON values."""
         return {
             "kind": self.kind,
             "name": self.name,
-            "running": self._thread.is_alive(),
+            "running": self._background.is_alive(),
             "brought": self.brought,
             "failed": self.failed,
             "trouble": self.trouble,
@@ -107,15 +103,13 @@ class Source:
             return found
         return None
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
             try:
-                self.bring()
-                break
+                return self.bring()
             except AnomalistError as error:
                 self.tell(str(error))
             except Exception as error:
                 _LOG.exception("%s failed; it begins again", self.name)
                 self.trouble = f"{type(error).__name__}: {error}"
-            self.wait(_RETRY_S)
-        self._done = True
+            stop.wait(_RETRY_S)

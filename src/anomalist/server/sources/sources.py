@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from anomalist.errors import NotFoundError, ParameterError
+from anomalist.errors import NotFoundError, ParameterError, UnavailableError
 from anomalist.server.addresses import Broker, Place
 from anomalist.server.database import Database
 from anomalist.server.drift import DriftWatcher
@@ -16,7 +17,7 @@ from anomalist.server.sources.camera import CameraSource
 from anomalist.server.sources.folder import FolderSource
 from anomalist.server.sources.mqtt import MqttSource, client_name
 from anomalist.server.sources.source import Source
-from anomalist.server.webhook import Webhook
+from anomalist.server.webhook import Webhook, forget_marks
 
 
 class Sources:
@@ -51,7 +52,7 @@ class Sources:
         database: Database,
         registry: Registry,
     ) -> None:
-        self._registry = registry
+        self._registry, self._database = registry, database
         self._places: list[tuple[str, Place]] = []
         self._sources: list[Source] = []
 
@@ -81,9 +82,9 @@ class Sources:
             drift.on_warning.append(mqtt.publish_warning)
         self._webhook = None
         if settings.webhook is not None:
-            self._webhook = Webhook(settings.webhook, settings.webhook_on)
-            inspector.on_inspected.append(self._webhook.tell_inspections)
-            drift.on_warning.append(self._webhook.tell_warning)
+            self._webhook = Webhook(database, settings.webhook, settings.webhook_on)
+            inspector.on_inspected.append(self._webhook.wake)
+            drift.on_warning.append(self._webhook.wake)
 
     def start(self) -> None:
         """Begin, where every model that is named is there.
@@ -95,7 +96,7 @@ class Sources:
         """
         for flag, place in self._places:
             try:
-                self._registry.answering(place.model)
+                self._named(place.model)
             except NotFoundError as error:
                 named = f"--{flag} {place.camera}"
                 raise ParameterError(
@@ -103,8 +104,15 @@ class Sources:
                 ) from None
         if self._webhook is not None:
             self._webhook.start()
+        else:
+            forget_marks(self._database)
         for source in self._sources:
             source.start()
+
+    def _named(self, model: str | None) -> None:
+        """Refuse a name that no model has; one that doesn't answer now may do so later."""
+        with suppress(UnavailableError):
+            self._registry.answering(model)
 
     def stop(self) -> None:
         """Bring no more, and tell what is to be told."""
@@ -115,10 +123,11 @@ class Sources:
 
     def fault(self) -> str | None:
         """Say what no longer tries to do its work; None where all do, in whatever trouble."""
-        ended = [source.name for source in self._sources if source.has_ended()]
-        if self._webhook is not None and self._webhook.has_ended():
-            ended.append(self._webhook.name)
-        return f"{', '.join(ended)} ended" if ended else None
+        parts: list[Source | Webhook] = [*self._sources]
+        if self._webhook is not None:
+            parts.append(self._webhook)
+        ended = [f"{part.name}: {fault}" for part in parts if (fault := part.fault()) is not None]
+        return "; ".join(ended) or None
 
     def states(self) -> list[dict[str, Any]]:
         """Return what is known of each as JSON values."""

@@ -49,6 +49,8 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
 // Times that are asked for are of the reader's zone.
 for (const offset of document.querySelectorAll("input[name=offset]"))
   offset.value = new Date().getTimezoneOffset();
+for (const zone of document.querySelectorAll("input[name=zone]"))
+  zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 // Parts show as soon as they are inspected; without this, some seconds later.
 if (document.querySelector(".live-parts") && window.EventSource) {
