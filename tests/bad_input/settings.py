@@ -111,6 +111,25 @@ CASES = [
         " (anomalist predict --help)",
         2,
     ),
+    Case(
+        "results by parts that are to be added to",
+        "predict model.anomalist photos --out out --ray local --append",
+        "anomalist: error: --append is for a folder of this machine without --ray: the same command"
+        " adds what is new",
+        1,
+    ),
+    predict(
+        "a cluster that isn't there",
+        "photos --ray 127.0.0.1:1",
+        "anomalist: error: no Ray cluster answers at 127.0.0.1:1: ...",
+        1,
+    ),
+    Case(
+        "results at an address with a password in it",
+        "predict model.anomalist photos --out s3://me:hidden@bucket/out",
+        "anomalist: error: an address must carry no user, password, key or token: ...",
+        1,
+    ),
     predict(
         "watching every -1 seconds",
         "photos --watch -1",
