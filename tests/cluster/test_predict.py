@@ -105,8 +105,11 @@ def test_a_node_that_is_lost_in_the_middle(
     assert len({row["path"] for row in rows(str(tmp_path / "out"))}) == 12
 
 
-def test_there_is_no_room_for_a_worker(
-    photos: Path, model: Path, tmp_path: Path, cluster: Any
+@pytest.mark.parametrize(
+    "workers", [Workers(cpus=2), Workers(gpus=0.5), Workers(memory_mb=10_000_000)]
+)
+def test_no_machine_has_room_for_a_worker(
+    photos: Path, model: Path, tmp_path: Path, cluster: Any, workers: Workers
 ) -> None:
-    with pytest.raises(ClusterError, match="no room for a worker of 64"):
-        predict(photos, tmp_path / "out", model, cluster.address, workers=Workers(cpus=64))
+    with pytest.raises(ClusterError, match="no machine of the cluster has room for a worker"):
+        predict(photos, tmp_path / "out", model, cluster.address, workers=workers)

@@ -178,18 +178,22 @@ def _planned(
 
 def _fitted(ray: Any, device: str | None, workers: Workers, parts: int) -> tuple[float, int]:
     """The accelerators of each worker, and how many workers there are."""
-    there = ray.cluster_resources()
-    cpus, accelerators = int(there.get("CPU", 0)), there.get("GPU", 0.0)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = workers.gpus
     if gpus is None:
-        gpus = 1.0 if accelerators and device in (None, "auto", "cuda") else 0.0
-    room = cpus // workers.cpus
-    if gpus:
-        room = min(room, int(accelerators / gpus))
+        has = any(node.get("GPU", 0) for node in nodes)
+        gpus = 1.0 if has and device in (None, "auto", "cuda") else 0.0
+    needs = {"CPU": workers.cpus, "GPU": gpus, "memory": (workers.memory_mb or 0) * 2**20}
+    # A worker lies on one machine: what several have left over makes none.
+    room = sum(
+        min(int(node.get(name, 0) // need) for name, need in needs.items() if need)
+        for node in nodes
+    )
     if room < 1:
         raise ClusterError(
-            f"the cluster has {cpus} processors and {accelerators:g} accelerators: no room for a"
-            f" worker of {workers.cpus} and {gpus:g}; lower --worker_cpus or --worker_gpus"
+            f"no machine of the cluster has room for a worker of {workers.cpus} processors,"
+            f" {gpus:g} accelerators and {workers.memory_mb or 0} MB: lower --worker_cpus,"
+            " --worker_gpus or --worker_memory_mb"
         )
     return gpus, max(1, min(room if workers.count is None else workers.count, parts))
 
