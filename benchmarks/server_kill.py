@@ -20,11 +20,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import http.client
-import io
 import json
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -36,42 +34,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from sqlalchemy import text
 
-from anomalist.cli.main import main as main_of_anomalist
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
 from anomalist.server.heatmaps import Heatmap
+from serving import Server, fitted, photograph, serve
 
-_SIDE = 64
 _PHOTOGRAPHS = 400
-_BACK_S = 120.0
 # A refit during which the server was killed again and again waits before it goes on.
 _REFITS_S = 600.0
 
 
-def photograph(seed: int) -> bytes:
+def part(seed: int) -> bytes:
     """A drawn part; every fifth has a defect."""
-    pixels = np.random.default_rng(seed).normal(120, 8, (_SIDE, _SIDE, 3))
-    if seed % 5 == 0:
-        pixels[20:36, 24:40] = 10
-    buffer = io.BytesIO()
-    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def fitted(folder: Path) -> Path:
-    """Fit a model, whose training images stay beside it."""
-    good = folder / "good"
-    good.mkdir()
-    for i in range(40):
-        (good / f"{i:02}.png").write_bytes(photograph(10_000 + 5 * i + 1))
-    models = folder / "models"
-    command = ["fit", "padim", "--data", str(good), "--out", str(models / "part.anomalist")]
-    assert main_of_anomalist([*command, "--image_size", str(_SIDE), "--device", "cpu"]) == 0
-    return models
+    return photograph(seed, defect=seed % 5 == 0)
 
 
 @dataclass
@@ -89,40 +66,10 @@ class Told:
     faults: list[str] = field(default_factory=list)
 
 
-class Server:
-    """The server, in a process of its own."""
-
-    def __init__(self, models: Path, state: Path, database: str | None, *more: str) -> None:
-        command = [sys.executable, "-m", "anomalist", "serve", str(models), "--state", str(state)]
-        command += ["--port", "0", "--json", "--max_rate", "100000", *more]
-        command += ["--database", database] if database else []
-        with (state.parent / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
-            )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"the server doesn't start: {(state.parent / 'log').read_text()}")
-        self.port = int(json.loads(line)["address"].rpartition(":")[2])
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, Any]:
-        """Ask once, over a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
-
-    def end(self, number: int) -> int:
-        """Send a signal, and wait for the end."""
-        self.process.send_signal(number)
-        self.process.communicate(timeout=_BACK_S)
-        return self.process.returncode
+def start(models: Path, state: Path, database: str | None, *more: str) -> Server:
+    """Start a server, once again."""
+    where = ["--database", database] if database else []
+    return Server(serve(models, state, *where, *more), state.parent / "log")
 
 
 class Clients:
@@ -149,7 +96,7 @@ class Clients:
                 self._one(rng, f"{self._round}-{client}-{number}")
 
     def _one(self, rng: random.Random, key: str) -> None:
-        body = photograph(rng.randrange(_PHOTOGRAPHS)) if rng.random() < 0.95 else b"no image"
+        body = part(rng.randrange(_PHOTOGRAPHS)) if rng.random() < 0.95 else b"no image"
         with self._lock:
             self._told.asked[key] = body
         status, answer = self._server.ask("POST", "/v1/inspect", body, **{"Idempotency-Key": key})
@@ -278,7 +225,7 @@ def run(
     sent_again = 0
     began = time.monotonic()
     for moment in range(moments):
-        server = Server(models, state, url)
+        server = start(models, state, url)
         try:
             if moment:
                 check(told, database, state)
@@ -290,7 +237,7 @@ def run(
         assert code == -signal.SIGKILL, f"it ended by itself, with {code}"
         asking.join()
         print(f"{moment + 1}: {len(told.inspections)} answered", file=sys.stderr, flush=True)
-    server = Server(models, state, url)
+    server = start(models, state, url)
     try:
         check(told, database, state)
         sent_again += send_again(server, told, moments - 1)

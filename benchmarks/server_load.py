@@ -25,12 +25,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from serving import serve, started
 
 LAYERS = {"patchcore": ["blocks.2", "blocks.4"], "padim": ["blocks.1", "blocks.2", "blocks.4"]}
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -103,31 +103,6 @@ def ask(
         raise SystemExit(f"{count - len(took)} of {count} weren't answered")
     slow = statistics.quantiles(took, n=100)[98]
     return Round(count / wall, 1e3 * statistics.median(took), 1e3 * slow, 1e3 * used / count)
-
-
-@contextmanager
-def started(command: list[str], log: Path) -> Iterator[tuple[str, int]]:
-    """Start a server; give its address and process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with log.open("wb") as out:
-        process = subprocess.Popen([*command, str(port)], stdout=out, stderr=out)
-    try:
-        for _ in range(1200):
-            if process.poll() is not None:
-                raise SystemExit(f"{command[0]} ended:\n{log.read_text()[-2000:]}")
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-                connection.request("GET", "/healthz")
-                if connection.getresponse().status == 200:
-                    break
-            except OSError:
-                time.sleep(0.25)
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def bare(args: argparse.Namespace) -> None:
@@ -220,8 +195,6 @@ def measure(args: argparse.Namespace, method: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         file = model_of(args, method, folder)
-        serve = [sys.executable, "-m", "anomalist", "serve", str(file)]
-        serve += ["--state", str(folder / "state"), "--max_rate", "100000", "--port"]
         alone = subprocess.Popen(
             [sys.executable, __file__, str(args.data), "--category", args.category,
              "--bare", str(file)],
@@ -235,7 +208,8 @@ def measure(args: argparse.Namespace, method: str) -> None:
             alone.stdin.flush()
             return Round(*json.loads(alone.stdout.readline()))
 
-        with started(serve, folder / "log") as (address, pid):
+        with started(serve(file, folder / "state"), folder / "log") as server:
+            address, pid = server.address, server.process.pid
             path = f"/v1/inspect?model={method}"
             predict(len(data))
             ask(address, path, data, "image/png", 8, len(data), pid)
@@ -251,7 +225,8 @@ def measure(args: argparse.Namespace, method: str) -> None:
             bank = str(len(getattr(load(file), "bank_", [])))
             command = [args.peers_python, __file__, str(args.data), "--peer", method]
             forms, kind = as_forms(data)
-            with started([*command, "--bank", bank, "--port"], folder / "peer") as (address, pid):
+            with started([*command, "--bank", bank], folder / "peer") as server:
+                address, pid = server.address, server.process.pid
                 ask(address, "/predict", forms, kind, 8, len(data), pid)
                 for _ in range(args.rounds):
                     for clients in args.clients:

@@ -13,41 +13,14 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import io
 import json
 import sqlite3
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from server_load import started
-
-SIDE = 64
-
-
-def picture(seed: int, *, defect: bool = False) -> bytes:
-    rng = np.random.default_rng(seed)
-    samples = rng.normal(120, 8, (SIDE, SIDE, 3))
-    if defect:
-        samples[20:36, 24:40] = 10
-    buffer = io.BytesIO()
-    Image.fromarray(np.clip(samples, 0, 255).astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def model_in(folder: Path) -> Path:
-    from anomalist import PaDiM
-
-    good = [picture(seed) for seed in range(40)]
-    detector = PaDiM(image_size=SIDE, device="cpu").fit(good)
-    detector.calibrate(good)
-    detector.save(folder / "part.anomalist")
-    return folder / "part.anomalist"
+from serving import Server, fitted, photograph, serve, started
 
 
 def memory_mb(pid: int) -> tuple[float, float]:
@@ -87,30 +60,29 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        serve = [sys.executable, "-m", "anomalist", "serve", str(model_in(folder))]
-        serve += ["--state", str(folder / "state"), "--keep_gb", str(args.keep_gb)]
-        with started([*serve, "--max_rate", "100000", "--port"], folder / "log") as (address, pid):
-            soak(args, address, pid, folder / "state")
+        command = serve(fitted(folder), folder / "state", "--keep_gb", str(args.keep_gb))
+        with started(command, folder / "log") as server:
+            soak(args, server, folder / "state")
         check(folder / "state", args.inspections)
 
 
 answered: list[str] = []
 
 
-def soak(args: argparse.Namespace, address: str, pid: int, state: Path) -> None:
+def soak(args: argparse.Namespace, server: Server, state: Path) -> None:
     numbers, lock = iter(range(args.inspections)), threading.Lock()
     failed: list[str] = []
     begun = time.monotonic()
 
     def client() -> None:
-        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         while True:
             with lock:
                 number = next(numbers, None)
             if number is None:
                 break
             time.sleep(max(0.0, begun + number / args.rate - time.monotonic()))
-            body = picture(1000 + number, defect=number % 10 == 0)
+            body = photograph(1000 + number, defect=number % 10 == 0)
             headers = {"Content-Type": "image/png", "Idempotency-Key": f"soak-{number}"}
             try:
                 connection.request("POST", "/v1/inspect", body, headers)
@@ -142,11 +114,11 @@ def soak(args: argparse.Namespace, address: str, pid: int, state: Path) -> None:
         if done < mark:
             continue
         mark += max(args.inspections // 10, 1)
-        server, decoders = memory_mb(pid)
+        own, decoders = memory_mb(server.process.pid)
         kept = size_mb(state / "photographs") + size_mb(state / "heatmaps")
         database = sum(p.stat().st_size for p in state.glob("*.db*")) / 1e6
         rate = done / (time.monotonic() - begun)
-        memory = f"{rate:.0f} | {server:.0f} | {decoders:.0f}"
+        memory = f"{rate:.0f} | {own:.0f} | {decoders:.0f}"
         print(f"| {done} | {memory} | {kept:.1f} | {database:.1f} |", flush=True)
     if failed:
         raise SystemExit(f"{len(failed)} weren't answered, such as {failed[0]}")

@@ -111,6 +111,25 @@ CASES = [
         " (anomalist predict --help)",
         2,
     ),
+    Case(
+        "results by parts that are to be added to",
+        "predict model.anomalist photos --out out --ray local --append",
+        "anomalist: error: --append is for a folder of this machine without --ray: the same command"
+        " adds what is new",
+        1,
+    ),
+    predict(
+        "a cluster that isn't there",
+        "photos --ray 127.0.0.1:1",
+        "anomalist: error: no Ray cluster answers at 127.0.0.1:1: ...",
+        1,
+    ),
+    Case(
+        "results at an address with a password in it",
+        "predict model.anomalist photos --out s3://me:hidden@bucket/out",
+        "anomalist: error: an address must carry no user, password, key or token: ...",
+        1,
+    ),
     predict(
         "watching every -1 seconds",
         "photos --watch -1",
@@ -402,6 +421,55 @@ CASES = [
                 "a webhook that is no address",
                 "--webhook mes.local",
                 "--webhook takes http:// or https://, not 'mes.local'",
+            ),
+        )
+    ),
+    *(
+        Case(
+            what,
+            f"fit {flags} --data parts --out new.anomalist",
+            f"anomalist: error: {told}",
+            1,
+            parts,
+        )
+        for what, flags, told in (
+            (
+                "shards of a detector whose fits don't add up",
+                "cfa --shards 2",
+                "cfa can't be fitted shard by shard: what it learns of some images doesn't add up"
+                " with what it learns of others; patchcore, padim and dfm can",
+            ),
+            (
+                "no shards",
+                "padim --shards 0",
+                "... images can't be dealt into 0 shards: choose from 1 to ...",
+            ),
+            (
+                "all images to calibrate shards",
+                "padim --shards 2 --calibrate_images 999",
+                "calibrate_images=999 leaves none of ... images to learn from: draw fewer",
+            ),
+            (
+                "a share held out of shards",
+                "padim --shards 2 --split 0.3",
+                "--split doesn't go with --shards or --ray: --calibrate_images says how many are"
+                " held out",
+            ),
+            (
+                "a number of images that calibrate without shards",
+                "padim --calibrate_images 5",
+                "--calibrate_images is for --shards and --ray; else --split holds a share out",
+            ),
+            (
+                "too little memory for shards",
+                "patchcore --shards 2 --image_size 512 --memory_limit_mb 1",
+                "a coreset of ... can't be picked within 1 MB: allow memory_limit_mb=..., or lower"
+                " coreset_ratio",
+            ),
+            (
+                "a ceiling of memory of a detector that has none",
+                "padim --memory_limit_mb 100",
+                "padim has no memory_limit_mb: what it holds doesn't hang on a ceiling",
             ),
         )
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,20 @@ from typing import Any, Self
 import pandas as pd
 import pytest
 
-from anomalist.benchmark import Executor, RayExecutor, RunRecord, RunStore, Task, benchmark, plan
+from anomalist.benchmark import (
+    Executor,
+    RayExecutor,
+    RunRecord,
+    RunStore,
+    Task,
+    benchmark,
+    open_results,
+    plan,
+)
 from anomalist.data import MVTecAD
 from anomalist.detectors import CFA, Detector, Ensemble, PaDiM, PatchCore
 from anomalist.errors import ClusterError
+from anomalist.storage import open_storage
 from tests.cluster.conftest import Cluster
 
 TIMES = ("fit_seconds", "calibrate_seconds", "predict_seconds", "images_per_second")
@@ -64,7 +75,7 @@ class Watch:
             self._after_first()
 
 
-def run(dots: Path, out: Path, executor: Executor | None, watch: Watch | None) -> None:
+def run(dots: Path, out: Path | str, executor: Executor | None, watch: Watch | None) -> None:
     benchmark(
         MVTecAD(dots),
         detectors(),
@@ -126,6 +137,27 @@ def test_a_node_that_is_lost_is_done_without(
     assert files(tmp_path) == files(local)
     assert len(watch.ended) == len(set(watch.ended)) == 8
     assert any("its worker was lost, so it is done again" in text for text in watch.notices)
+
+
+def test_results_on_object_storage_are_those_of_a_folder(
+    dots: Path, local: Path, tmp_path: Path, s3: str
+) -> None:
+    address = f"{s3}/some results"
+    watch = Watch()
+    run(dots, address, None, watch)
+    storage = open_storage(address)
+    assert {key for key in storage.keys("") if not key.endswith(".html")} == {
+        name for name in files(local) if not name.endswith(".html")
+    }
+    (tmp_path / "results.csv").write_bytes(storage.read("results.csv"))
+    pd.testing.assert_frame_equal(table(tmp_path), table(local))
+    storage.delete("runs/padim/dot_seed1.json")
+    again = Watch()
+    run(dots, address, None, again)
+    assert again.ended == [("padim", "dot", 1)]
+    store = pickle.loads(pickle.dumps(open_results(address)))
+    assert store.reachable
+    assert store.inventory().records == open_results(address).inventory().records
 
 
 class Deadly(PatchCore):

@@ -43,9 +43,11 @@ from tests.docs.blocks import PAGES, ROOT, Block, Command, blocks, commands, inl
 SIZE = 64
 # What can't be run here, by a word of the line, and why.
 NOT_RUN = {
+    "--ray ": "needs a cluster, which tests/cluster has",
     "pip install": "installs into an environment of its own, which continuous integration does",
     "anomalist serve": "answers until it is stopped, which tests/server does",
     "mosquitto_": "talks to a broker, which tests/server does",
+    "s3://": "reads a bucket that isn't there, which tests/data does",
     "export ": "sets what a server reads that isn't started here",
     "curl ": "asks a server that the page has started, which tests/server does",
 }
@@ -56,6 +58,7 @@ GIVEN = {
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),
     "docs/model_file.md": ("bottle.anomalist",),
+    "docs/cluster/predict.md": ("bottle.anomalist", "photos"),
     "docs/server/index.md": ("photos/bottle",),
 }
 # Pages that name images by number, or need as many as a threshold takes, get them all.

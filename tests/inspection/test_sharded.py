@@ -18,6 +18,7 @@ from anomalist.features import Backbone, patch_embeddings
 from anomalist.inspection import FitResult, fit_shards, model_card, open_parts
 from anomalist.inspection.shard_work import OnShard, ShardWork, Summarised
 from anomalist.inspection.sharded import draw
+from tests.s3 import upload
 
 SMALL = {"image_size": 64, "device": "cpu", "batch_size": 4}
 PARTS = 23
@@ -142,6 +143,29 @@ def test_shards_give_the_same_bits_wherever_they_are_done(folder: Path, tmp_path
         result = fitted(PatchCore(**SMALL), folder, tmp_path, 3, **run)  # type: ignore[arg-type]
         files.append(result.path.read_bytes())
     assert files[0] == files[1]
+
+
+@pytest.mark.usefixtures("cache")
+def test_photographs_at_an_address_give_the_model_of_those_here(
+    folder: Path, tmp_path: Path, s3: str
+) -> None:
+    def elsewhere(works: Sequence[ShardWork], progress: OnShard | None) -> Iterator[Summarised]:
+        for work in works:
+            yield pickle.loads(pickle.dumps(work))()
+
+    here = fitted(DFM(**SMALL), folder / "plate/train", tmp_path, 2)  # type: ignore[arg-type]
+    there = fit_shards(
+        DFM(**SMALL),  # type: ignore[arg-type]
+        open_parts(upload(folder / "plate/train", f"{s3}/plates"), read=False),
+        tmp_path / "there.anomalist",
+        shards=2,
+        run=elsewhere,
+    )
+    assert isinstance(here.detector, DFM)
+    assert isinstance(there.detector, DFM)
+    assert np.array_equal(there.detector.components_, here.detector.components_)
+    assert np.array_equal(there.detector.images_, here.detector.images_)
+    assert there.detector.summary_["data_hash"] == here.detector.summary_["data_hash"]
 
 
 def test_copies_of_what_is_learnt_calibrate_nothing(folder: Path, tmp_path: Path) -> None:

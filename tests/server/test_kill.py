@@ -42,7 +42,7 @@ def test_a_refit_is_done_once_the_server_is_no_longer_killed(
     import server_kill
 
     models, state = server_kill.fitted(tmp_path), tmp_path / "state"
-    server = server_kill.Server(models, state, None)
+    server = server_kill.start(models, state, None)
     refit = ""
 
     def ask(method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Any:
@@ -51,14 +51,14 @@ def test_a_refit_is_done_once_the_server_is_no_longer_killed(
         return answer
 
     try:
-        (one,) = ask("POST", "/v1/inspect", server_kill.photograph(1), "image/png")["inspections"]
+        (one,) = ask("POST", "/v1/inspect", server_kill.part(1), "image/png")["inspections"]
         ask("POST", f"/v1/inspections/{one['id']}/verdict", b'{"verdict": "good"}')
         refit = ask("POST", "/v1/models/part/refit")["id"]
         for _ in range(3):
             while ask("GET", f"/v1/refits/{refit}")["state"] != "running":
                 time.sleep(0.02)
             assert server.end(signal.SIGKILL) == -signal.SIGKILL
-            server = server_kill.Server(models, state, None)
+            server = server_kill.start(models, state, None)
         assert server_kill.wait_for_refits(server) == ["done"]
         told = ask("GET", f"/v1/refits/{refit}")
         assert (told["version"], told["error"]) == (2, None)
@@ -79,17 +79,17 @@ def test_a_webhook_hears_what_was_decided_before_a_kill(
     listener = Listener()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     # Nobody listens yet.
-    server = server_kill.Server(models, state, None, "--webhook", listener.url)
+    server = server_kill.start(models, state, None, "--webhook", listener.url)
     ids = []
     for seed in range(5):
-        status, answer = server.ask("POST", "/v1/inspect", server_kill.photograph(seed))
+        status, answer = server.ask("POST", "/v1/inspect", server_kill.part(seed))
         assert status == 200
         ids.append(answer["inspections"][0]["id"])
     assert server.end(signal.SIGKILL) == -signal.SIGKILL
     listener.thread.start()
-    server = server_kill.Server(models, state, None, "--webhook", listener.url)
+    server = server_kill.start(models, state, None, "--webhook", listener.url)
     try:
-        status, answer = server.ask("POST", "/v1/inspect", server_kill.photograph(5))
+        status, answer = server.ask("POST", "/v1/inspect", server_kill.part(5))
         ids.append(answer["inspections"][0]["id"])
         until(lambda: any(ids[-1].encode() in body for _, _, body in listener.heard))
     finally:

@@ -3,10 +3,11 @@
 from anomalist.benchmark.configuration import config_hash
 from anomalist.benchmark.executor import Executor, LocalExecutor
 from anomalist.benchmark.inventory import Inventory
+from anomalist.benchmark.object_store import ObjectResultStore
 from anomalist.benchmark.published import Published, published
 from anomalist.benchmark.ray_executor import RayExecutor
 from anomalist.benchmark.records import RunRecord, results_frame
-from anomalist.benchmark.runner import benchmark, write_results
+from anomalist.benchmark.runner import benchmark, open_results, write_results
 from anomalist.benchmark.store import ResultStore, RunStore
 from anomalist.benchmark.stress_cases import CONDITIONS
 from anomalist.benchmark.stress_runner import StressWatcher, stress
@@ -21,6 +22,7 @@ __all__ = [
     "Executor",
     "Inventory",
     "LocalExecutor",
+    "ObjectResultStore",
     "Published",
     "RayExecutor",
     "ResultStore",
@@ -33,6 +35,7 @@ __all__ = [
     "Watcher",
     "benchmark",
     "config_hash",
+    "open_results",
     "plan",
     "published",
     "results_frame",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anomalist
@@ -63,7 +62,7 @@ def named(detectors: Sequence[Detector] | Mapping[str, Detector]) -> dict[str, D
 
 
 def check_free(
-    detectors: Mapping[str, Detector], asked: Asked, there: Sequence[RunRecord], folder: Path
+    detectors: Mapping[str, Detector], asked: Asked, there: Sequence[RunRecord], out: str
 ) -> None:
     """Refuse names under which a results folder has runs of another configuration.
 
@@ -75,8 +74,8 @@ def check_free(
         What is asked of their runs.
     there : sequence of RunRecord
         All that the folder holds.
-    folder : Path
-        Where its records are, for the message.
+    out : str
+        The folder or its address, for the message.
 
     Raises
     ------
@@ -95,9 +94,9 @@ def check_free(
             more = f" and {len(different) - _TOLD} more" if len(different) > _TOLD else ""
             what = ", ".join(different[:_TOLD]) or "settings that its records don't tell"
             raise ParameterError(
-                f"the name {name} is taken in {folder.parent} by runs of other settings ({what}"
+                f"the name {name} is taken in {out} by runs of other settings ({what}"
                 f"{more}): give this one another name, as in other={detector.label} (in Python a"
-                f" dictionary of name to detector), take another --out, or delete {folder / name}"
+                f" dictionary of name to detector), take another --out, or delete {out}/runs/{name}"
             )
 
 

@@ -12,6 +12,7 @@ from anomalist.benchmark.executor import Executor, LocalExecutor
 from anomalist.benchmark.inventory import Inventory
 from anomalist.benchmark.leaks import leaks
 from anomalist.benchmark.names import check_free, named
+from anomalist.benchmark.object_store import ObjectResultStore
 from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.recording import now
 from anomalist.benchmark.records import RunRecord, results_frame
@@ -28,6 +29,7 @@ from anomalist.features import FeatureStore
 from anomalist.files import write_text
 from anomalist.metrics import EvaluatedAt, extra_limits
 from anomalist.report import write_report, write_tables
+from anomalist.storage import is_address
 
 
 def benchmark(
@@ -81,7 +83,7 @@ def benchmark(
         Unfitted, by the names that tables, files and folders call them; those of a sequence are
         called by their labels.
     out : str or Path
-        The results folder.
+        The results folder, or an address such as ``s3://bucket/results``.
     categories : sequence of str, optional
         All of the data set's where not given.
     seeds : sequence of int
@@ -164,9 +166,9 @@ def benchmark(
     categories = list(dataset.categories if categories is None else categories)
     _check_plan(list(detectors), categories, list(seeds))
     asked = Asked(alpha, calibrate, oracle, evaluate_at, extra_limits(pro_limits), split, groups)
-    results = RunStore(out)
+    results = open_results(out)
     before = results.inventory()
-    check_free(detectors, asked, before.everything, results.folder)
+    check_free(detectors, asked, before.everything, str(out))
     sets = {name: dataset.category(name) for name in categories}
     for name, category in sets.items():
         if len(category.test) == 0:
@@ -199,9 +201,29 @@ def benchmark(
     (LocalExecutor(store) if executor is None else executor).run(to_do, results, watcher)
     after = _confirmed(tasks, results)
     _tell(watcher, after.left_out)
-    write_results(after.records, out, left_out=after.left_out)
+    if isinstance(results, ObjectResultStore):
+        with results.folder_of("pictures/") as folder:
+            write_results(after.records, folder, left_out=after.left_out)
+    else:
+        write_results(after.records, out, left_out=after.left_out)
     records = {(r.detector, r.category, r.seed): r for r in after.everything}
     return [records[task.key] for task in tasks]
+
+
+def open_results(out: str | Path) -> RunStore | ObjectResultStore:
+    """Return the store of results in a folder or at an address.
+
+    Parameters
+    ----------
+    out : str or Path
+        A folder, or an address such as ``s3://bucket/results``.
+
+    Examples
+    --------
+    >>> type(open_results("results")).__name__, type(open_results("memory://results")).__name__
+    ('RunStore', 'ObjectResultStore')
+    """
+    return ObjectResultStore(str(out)) if is_address(out) else RunStore(out)
 
 
 def write_results(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.folders import add_folder_options, open_categories, results_folder
+from anomalist.cli.folders import add_folder_options, open_categories, results_place
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
@@ -33,7 +33,12 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--seeds", type=CommaList(int), default=(0,), help="seeds, separated by commas"
     )
-    arguments.add_argument("--out", type=str, default="results", help="the results folder")
+    arguments.add_argument(
+        "--out",
+        type=str,
+        default="results",
+        help="the results folder, or its address, such as s3://bucket/results",
+    )
     arguments.add_argument(
         "--alpha",
         type=float,
@@ -73,7 +78,7 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
-    from anomalist.benchmark import RunStore, benchmark
+    from anomalist.benchmark import benchmark, open_results
     from anomalist.cli.cluster import ray_executor
     from anomalist.cli.progress import BenchmarkProgress
     from anomalist.cli.table import print_summary
@@ -81,7 +86,7 @@ def run(arguments: Namespace, output: Output) -> None:
 
     dataset = open_categories(arguments, output)
     detectors = build_detectors(arguments, output)
-    out = results_folder(arguments, dataset, "results.csv")
+    out = results_place(arguments, dataset, "results.csv")
     with (
         ray_executor(arguments) as executor,
         BenchmarkProgress(output, out, arguments.tensorboard) as progress,
@@ -105,4 +110,4 @@ def run(arguments: Namespace, output: Output) -> None:
             command=arguments.command_line,
             executor=executor,
         )
-    print_summary(RunStore(out).inventory().records, out, output)
+    print_summary(open_results(out).inventory().records, out, output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -97,6 +97,13 @@ def _add_shards(arguments: ArgumentParser) -> None:
         " three in ten where that is less)",
     )
     arguments.add_argument(
+        "--memory_limit_mb",
+        type=int,
+        default=None,
+        help="the same as of the detector, such as --patchcore.memory_limit_mb: the ceiling of a"
+        " fit's memory, and with shards of each worker's",
+    )
+    arguments.add_argument(
         "--worker_cpus",
         type=int,
         default=None,
@@ -112,7 +119,7 @@ def _add_shards(arguments: ArgumentParser) -> None:
         "--worker_memory_mb",
         type=int,
         default=None,
-        help="memory that is set aside for a worker; what a fit takes, --memory_limit_mb bounds",
+        help="memory that is set aside for a worker on the cluster",
     )
 
 
@@ -134,6 +141,8 @@ def run(arguments: Namespace, output: Output) -> None:
     arguments.detectors = (arguments.detector,)
     (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
+    if arguments.memory_limit_mb is not None:
+        detector = _within(detector, arguments.memory_limit_mb)
     if _by_shards(arguments):
         _fit_shards(detector, arguments, output)
         return
@@ -171,6 +180,22 @@ def run(arguments: Namespace, output: Output) -> None:
             raise
     _show(result, output)
     output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
+
+
+def _within(detector: Detector, memory_limit_mb: int) -> Detector:
+    """Return the detector with another ceiling of memory.
+
+    Raises
+    ------
+    ParameterError
+        If it has none.
+    """
+    if "memory_limit_mb" not in detector.parameters():
+        raise ParameterError(
+            f"{detector.label} has no memory_limit_mb: what it holds doesn't hang on a ceiling"
+        )
+    settings: dict[str, Any] = {"memory_limit_mb": memory_limit_mb}
+    return dataclasses.replace(detector, **settings)
 
 
 def _by_shards(arguments: Namespace) -> bool:

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant
+from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
     from anomalist.data import Dataset
@@ -67,11 +68,25 @@ def open_categories(arguments: Namespace, output: Output) -> Dataset:
     return dataset
 
 
+def results_place(arguments: Namespace, dataset: Dataset, table: str) -> Path | str:
+    """Return the results folder as `results_folder` does, or the address of one that answers."""
+    from anomalist.storage import is_address, open_storage
+
+    if not is_address(arguments.out):
+        return results_folder(arguments, dataset, table)
+    storage = open_storage(arguments.out)
+    storage.exists(table)
+    return storage.local or storage.address
+
+
 def results_folder(arguments: Namespace, dataset: Dataset, table: str) -> Path:
     """Return the results folder, where a table can be written and no image would lie beside it."""
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
+    from anomalist.storage import is_address
 
+    if is_address(arguments.out):
+        raise ParameterError(f"--out must be a folder, not an address such as {arguments.out}")
     out = Path(arguments.out)
     if dataset.name == "folder":
         check_outside(out, dataset.root)

@@ -38,8 +38,8 @@ class BenchmarkProgress:
     ----------
     output : Output
         Where it is shown.
-    out : Path
-        The results folder, where unfinished trainings lie.
+    out : Path or str
+        The results folder, where unfinished trainings lie, or its address.
     tensorboard : str, optional
         Folder in which the course of trainings is written for TensorBoard.
     after : callable, optional
@@ -54,7 +54,7 @@ class BenchmarkProgress:
     def __init__(
         self,
         output: Output,
-        out: Path,
+        out: Path | str,
         tensorboard: str | None = None,
         after: Callable[[RunRecord], None] | None = None,
     ) -> None:
@@ -92,7 +92,9 @@ class BenchmarkProgress:
             self._bar.stop()
         if self._writer is not None:
             self._writer.close()
-        kept = self._reused or self._done or any(self._out.glob("runs/*/*.training*"))
+        kept = self._reused or self._done
+        if isinstance(self._out, Path):
+            kept = kept or any(self._out.glob("runs/*/*.training*"))
         if isinstance(error, KeyboardInterrupt) and kept:
             error.add_note(GOES_ON)
 

@@ -33,19 +33,20 @@ def print_table(records: list[RunRecord], output: Output) -> None:
         output.result(note)
 
 
-def print_summary(records: list[RunRecord], out: Path, output: Output) -> None:
-    """Print the table of a results folder, and where its files are."""
+def print_summary(records: list[RunRecord], out: Path | str, output: Output) -> None:
+    """Print the table of a results folder or address, and where its files are."""
     print_table(records, output)
-    folder = out.resolve()
+    folder = out if isinstance(out, str) else out.resolve()
+    report = f"{folder}/report.html" if isinstance(folder, str) else folder / "report.html"
     output.result(
-        f"report: {folder / 'report.html'}\nresults: {folder} (results.csv, .parquet,"
+        f"report: {report}\nresults: {folder} (results.csv, .parquet,"
         " .json, .md, .tex; metrics and heatmaps in a folder a detector)"
     )
     output.fields |= {
         "results": results_frame(records).to_dict("records"),
         "notes": _notes(records),
         "out": folder,
-        "report": folder / "report.html",
+        "report": report,
     }
 
 

@@ -203,7 +203,13 @@ class Conditions:
             self.shift.replay(numbers, path)
 
     def count(
-        self, numbers: Mapping[str, float] | None, path: str, *, score: float, size: tuple[int, int]
+        self,
+        numbers: Mapping[str, float] | None,
+        path: str,
+        *,
+        score: float,
+        size: tuple[int, int],
+        watched: bool = True,
     ) -> None:
         """Count a photograph by what was kept of it, where it is no longer at hand.
 
@@ -217,6 +223,9 @@ class Conditions:
             Its own.
         size : (int, int)
             Width and height.
+        watched : bool
+            Whether it counts towards a shift. Of millions, some that are spread evenly are enough,
+            and take seconds.
         """
         self.total += 1
         if self.rule.threshold is not None:
@@ -224,7 +233,7 @@ class Conditions:
         self._size(*size)
         if numbers and self.learnt.keys() <= numbers.keys():
             self._compare(numbers)
-        self.replay(numbers, path)
+        self.replay(numbers if watched else {}, path)
 
     def _look(self, sample: Sample) -> None:
         if self.sizes:

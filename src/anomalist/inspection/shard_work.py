@@ -20,6 +20,7 @@ from anomalist.detectors import Detector
 from anomalist.detectors.shards import Shard, spread_evenly
 from anomalist.errors import DataError
 from anomalist.inspection.copies import MOST_PICTURES
+from anomalist.origins import named
 
 #: Called with a shard's number and how many of its images were read.
 OnShard = Callable[[int, int], None]
@@ -73,7 +74,7 @@ class Told:
         """
         self.digests.append(bytes.fromhex(sample.sha256()))
         self.sizes[sample.size()] += 1
-        self.remarks.add(sample.path, sample.remarks(transform.bit_depth))
+        self.remarks.add(named(str(sample.path)), sample.remarks(transform.bit_depth))
         widen_looks(self.looks, learnt_look(sample.look(transform)))
         sample.forget_looks()
         peak = sample.peak()

@@ -13,6 +13,7 @@ from typing import Any
 from anomalist import errors
 from anomalist.errors import AnomalistError, ClusterError, ParameterError
 from anomalist.inspection.shard_work import OnShard, ShardWork, Summarised
+from anomalist.origins import origin_of
 
 # How often a shard is given to another worker when the one that had it dies.
 _RETRIES = 3
@@ -29,7 +30,7 @@ class RayShards:
     ray : module
         Connected, see `anomalist.cluster.connected`.
     roots : tuple of Path
-        Folders of this machine that workers must see, too.
+        Folders that workers must see, too, unless they stand for addresses.
     cpus : int, optional
         Processors of a worker, which is also how many threads compute; by default all of a node, of
         the one that has the fewest.
@@ -81,9 +82,8 @@ class RayShards:
         options = self._options(works[0].detector.device)
         counter = self.ray.remote(num_cpus=0, max_restarts=-1)(_Counter).remote()
         task = self.ray.remote(**options)(_summarised)
-        started = [
-            task.remote(work, int(options["num_cpus"]), self.roots, counter) for work in works
-        ]
+        roots = tuple(root for root in self.roots if origin_of(root) is None)
+        started = [task.remote(work, options["num_cpus"], roots, counter) for work in works]
         told = [answer for answer, _ in started]
         try:
             for place, (answer, summary) in enumerate(started):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,85 +100,100 @@ def score_on_ray(
         If the cluster has no room for a worker, or parts aren't done after all retries; the others
         are then.
     """
-    context = _quiet(ray)
-    gpus, count = _fitted(ray, device, workers, len(parts))
-    memory = {} if workers.memory_mb is None else {"memory": workers.memory_mb * 2**20}
-    data = ray.data.from_items(
-        [dataclasses.asdict(part) for part in parts], override_num_blocks=len(parts)
+    left = {part.number: part for part in parts}
+    for _ in range(_RETRIES + 1):
+        for number, part in _once(ray, model, device, job, list(left.values()), workers):
+            del left[number]
+            yield number, part
+        if not left:
+            return
+    raise ClusterError(
+        f"{len(left)} of {len(parts)} parts aren't done, such as {min(left)}: the workers that had"
+        f" it ended {_RETRIES + 1} times (out of memory? the log of Ray tells); the others are"
+        " done, and the same command goes on with what is left"
     )
-    # A part that ends its workers isn't given to others without end, and stops no other part.
-    context.max_errored_blocks = -1
-    with _no_deprecations(ray):
-        done = data.map_batches(
-            _Worker,
-            fn_constructor_kwargs={
-                "model": ray.put(model.read_bytes()),
-                "device": device,
-                "job": job,
-                "threads": workers.cpus,
-                "token": _token(job),
-            },
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(
-                min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1
-            ),
-            num_cpus=workers.cpus,
-            num_gpus=gpus or None,
-            max_task_retries=_RETRIES,
-            max_restarts=-1,
-            **memory,
-        )
-    left = {part.number for part in parts}
+
+
+def _once(
+    ray: Any,
+    model: Path,
+    device: str | None,
+    job: Job,
+    parts: Sequence[ToScore],
+    workers: Workers,
+) -> Iterator[tuple[int, Part]]:
+    """Yield those parts that are done when each is given to a worker once."""
+    with warnings.catch_warnings():
+        # Ray Data warns of options that it sets itself; and there is no newer way to limit retries.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        done = _planned(ray, model, device, job, parts, workers)
     for row in done.iter_rows():
         answer = json.loads(row["answer"])
         if "error" in answer:
             kind = getattr(errors, answer["kind"], ClusterError)
             raise kind(answer["error"])
-        left.discard(answer["number"])
         yield answer["number"], Part(**answer["part"])
-    if left:
-        raise ClusterError(
-            f"{len(left)} of {len(parts)} parts aren't done, such as {min(left)}: the workers that"
-            f" had it ended {_RETRIES + 1} times (out of memory? the log of Ray tells); the others"
-            " are done, and the same command goes on with what is left"
-        )
 
 
-@contextmanager
-def _no_deprecations(ray: Any) -> Iterator[None]:
-    """Say nothing of how retries are limited: there is no newer way than the one that goes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", DeprecationWarning)
-        kind = getattr(ray.util.annotations, "RayDeprecationWarning", DeprecationWarning)
-        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", kind)
-        yield
-
-
-def _quiet(ray: Any) -> Any:
-    """Let Ray Data tell nothing of its own on the terminal; return how it works."""
-    import ray.data as _  # noqa: F401 - which importing ray alone doesn't
-
+def _planned(
+    ray: Any,
+    model: Path,
+    device: str | None,
+    job: Job,
+    parts: Sequence[ToScore],
+    workers: Workers,
+) -> Any:
+    """Return the data set of answers, which are made as they are asked for."""
+    importlib.import_module("ray.data")  # which importing Ray alone doesn't
+    gpus, count = _fitted(ray, device, workers, len(parts))
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    return context
+    data = ray.data.from_items(
+        [dataclasses.asdict(part) for part in parts], override_num_blocks=len(parts)
+    )
+    data.context.enable_progress_bars = False
+    data.context.print_on_execution_start = False
+    # A worker that ends, or the machine that it ran on, takes its part with it and stops no other.
+    data.context.max_errored_blocks = -1
+    memory = {} if workers.memory_mb is None else {"memory": workers.memory_mb * 2**20}
+    return data.map_batches(
+        _Worker,
+        fn_constructor_kwargs={
+            "model": ray.put(model.read_bytes()),
+            "device": device,
+            "job": job,
+            "threads": workers.cpus,
+            "token": _token(job),
+        },
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1
+        ),
+        num_cpus=workers.cpus,
+        num_gpus=gpus or None,
+        max_task_retries=0,
+        max_restarts=-1,
+        **memory,
+    )
 
 
 def _fitted(ray: Any, device: str | None, workers: Workers, parts: int) -> tuple[float, int]:
     """The accelerators of each worker, and how many workers there are."""
-    there = ray.cluster_resources()
-    cpus, accelerators = int(there.get("CPU", 0)), there.get("GPU", 0.0)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = workers.gpus
     if gpus is None:
-        gpus = 1.0 if accelerators and device in (None, "auto", "cuda") else 0.0
-    room = cpus // workers.cpus
-    if gpus:
-        room = min(room, int(accelerators / gpus))
+        has = any(node.get("GPU", 0) for node in nodes)
+        gpus = 1.0 if has and device in (None, "auto", "cuda") else 0.0
+    needs = {"CPU": workers.cpus, "GPU": gpus, "memory": (workers.memory_mb or 0) * 2**20}
+    # A worker lies on one machine: what several have left over makes none.
+    room = sum(
+        min(int(node.get(name, 0) // need) for name, need in needs.items() if need)
+        for node in nodes
+    )
     if room < 1:
         raise ClusterError(
-            f"the cluster has {cpus} processors and {accelerators:g} accelerators: no room for a"
-            f" worker of {workers.cpus} and {gpus:g}; lower --worker_cpus or --worker_gpus"
+            f"no machine of the cluster has room for a worker of {workers.cpus} processors,"
+            f" {gpus:g} accelerators and {workers.memory_mb or 0} MB: lower --worker_cpus,"
+            " --worker_gpus or --worker_memory_mb"
         )
     return gpus, max(1, min(room if workers.count is None else workers.count, parts))
 

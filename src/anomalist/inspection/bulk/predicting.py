@@ -179,7 +179,7 @@ def predict_objects(
         check()
         if parts:
             manifest.write()
-        tally, worst = summarise(place, manifest.parts, detector, rule, before)
+        tally, worst = summarise(place, manifest.parts, manifest.objects, detector, rule, before)
         tally.failing += unreadable
         if parts or not place.exists(SHEET):
             write_sheet(place, job.roots, worst, detector, rule)

@@ -29,6 +29,8 @@ from anomalist.storage import Storage, open_storage
 
 _READERS = 8
 _TOLD = 3
+# To watch one for a shift takes longer than all else that is counted of it.
+_WATCHED = 20_000
 
 Worst = list[tuple[float, str, str]]
 
@@ -48,7 +50,7 @@ def rows_of(storage: Storage, parts: int) -> Iterator[dict[str, Any]]:
 
 
 def summarise(
-    storage: Storage, parts: int, detector: Detector, rule: Rule, before: int
+    storage: Storage, parts: int, objects: int, detector: Detector, rule: Rule, before: int
 ) -> tuple[Tally, Worst]:
     """Count the rows of all parts.
 
@@ -58,6 +60,9 @@ def summarise(
         Of the results.
     parts : int
         How many there are, all done.
+    objects : int
+        How many rows they have. Of more than 20,000, so many that are spread evenly are watched for
+        a shift.
     detector : Detector
         Whose rows they are.
     rule : Rule
@@ -75,6 +80,7 @@ def summarise(
     conditions = Conditions.of(detector, rule)
     top: list[tuple[float, int, str, str]] = []
     failures: list[str] = []
+    apart = max(1, objects // _WATCHED)
     for i, row in enumerate(rows_of(storage, parts)):
         if row["error"] is not None:
             tally.failed += 1
@@ -85,7 +91,11 @@ def summarise(
         tally.add({"decision": row["decision"]})
         remarks.add(row["path"], row["notes"] or ())
         conditions.count(
-            row["looks"], row["path"], score=row["score"], size=(row["width"], row["height"])
+            row["looks"],
+            row["path"],
+            score=row["score"],
+            size=(row["width"], row["height"]),
+            watched=i % apart == 0,
         )
         entry = row["score"], -i, row["path"], row["sha256"]
         (heapq.heappush if len(top) < ON_SHEET else heapq.heappushpop)(top, entry)
