@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import weakref
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 # Each library reads its own when it is imported; processes that a test starts inherit them.
@@ -17,6 +20,9 @@ import anomalist  # noqa: F401 - says how OpenMP waits, which counts before torc
 import hypothesis
 import pytest
 import torch
+
+from anomalist.features import backbone
+from anomalist.features.network import Network
 
 # The same examples every time, and no test is timed: a busy machine fails none.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
@@ -39,3 +45,22 @@ def _one_thread() -> None:
 def two_threads(_one_thread: None) -> None:
     """For tests of what is shared out among threads, whatever cores the machine has."""
     torch.set_num_threads(2)
+
+
+class _Lasting(weakref.WeakSet[Network]):
+    """Networks, of which the last few live on from test to test: each takes long to be made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = deque[Network](maxlen=4)
+
+    def add(self, item: Network) -> None:
+        super().add(item)
+        self._last.append(item)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _networks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "_networks", _Lasting())
+        yield

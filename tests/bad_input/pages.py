@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.bad_input import (
+    addresses,
     folders,
     images,
     maps,
@@ -22,6 +23,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "bad_input"
 HEADER = ("input", "command", "what is printed", "exit code")
 # The cases of each area's page; those of processes run in functions of their own.
 AREAS: dict[str, list[Case]] = {
+    "addresses": addresses.CASES,
     "folders": folders.CASES,
     "images": images.CASES,
     "masks": masks.CASES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from anomalist.benchmark.store import ResultStore
 from anomalist.data import Category, ImageSet, bit_depth_of
 from anomalist.data.copies import describe_copies, find_copies, pictures_of
+from anomalist.origins import named
 from anomalist.report import copies_sheet
 from anomalist.report.copies import NEAR_COPIES
 
@@ -38,8 +39,8 @@ def leaks(category: Category, results: ResultStore) -> tuple[str, ...]:
                 (
                     learnt[copy.train],
                     new[copy.test],
-                    str(category.train[copy.train].path),
-                    f"{tested[copy.test].path}, {copy.likeness:.3f}",
+                    named(str(category.train[copy.train].path)),
+                    named(f"{tested[copy.test].path}, {copy.likeness:.3f}"),
                 )
                 for copy in copies
             ]

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES, other_metrics
+from anomalist.origins import named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ class RunRecord:
 
     def to_json(self) -> str:
         """Return the record as text."""
-        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
+        return named(json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False)) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, written: str) -> RunRecord:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_folder_options(arguments: ArgumentParser) -> None:
-    """Add ``--format``, ``--good``, ``--bad``, ``--masks`` and ``--exclude``."""
+    """Add ``--format``, ``--good``, ``--bad``, ``--masks``, ``--exclude`` and ``--cache_gb``."""
     arguments.add_argument(
         "--format",
         type=str,
@@ -40,6 +40,7 @@ def add_folder_options(arguments: ArgumentParser) -> None:
             help=f"folders of {what}, whatever their names say: names at any depth or paths below"
             " the folder, separated by commas or given again",
         )
+    add_cache_option(arguments)
     arguments.add_argument(
         "--exclude",
         type=str,
@@ -48,6 +49,17 @@ def add_folder_options(arguments: ArgumentParser) -> None:
         default=[],
         help="images to leave out, such as mislabelled ones: paths, folders or patterns; @list.txt"
         " names a file with one a line",
+    )
+
+
+def add_cache_option(arguments: ArgumentParser) -> None:
+    """Add ``--cache_gb``, of commands that take addresses."""
+    arguments.add_argument(
+        "--cache_gb",
+        type=float,
+        default=None,
+        help="how large copies of photographs at addresses such as s3://bucket/folder may become"
+        " together, in gigabytes (default: ANOMALIST_CACHE_GB, or 20)",
     )
 
 

@@ -11,7 +11,7 @@ try:
     import anomalist
     from anomalist.cli.stops import Stopped, Stops, exit_code
     from anomalist.errors import AnomalistError, is_out_of_memory
-    from anomalist.origins import named
+    from anomalist.origins import CACHE_GB, named
 except KeyboardInterrupt:
     sys.stderr.write("anomalist: error: stopped\n")
     raise SystemExit(130) from None
@@ -155,6 +155,11 @@ class _Call:
         parsed["command_line"] = shlex.join(self.arguments)
         self.json = parsed.json
         self.output = Output(json=parsed.json, quiet=parsed.quiet)
+        if parsed.get("cache_gb") is not None:
+            if not parsed.cache_gb > 0:
+                text = f"--cache_gb must be a number above 0, not {parsed.cache_gb:g}"
+                raise AnomalistError(text)
+            os.environ[CACHE_GB] = str(parsed.cache_gb)  # which processes of this one have, too
         self.stops.work()
         code = command.run(parsed, self.output) or 0
         self._telling()

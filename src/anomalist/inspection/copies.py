@@ -14,6 +14,7 @@ from anomalist.data.copies import Copy, describe_copies, find_copies, pictures_o
 from anomalist.detectors import Detector
 from anomalist.detectors.shards import spread_evenly
 from anomalist.files import atomic_path
+from anomalist.origins import named
 from anomalist.report import copies_sheet
 
 #: Pictures that a model keeps at most, of 16 KiB each.
@@ -82,7 +83,7 @@ class NearCopies:
         """Return them as JSON values."""
         return [
             {
-                "path": str(self.images[copy.test].path),
+                "path": named(str(self.images[copy.test].path)),
                 "likeness": round(copy.likeness, 4),
                 "mirrored": copy.mirrored,
             }
@@ -99,7 +100,7 @@ class NearCopies:
                     self.learnt[copy.train],
                     self.pictures[copy.test],
                     "as the model keeps it",
-                    f"{self.images[copy.test].path}, {copy.likeness:.3f}",
+                    named(f"{self.images[copy.test].path}, {copy.likeness:.3f}"),
                 )
                 for copy in self.copies
             ]

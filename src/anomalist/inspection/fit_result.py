@@ -32,6 +32,7 @@ from anomalist.inspection.copies import NearCopies
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.measuring import Measured, measure
 from anomalist.inspection.parts import Parts, check_outside, short_hashes
+from anomalist.origins import origin_of
 from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet
 
@@ -293,7 +294,11 @@ def summary_of(
         "data_hash": data_hash,
         "known_images": known,
         "left_out_images": short_hashes(map(Sample, parts.excluded)),
-        "folders": [absolute(root) for root in (parts.root, parts.added_root) if root is not None],
+        "folders": [
+            origin_of(root) or absolute(root)
+            for root in (parts.root, parts.added_root)
+            if root is not None
+        ],
         "version": anomalist.__version__,
         "scenes": scenes,
         "looks": looks,

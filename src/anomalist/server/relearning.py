@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from anomalist.data import ImageSet, Sample, Understanding, list_images
-from anomalist.data.names import plural
+from anomalist.data.names import existing, plural
 from anomalist.detectors import Detector
 from anomalist.detectors.grouping import group_images
 from anomalist.errors import DataError, WeightsError
@@ -65,8 +65,8 @@ def training_images(
             " server with --training FOLDER"
         )
     found, there = list[Sample](), set[str]()
-    for folder in where:
-        if not Path(folder).is_dir():
+    for folder in map(existing, where):
+        if not folder.is_dir():
             continue
         for path in list_images(folder, recursive=True):
             try:
@@ -138,7 +138,7 @@ def relearn(
             )
     images = ImageSet([*training, *confirmed], training.name)
     sizes = Counter(sample.size() for sample in images)
-    root = Path(next(iter(detector.summary_.get("folders", ())), training[0].path.parent))
+    root = existing(next(iter(detector.summary_.get("folders", ())), training[0].path.parent))
     empty = ImageSet([])
     parts = Parts(
         name=training.name or root.name,

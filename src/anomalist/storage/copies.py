@@ -129,6 +129,7 @@ def _fetch(path: Path) -> IO[bytes]:
     address = origin_of(path)
     if address is None:
         raise StorageError(f"{path} is the place of no object")
+    limit = limit_bytes()
     storage, key = storage_of(address)
     data, stamp = _read(storage, key, path)
     try:
@@ -150,7 +151,7 @@ def _fetch(path: Path) -> IO[bytes]:
     except OSError as error:
         raise unwritten(error) from error
     file.seek(0)
-    _budget.add(len(data))
+    _budget.add(len(data), limit)
     return file
 
 
@@ -230,9 +231,8 @@ class _Budget:
         self._lock = threading.Lock()
         self._added: int | None = None  # None: it isn't known what is there
 
-    def add(self, nbytes: int) -> None:
+    def add(self, nbytes: int, limit: float) -> None:
         """Count a new copy, and drop the longest unused ones if there are too many."""
-        limit = limit_bytes()
         with self._lock:
             if self._added is not None and self._added + nbytes < limit * _SHARE:
                 self._added += nbytes
