@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -209,3 +212,35 @@ def test_what_no_node_has_is_told_before_any_work(
             RayExecutor(cluster.address, **settings).run(tasks, RunStore(tmp_path))
     with pytest.raises(ClusterError, match="no node of the cluster has an accelerator"):
         RayExecutor(cluster.address).run([task(dots, device="cuda")], RunStore(tmp_path))
+
+
+def test_a_command_that_was_killed_goes_on_where_it_was(
+    dots: Path, tmp_path: Path, cluster: Cluster, ray: Any
+) -> None:
+    out = tmp_path / "out"
+    settings = ["--image_size", "64", "--device", "cpu", "--alpha", "0.2", "--out", str(out)]
+    line = ["benchmark", str(dots), "--detectors", "padim,patchcore", "--seeds", "0,1,2", *settings]
+    here = [sys.executable, "-m", "anomalist", *line, "--ray", cluster.address]
+    process = subprocess.Popen([*here, "--worker_memory_mb", "500"])
+    while not (done := list(out.glob("runs/*/*.json"))):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    # Its workers go with it.
+    deadline = time.monotonic() + 90
+    while ray.available_resources().get("CPU", 0) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert ray.available_resources()["CPU"] == 3
+    watch = Watch()
+    settings_there = {"image_size": 64, "device": "cpu"}
+    benchmark(
+        MVTecAD(dots),
+        [PaDiM(**settings_there), PatchCore(**settings_there)],  # type: ignore[arg-type]
+        out,
+        seeds=(0, 1, 2),
+        alpha=0.2,
+        watcher=watch,
+    )
+    assert len(done) <= watch.begun[1] < 6
+    assert len(table(out)) == 6
