@@ -119,6 +119,12 @@ CASES = [
         1,
     ),
     predict(
+        "workers without a cluster",
+        "photos --workers 2",
+        "anomalist: error: --workers is of workers on a cluster: name one with --ray",
+        1,
+    ),
+    predict(
         "a cluster that isn't there",
         "photos --ray 127.0.0.1:1",
         "anomalist: error: no Ray cluster answers at 127.0.0.1:1: ...",
@@ -459,6 +465,11 @@ CASES = [
                 "a number of images that calibrate without shards",
                 "padim --calibrate_images 5",
                 "--calibrate_images is for --shards and --ray; else --split holds a share out",
+            ),
+            (
+                "processors of workers without a cluster",
+                "padim --worker_cpus 2",
+                "--worker_cpus is of workers on a cluster: name one with --ray",
             ),
             (
                 "too little memory for shards",

@@ -81,7 +81,7 @@ def test_an_address_to_a_folder(model: Path, photos: str, tmp_path: Path) -> Non
         (["--append"], "--append is for a folder of this machine without --ray"),
         (["--watch", "1"], "--watch is for a folder of this machine without --ray"),
         (["--part_size", "0"], "--part_size must be at least 1, not 0"),
-        (["--workers", "0"], "--workers must be at least 1, not 0"),
+        (["--ray", "local", "--workers", "0"], "--workers must be at least 1, not 0"),
         (["--heatmaps", "all", "--alpha", "2"], "alpha must be between 0 and 1, not 2.0"),
     ],
 )
@@ -115,7 +115,7 @@ def test_places_that_are_not_there(
         assert words in told
         assert "hidden" not in told
     assert main(["predict", f"{s3}/no.anomalist", photos, "--out", f"{s3}/out"]) == 1
-    assert f"{s3}/no.anomalist isn't there" in capsys.readouterr().err
+    assert f"{s3}/no.anomalist: there is nothing" in capsys.readouterr().err
     assert [key for key in open_storage(s3).keys("out/") if "lock" not in key] == []
 
 
@@ -132,3 +132,18 @@ def test_without_credentials(
     assert main(["predict", str(model), photos, "--out", f"{s3}/out"]) == 1
     assert "there are no credentials for s3" in capsys.readouterr().err
     forget_connections()
+
+
+def test_a_model_at_an_address_is_read_like_a_file(
+    model: Path, dots: Path, s3: str, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = model.read_bytes()
+    open_storage(s3).write("dot.anomalist", whole)
+    open_storage(s3).write("torn.anomalist", whole[:-9])
+    assert main(["info", f"{s3}/dot.anomalist"]) == 0
+    assert main(["evaluate", f"{s3}/dot.anomalist", str(dots)]) == 0
+    capsys.readouterr()
+    for command in (["info"], ["predict"], ["evaluate"]):
+        more = {"predict": [str(dots), "--out", f"{s3}/out"], "evaluate": [str(dots)]}
+        assert main([*command, f"{s3}/torn.anomalist", *more.get(command[0], [])]) == 1
+        assert f"error: {s3}/torn.anomalist is cut short" in capsys.readouterr().err

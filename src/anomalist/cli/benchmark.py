@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.cluster import add_ray
 from anomalist.cli.folders import add_folder_options, open_categories, results_place
 from anomalist.cli.options import (
     CommaList,
     add_detector_options,
     add_evaluate_at,
     add_groups,
-    add_ray,
     add_split,
     add_store_options,
     build_detectors,
@@ -71,7 +71,13 @@ def parser() -> ArgumentParser:
         help="folder for the course of trainings, for TensorBoard to show",
     )
     add_store_options(arguments)
-    add_ray(arguments)
+    add_ray(
+        arguments,
+        "do the runs",
+        cpus="as many as torch has threads here, or as the largest node has",
+        memory="what earlier runs took and a fifth more, 3000 where there are none",
+        gpus=None,
+    )
     add_detector_options(arguments)
     return arguments
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.cluster import add_ray, check_workers
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import (
     add_groups,
@@ -83,13 +84,6 @@ def _add_shards(arguments: ArgumentParser) -> None:
         " one, and put these together (default: none; with --ray as many as there are nodes)",
     )
     arguments.add_argument(
-        "--ray",
-        type=str,
-        default=None,
-        metavar="CLUSTER",
-        help="do the shards on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT",
-    )
-    arguments.add_argument(
         "--calibrate_images",
         type=int,
         default=None,
@@ -103,24 +97,7 @@ def _add_shards(arguments: ArgumentParser) -> None:
         help="the same as of the detector, such as --patchcore.memory_limit_mb: the ceiling of a"
         " fit's memory, and with shards of each worker's",
     )
-    arguments.add_argument(
-        "--worker_cpus",
-        type=int,
-        default=None,
-        help="processors of a worker on the cluster (default: those of a node)",
-    )
-    arguments.add_argument(
-        "--worker_gpus",
-        type=float,
-        default=None,
-        help="accelerators of a worker (default: 1 where the cluster has any)",
-    )
-    arguments.add_argument(
-        "--worker_memory_mb",
-        type=int,
-        default=None,
-        help="memory that is set aside for a worker on the cluster",
-    )
+    add_ray(arguments, "do the shards", cpus="those of the smallest node")
 
 
 def run(arguments: Namespace, output: Output) -> None:
@@ -206,6 +183,7 @@ def _by_shards(arguments: Namespace) -> bool:
     ParameterError
         It says which flag.
     """
+    check_workers(arguments)
     if arguments.ray is not None or arguments.shards is not None:
         for flag, instead in (
             ("add", "put the images into one folder"),

@@ -352,32 +352,6 @@ def add_store_options(parser: ArgumentParser) -> None:
         )
 
 
-def add_ray(parser: ArgumentParser) -> None:
-    """Add ``--ray`` and what a task on a cluster is given."""
-    group = parser.add_argument_group("cluster")
-    group.add_argument(
-        "--ray",
-        type=str,
-        default=None,
-        metavar="CLUSTER",
-        help="do the runs on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT",
-    )
-    group.add_argument(
-        "--worker_cpus",
-        type=int,
-        default=None,
-        help="processors of each worker (default: as many as torch has threads here, or as the"
-        " largest node has)",
-    )
-    group.add_argument(
-        "--worker_memory_mb",
-        type=float,
-        default=None,
-        help="memory that is set aside for each (default: what earlier runs took and a fifth more,"
-        " 3000 where there are none)",
-    )
-
-
 class _TupleOr:
     """Reads a tuple from ``a,b`` as well as from ``[a, b]``, or one of the hint's other types."""
 

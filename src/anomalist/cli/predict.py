@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.cluster import add_ray, check_workers
 from anomalist.cli.options import add_device, command_parser
 from anomalist.cli.output import Output
 from anomalist.errors import ParameterError
@@ -79,34 +80,12 @@ def parser() -> ArgumentParser:
         help="go on and look for new images every so often, until interrupted",
     )
     arguments.add_argument(
-        "--ray",
-        type=str,
-        default=None,
-        metavar="CLUSTER",
-        help="score by parts on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT",
-    )
-    arguments.add_argument(
         "--part_size",
         type=int,
         default=1000,
         help="images a part, which is one file of results, where addresses or --ray are given",
     )
-    arguments.add_argument(
-        "--workers",
-        type=int,
-        default=None,
-        help="workers on the cluster (default: as many as it has room for)",
-    )
-    arguments.add_argument("--worker_cpus", type=int, default=1, help="processors of each")
-    arguments.add_argument(
-        "--worker_gpus",
-        type=float,
-        default=None,
-        help="accelerators of each (default: 1 where the cluster has any)",
-    )
-    arguments.add_argument(
-        "--worker_memory_mb", type=int, default=None, help="memory that is set aside for each"
-    )
+    add_ray(arguments, "score by parts", workers="as many as it has room for", cpus="1")
     add_device(arguments)
     return arguments
 
@@ -128,6 +107,7 @@ def run(arguments: Namespace, output: Output) -> int:
 
     if arguments.append and arguments.overwrite:
         raise ParameterError("--append keeps what --overwrite removes: give one of them")
+    check_workers(arguments)
     if _by_parts(arguments):
         from anomalist.cli.predict_parts import run_by_parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from jsonargparse import Namespace
 from anomalist.cli.output import Output
 from anomalist.cli.predict import SOME_FAILED, show_counts
 from anomalist.errors import ParameterError
-from anomalist.storage import is_address
+from anomalist.storage import is_address, on_disk
 
 
 def run_by_parts(arguments: Namespace, output: Output) -> int:
@@ -30,13 +31,13 @@ def run_by_parts(arguments: Namespace, output: Output) -> int:
             )
     workers = Workers(
         arguments.workers,
-        arguments.worker_cpus,
+        arguments.worker_cpus or 1,
         arguments.worker_gpus,
         arguments.worker_memory_mb,
     )
     out = open_storage(arguments.out).address
-    with _on_disk(arguments.model) as model:
-        detector = open_model(model, device=arguments.device)
+    with _own(arguments.model) as model:
+        detector = open_model(arguments.model, device=arguments.device)
         rule = Rule.of(detector, alpha=arguments.alpha, threshold=arguments.threshold)
         output.note(rule.describe())
         started = False
@@ -76,15 +77,10 @@ def run_by_parts(arguments: Namespace, output: Output) -> int:
 
 
 @contextmanager
-def _on_disk(model: str) -> Iterator[Path]:
-    """Give the file of a model, which may lie at an address."""
-    from anomalist.storage import open_storage
-
+def _own(model: str) -> Iterator[Path]:
+    """Give the file of a model; of one at an address a copy that nobody drops meanwhile."""
     if not is_address(model):
         yield Path(model)
         return
-    folder, _, name = model.rpartition("/")
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "model.anomalist"
-        path.write_bytes(open_storage(folder).read(name))
-        yield path
+        yield Path(shutil.copy(on_disk(model), Path(place) / "model.anomalist"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from anomalist.detectors.base import Detector
 from anomalist.errors import ModelFileError
 from anomalist.models import read_model
+from anomalist.storage import on_disk
 
 GROUP = "anomalist.detectors"
 """The entry points by which an installed package brings detectors: ``name = module:Class``."""
@@ -76,7 +77,7 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     Parameters
     ----------
     path : str or Path
-        A file that a detector's ``save`` wrote.
+        A file that a detector's ``save`` wrote, or its address.
     device : str, optional
         Where to run, instead of the device that it was fitted with.
 
@@ -87,6 +88,7 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     ParameterError
         If this machine doesn't have the given device.
     """
+    path = on_disk(path)
     header, tensors = read_model(path)
     name = header.get("detector")
     if not isinstance(name, str) or name not in DETECTORS:

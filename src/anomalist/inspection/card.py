@@ -18,6 +18,7 @@ from anomalist.models import (
     read_model,
     saved_calibration,
 )
+from anomalist.storage import on_disk
 
 _CARD = {"detector": str, "parameters": dict[str, Any], "bit_depth": int}
 _PART = {
@@ -34,7 +35,7 @@ def open_model(path: str | Path, *, device: str | None = None) -> Detector:
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file, or its address.
     device : str, optional
         Where to run, instead of the device that it was fitted with.
 
@@ -67,7 +68,7 @@ def model_card(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path : str or Path
-        The file. Only its header and its calibration are read.
+        The file, or its address. Only its header and its calibration are read.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def model_card(path: str | Path) -> dict[str, Any]:
     >>> card["detector"], card["calibration"], card["backbones"][0]["layers"]
     ('patchcore', None, ['blocks.2', 'blocks.4'])
     """
-    path = Path(path)
+    path = on_disk(path)
     header, tensors = read_model(path, ("calibration.",))
     parts = header.get("members", [header])
     if not conforms(header, _CARD) or not conforms(parts, tuple[dict[str, Any], ...]):

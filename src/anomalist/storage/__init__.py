@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from anomalist.storage.addresses import is_address
+from anomalist.storage.addresses import is_address, on_disk
 
 if TYPE_CHECKING:
     from anomalist.storage.copies import open_copy
@@ -21,6 +21,7 @@ __all__ = [
     "find_objects",
     "is_address",
     "mirrored",
+    "on_disk",
     "open_copy",
     "open_storage",
 ]

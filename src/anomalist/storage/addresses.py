@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 from anomalist.errors import StorageError
@@ -79,3 +80,34 @@ def split_address(address: str) -> tuple[str, str]:
     if not rest.strip("/"):
         raise StorageError(f"{address} names no place: write {scheme}://BUCKET/FOLDER")
     return scheme, rest.rstrip("/")
+
+
+def on_disk(entry: str | os.PathLike[str]) -> Path:
+    """Return a file of this machine: the path itself, or the copy of the object at an address.
+
+    Parameters
+    ----------
+    entry : str or path
+        A path, or the address of one object.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If nothing is at the address.
+    StorageError
+        If the storage doesn't answer or refuses.
+
+    Examples
+    --------
+    >>> on_disk("bottle.anomalist").name
+    'bottle.anomalist'
+    """
+    if not is_address(entry):
+        return Path(entry)
+    from anomalist.storage.copies import is_place, open_copy
+    from anomalist.storage.mirroring import mirrored
+
+    path = mirrored(str(entry))
+    if is_place(path) and not path.is_dir():
+        open_copy(path).close()
+    return path
