@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +93,26 @@ def test_a_cluster_gives_the_same_bits(ray: Any, here: bytes, folder: Path, tmp_
 def test_a_worker_that_is_killed_changes_nothing(
     ray: Any, here: bytes, folder: Path, tmp_path: Path
 ) -> None:
-    killed = []
+    killed = list[int]()
+    done = threading.Event()
 
-    def kill(stage: str, done: int, total: int) -> None:
-        if not killed and (busy := workers()):
-            os.kill(busy[0], signal.SIGKILL)
-            killed.append(busy[0])
+    def kill() -> None:
+        while not killed and not done.is_set():
+            for pid in workers()[:1]:
+                with suppress(ProcessLookupError):  # it was done by then
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
 
-    for _ in range(9):  # until one is seen at work
-        run = RayShards(ray, (folder,))
-        result = fitted(PatchCore(**SMALL), folder, tmp_path, run=run, progress=kill)
-        assert result.path.read_bytes() == here
-        if killed:
-            break
-    assert killed
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        while not killed:  # until one is seen at work
+            run = RayShards(ray, (folder,))
+            result = fitted(PatchCore(**SMALL), folder, tmp_path, run=run)
+            assert result.path.read_bytes() == here
+    finally:
+        done.set()
+        killer.join()
 
 
 def test_what_a_worker_finds_is_told_as_it_is_here(ray: Any, folder: Path, tmp_path: Path) -> None:

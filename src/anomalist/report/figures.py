@@ -57,9 +57,9 @@ _SYSTEM_FONTS = (
 _LONGEST_STEM = 251
 _MOST_COLUMNS = 8
 _BAR = (260, 14)
-#: How hard PNG files of heatmaps are compressed: a third of the time for a sixth more bytes, as
-#: writing, not scoring, is the cost.
 HEATMAP_LEVEL = 1
+"""How hard PNG files of heatmaps are compressed: a third of the time for a sixth more bytes, as
+writing, not scoring, is the cost."""
 
 
 def colour_map(values: Map) -> Pixels:

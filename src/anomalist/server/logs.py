@@ -18,7 +18,8 @@ _LEVELS = {
     "uvicorn": logging.WARNING,
     "python_multipart": logging.CRITICAL,
 }
-# What a record of Python's has by itself; all else was said by who logs it.
+# What a record of Python's has by itself; all else was said by who logs it, but for what libraries
+# that make records of their own (Ray) note for themselves, with an underscore.
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 
 
@@ -70,7 +71,7 @@ class AsJSON(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **{key: value for key, value in vars(record).items() if key not in _OWN},
+            **{k: v for k, v in vars(record).items() if k not in _OWN and not k.startswith("_")},
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
