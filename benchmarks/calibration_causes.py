@@ -1,6 +1,6 @@
 """Why scores of other trainings, and scales used twice, make thresholds that alarm otherwise.
 
-    python benchmarks/false_alarms.py sets ../shared/data SETS
+    python benchmarks/false_alarms.py sets data SETS
     python benchmarks/calibration_causes.py folds SETS --detector cfa
     python benchmarks/calibration_causes.py folds SETS --detector glass
     python benchmarks/calibration_causes.py ensemble

@@ -1,6 +1,6 @@
 """How often thresholds alarm on new good images, over real and drawn sets, beside the stated range.
 
-    python benchmarks/false_alarms.py sets ../shared/data SETS
+    python benchmarks/false_alarms.py sets data SETS
     anomalist benchmark SETS --detectors \
         patchcore,padim,spade,dfm,cfa,glass,patchcore+padim,patchcore+glass --seeds 0,1,2 \
         --image_size 64 --cfa.epochs 5 --glass.meta_epochs 10 --glass.variants 2 \

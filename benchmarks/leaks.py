@@ -1,6 +1,6 @@
 """Near copies between train and test: which kinds are found, and how often others are.
 
-    python benchmarks/leaks.py ../shared/data/mvtec_ad --textures ../shared/data/textures/dtd
+    python benchmarks/leaks.py data/mvtec_ad --textures DTD
 
 Of each category, some training images are changed in each way and looked for among all training
 images; its test images, and of textures one half against the other, tell what is found falsely.

@@ -3,7 +3,7 @@
     python benchmarks/metrics.py --images 83 --size 900 --repeats 3
     python benchmarks/metrics.py --images 83 --size 900 --map_size 256
     python benchmarks/metrics.py --images 63 --size 3000 --map_size 256 --repeats 1
-    python benchmarks/metrics.py --real ../shared/data/mvtec_ad/bottle --repeats 1
+    python benchmarks/metrics.py --real data/mvtec_ad/bottle --repeats 1
 
 With ``--map_size``, maps of that size are measured against masks of ``--size``, which are files, as
 are the images: everyone enlarges maps bilinearly and reads every mask. ADEval is then fed image by

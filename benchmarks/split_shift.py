@@ -1,6 +1,6 @@
 """Whether the good test images of a data set look like its training images, by simple statistics.
 
-    python benchmarks/split_shift.py ../shared/data/mvtec_ad --categories bottle,screw
+    python benchmarks/split_shift.py data/mvtec_ad --categories bottle,screw
 
 For each image: brightness, contrast, sharpness (mean absolute Laplacian at half and at full size),
 grain (what a median filter takes away), each channel's share of the light, and of what Otsu's
