@@ -20,7 +20,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.store import ResultStore
 from anomalist.benchmark.tasks import Key, Task
 from anomalist.benchmark.watching import Watcher
-from anomalist.cluster import connected
+from anomalist.cluster import connected, resources
 from anomalist.data.names import plural
 from anomalist.errors import ClusterError, ParameterError
 
@@ -137,7 +137,7 @@ class RayExecutor:
 
     def _needs(self, ray: Any, tasks: Sequence[Task], known: Iterable[RunRecord]) -> Needs:
         """Return what workers ask for, such that a node can have one."""
-        nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+        nodes = resources(ray)
         largest = max(int(n.get("CPU", 0)) for n in nodes)
         threads = torch.get_num_threads()
         cpus = self._cpus or max(1, min(threads, largest))

@@ -318,9 +318,11 @@ def thumbnails_of(images: ImageSet, bit_depth: int) -> list[bytes]:
     return made
 
 
-def check_model_file(out: Path, root: Path) -> None:
+def check_model_file(out: Path, parts: Parts) -> None:
     """Tell before any work that the model can't be written, or would mix with the images."""
-    check_outside(out, root)
+    for root in (parts.root, parts.added_root):
+        if root is not None:
+            check_outside(out, root)
     if out.is_dir():
         raise ParameterError(f"{out} is a folder: name the file to write, such as part.anomalist")
     kept = training_of(out)

@@ -122,9 +122,7 @@ def fit_parts(
     check_groups(groups)
     check_split(split or 0.0)
     out = Path(out)
-    for root in (parts.root, parts.added_root):
-        if root is not None:
-            check_model_file(out, root)
+    check_model_file(out, parts)
     check_memory(detector, len(parts.train))
     grouping = group_images(parts.train, groups, progress=of_stage(progress, "scenes"))
     share = detector.usual_split(grouping.scenes, alpha) if split is None else split

@@ -115,9 +115,7 @@ def fit_shards(
     fewest_images(alpha)
     check_groups(groups)
     out = Path(out)
-    for root in (parts.root, parts.added_root):
-        if root is not None:
-            check_model_file(out, root)
+    check_model_file(out, parts)
     check_memory(detector, len(parts.train))
     check_good(parts.train)
     grouping = _Scenes.of(parts.train, groups)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from anomalist import errors
-from anomalist.errors import AnomalistError, ClusterError, ParameterError
+from anomalist.cluster import check_asked, resources
+from anomalist.errors import AnomalistError, ClusterError
 from anomalist.inspection.shard_work import OnShard, ShardWork, Summarised
 from anomalist.origins import origin_of
 
@@ -53,16 +54,12 @@ class RayShards:
     memory_mb: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("cpus", 1), ("gpus", 0), ("memory_mb", 1)):
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ParameterError(f"--worker_{name} must be at least {least}, not {value}")
+        check_asked(worker_cpus=self.cpus, worker_gpus=self.gpus, worker_memory_mb=self.memory_mb)
 
     @property
     def nodes(self) -> list[dict[str, float]]:
         """What each of the nodes has that work can go to."""
-        there = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        return [node for node in there if node.get("CPU", 0) >= 1]
+        return [node for node in resources(self.ray) if node.get("CPU", 0) >= 1]
 
     def __call__(
         self, works: Sequence[ShardWork], progress: OnShard | None

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from anomalist import errors
-from anomalist.errors import AnomalistError, ClusterError, ParameterError
+from anomalist.cluster import check_asked, resources
+from anomalist.errors import AnomalistError, ClusterError
 from anomalist.inspection.bulk.hold import LOCK
 from anomalist.inspection.bulk.manifest import Part
 from anomalist.inspection.bulk.scorer import Job, Scorer, ToScore
@@ -53,15 +54,12 @@ class Workers:
     memory_mb: int | None = None
 
     def __post_init__(self) -> None:
-        for name, flag, least in (
-            ("count", "workers", 1),
-            ("cpus", "worker_cpus", 1),
-            ("gpus", "worker_gpus", 0),
-            ("memory_mb", "worker_memory_mb", 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ParameterError(f"--{flag} must be at least {least}, not {value}")
+        check_asked(
+            workers=self.count,
+            worker_cpus=self.cpus,
+            worker_gpus=self.gpus,
+            worker_memory_mb=self.memory_mb,
+        )
 
 
 def score_on_ray(
@@ -101,8 +99,9 @@ def score_on_ray(
         are then.
     """
     left = {part.number: part for part in parts}
+    pool = _Pool(ray, ray.put(model.read_bytes()), device, job, workers)
     for _ in range(_RETRIES + 1):
-        for number, part in _once(ray, model, device, job, list(left.values()), workers):
+        for number, part in pool.score(list(left.values())):
             del left[number]
             yield number, part
         if not left:
@@ -114,71 +113,69 @@ def score_on_ray(
     )
 
 
-def _once(
-    ray: Any,
-    model: Path,
-    device: str | None,
-    job: Job,
-    parts: Sequence[ToScore],
-    workers: Workers,
-) -> Iterator[tuple[int, Part]]:
-    """Yield those parts that are done when each is given to a worker once."""
-    with warnings.catch_warnings():
-        # Ray Data warns of options that it sets itself; and there is no newer way to limit retries.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        done = _planned(ray, model, device, job, parts, workers)
-    for row in done.iter_rows():
-        answer = json.loads(row["answer"])
-        if "error" in answer:
-            kind = getattr(errors, answer["kind"], ClusterError)
-            raise kind(answer["error"])
-        yield answer["number"], Part(**answer["part"])
+@dataclass(frozen=True)
+class _Pool:
+    """The workers of one call, with a reference to the bytes of the model's file."""
 
+    ray: Any
+    model: Any
+    device: str | None
+    job: Job
+    workers: Workers
 
-def _planned(
-    ray: Any,
-    model: Path,
-    device: str | None,
-    job: Job,
-    parts: Sequence[ToScore],
-    workers: Workers,
-) -> Any:
-    """Return the data set of answers, which are made as they are asked for."""
-    importlib.import_module("ray.data")  # which importing Ray alone doesn't
-    gpus, count = _fitted(ray, device, workers, len(parts))
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    data = ray.data.from_items(
-        [dataclasses.asdict(part) for part in parts], override_num_blocks=len(parts)
-    )
-    data.context.enable_progress_bars = False
-    data.context.print_on_execution_start = False
-    # A worker that ends, or the machine that it ran on, takes its part with it and stops no other.
-    data.context.max_errored_blocks = -1
-    memory = {} if workers.memory_mb is None else {"memory": workers.memory_mb * 2**20}
-    return data.map_batches(
-        _Worker,
-        fn_constructor_kwargs={
-            "model": ray.put(model.read_bytes()),
-            "device": device,
-            "job": job,
-            "threads": workers.cpus,
-            "token": _token(job),
-        },
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(
-            min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1
-        ),
-        num_cpus=workers.cpus,
-        num_gpus=gpus or None,
-        max_task_retries=0,
-        max_restarts=-1,
-        **memory,
-    )
+    def score(self, parts: Sequence[ToScore]) -> Iterator[tuple[int, Part]]:
+        """Yield those parts that are done when each is given to a worker once."""
+        with warnings.catch_warnings():
+            # Ray Data warns of options that it sets itself; and there is no newer way to limit
+            # retries.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            done = self._planned(parts)
+        for row in done.iter_rows():
+            answer = json.loads(row["answer"])
+            if "error" in answer:
+                kind = getattr(errors, answer["kind"], ClusterError)
+                raise kind(answer["error"])
+            yield answer["number"], Part(**answer["part"])
+
+    def _planned(self, parts: Sequence[ToScore]) -> Any:
+        """Return the data set of answers, which are made as they are asked for."""
+        ray, workers = self.ray, self.workers
+        importlib.import_module("ray.data")  # which importing Ray alone doesn't
+        gpus, count = _fitted(ray, self.device, workers, len(parts))
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        data = ray.data.from_items(
+            [dataclasses.asdict(part) for part in parts], override_num_blocks=len(parts)
+        )
+        data.context.enable_progress_bars = False
+        data.context.print_on_execution_start = False
+        # A worker that ends, or the machine that it ran on, takes its part with it and stops no
+        # other.
+        data.context.max_errored_blocks = -1
+        memory = {} if workers.memory_mb is None else {"memory": workers.memory_mb * 2**20}
+        return data.map_batches(
+            _Worker,
+            fn_constructor_kwargs={
+                "model": self.model,
+                "device": self.device,
+                "job": self.job,
+                "threads": workers.cpus,
+                "token": _token(self.job),
+            },
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1
+            ),
+            num_cpus=workers.cpus,
+            num_gpus=gpus or None,
+            max_task_retries=0,
+            max_restarts=-1,
+            **memory,
+        )
 
 
 def _fitted(ray: Any, device: str | None, workers: Workers, parts: int) -> tuple[float, int]:
     """The accelerators of each worker, and how many workers there are."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = resources(ray)
     gpus = workers.gpus
     if gpus is None:
         has = any(node.get("GPU", 0) for node in nodes)
