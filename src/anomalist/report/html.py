@@ -16,12 +16,13 @@ import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
+from anomalist.calibration import DEFAULT_REVIEW
 from anomalist.files import write_text
 from anomalist.metrics.comparison import Comparison
 from anomalist.report import charts, failures
 from anomalist.report.copies import near_copies
 from anomalist.report.figures import colour_map
-from anomalist.report.gallery import REVIEW, gallery
+from anomalist.report.gallery import gallery
 from anomalist.report.runs import Estimate, Results, Run
 from anomalist.report.stress import Stress, StressedRun
 from anomalist.report.summary import headline_others, where_pixels
@@ -205,7 +206,7 @@ def _page(
         "notes": _notes(results),
         "targets": _targets(results),
         "where_pixels": _where_pixels(results),
-        "review": REVIEW,
+        "review": DEFAULT_REVIEW,
         "colours": [f"rgb({r} {g} {b})" for r, g, b in colour_map(np.linspace(0, 1, 16)).tolist()],
         "data": {
             "detectors": styles,
