@@ -18,7 +18,7 @@ _LEVELS = 32
 
 
 def heat_layer(values: npt.NDArray[np.uint8]) -> bytes:
-    """Return a map as a PNG with a palette, clear where nothing is amiss.
+    r"""Return a map as a PNG with a palette, clear where nothing is amiss.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def heat_layer(values: npt.NDArray[np.uint8]) -> bytes:
     Examples
     --------
     >>> heat_layer(np.zeros((8, 8), np.uint8))[:4]
-    b'\\x89PNG'
+    b'\x89PNG'
     """
     levels = np.round(values * ((_LEVELS - 1) / 255)).astype(np.uint8)
     picture = Image.fromarray(levels, "P")
