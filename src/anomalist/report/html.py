@@ -7,11 +7,9 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
@@ -19,14 +17,13 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from anomalist.files import write_text
 from anomalist.metrics.comparison import Comparison
 from anomalist.report import charts, failures
+from anomalist.report.assets import asset, environment
 from anomalist.report.copies import near_copies
 from anomalist.report.figures import colour_map
 from anomalist.report.gallery import REVIEW, gallery
 from anomalist.report.runs import Estimate, Results, Run
 from anomalist.report.stress import Stress, StressedRun
 from anomalist.report.tables import headline_others, where_pixels
-
-_TEMPLATES = files("anomalist.report") / "templates"
 
 _METRICS = {
     "image_AUROC": "Image AUROC",
@@ -145,7 +142,9 @@ def write_report(
         If there is no run.
     """
     results, out = Results(runs), Path(out)
-    template = _template()
+    filling = environment()
+    filling.filters.update(percent=_percent, number=_number)
+    template = filling.from_string(asset("report.html.j2"))
     page = {
         **_page(results, published, stressed),
         "left_out": left_out,
@@ -161,20 +160,6 @@ def write_report(
     return target
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters.update(percent=_percent, number=_number)
-    return environment.from_string(_text("report.html.j2"))
-
-
-def _text(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
 def _page(
     results: Results,
     published: Sequence[Mapping[str, Any]],
@@ -188,8 +173,8 @@ def _page(
     metrics = {**_METRICS, **others}
     kinds = failures.by_kind(results)
     return {
-        "style": Markup(_text("report.css")),
-        "script": Markup(_text("report.js")),
+        "style": asset("base.css", "report.css"),
+        "script": asset("base.js", "report.js"),
         "plotly": Markup(get_plotlyjs()),
         "results": results,
         "styles": styles,
