@@ -17,6 +17,7 @@ from anomalist.benchmark.object_store import ObjectResultStore
 from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.recording import now
 from anomalist.benchmark.records import RunRecord, results_frame
+from anomalist.benchmark.repeats import split_repeats, write_repeats
 from anomalist.benchmark.store import ResultStore, RunStore
 from anomalist.benchmark.stress_store import stress_frame, stress_runs
 from anomalist.benchmark.tasks import Asked, Task, plan
@@ -59,7 +60,9 @@ def benchmark(
 
     Each run has a record of its own in ``out/runs``, written whole or not at all. A run whose
     record is there, made with the same configuration, data and version, is not done again, so a
-    benchmark that was stopped at any moment goes on where it was.
+    benchmark that was stopped at any moment goes on where it was. Of a detector that doesn't depend
+    on its seed (`Detector.seeded <anomalist.detectors.Detector.seeded>`), one seed is computed: the
+    records of the others are copies, and ``repeats_seed`` says of which.
 
     A name stands for one configuration in a results folder: the detector's settings, those of an
     ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``groups``,
@@ -198,10 +201,11 @@ def benchmark(
         )
     )
     known = {(r.detector, r.category, r.seed): r for r in before.everything}
-    to_do = [t for t in tasks if t.key not in known or not t.is_done_by(known[t.key])]
+    missing = [t for t in tasks if t.key not in known or not t.is_done_by(known[t.key])]
+    to_do, repeats = split_repeats(missing, known)
     _tell(watcher, before.unreadable)
     if watcher is not None:
-        watcher.begin(len(tasks), len(tasks) - len(to_do))
+        watcher.begin(len(tasks), len(tasks) - len(missing))
     store = FeatureStore() if store is None else store
     notes = {n: leaks(sets[n], results) for n in dict.fromkeys(t.category for t in to_do)}
     to_do = [
@@ -209,6 +213,7 @@ def benchmark(
         for task in to_do
     ]
     (LocalExecutor(store) if executor is None else executor).run(to_do, results, watcher)
+    write_repeats(repeats, results, watcher)
     after = _confirmed(tasks, results)
     _tell(watcher, after.left_out)
     if isinstance(results, ObjectResultStore):

@@ -152,6 +152,11 @@ class Task:
         return hash_of(self.configuration)
 
     @property
+    def seed_matters(self) -> bool:
+        """Whether another seed may give another record."""
+        return self.detector.seeded or self.split > 0
+
+    @property
     def members(self) -> list[Detector]:
         """The detectors to be fitted for it: itself, or the members of an ensemble."""
         return self.detector.components()
@@ -162,7 +167,12 @@ class Task:
         version = anomalist.__version__
         deal = f"{self.split:g} by seed {self.seed}" if self.split else ""
         return [
-            Identity(self.category, self.data_hash, config, member.seed, version, deal)
+            Identity(
+                *(self.category, self.data_hash, config),
+                seed=member.seed if member.seeded else 0,
+                version=version,
+                deal=deal,
+            )
             for member, config in zip(self.members, self.member_configs, strict=True)
         ]
 
@@ -183,6 +193,7 @@ class Identity:
     category: str
     data: str
     config: str
+    #: 0 where the seed changes nothing.
     seed: int
     version: str
     #: What says which images were held out of its fit; empty for none.

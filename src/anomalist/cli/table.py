@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from anomalist.benchmark import RunRecord, results_frame
+from anomalist.benchmark import RunRecord, results_frame, tell_repeats
 from anomalist.cli.output import Output
 from anomalist.metrics import is_own
 from anomalist.report import summary, where_pixels
@@ -31,7 +31,7 @@ def print_table(records: list[RunRecord], output: Output) -> None:
     own = ", one's own as they are" if any(map(is_own, frame.columns)) else ""
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
     output.result(f"metrics in percent{own}{several}; {said[0].lower()}{said[1:].rstrip('.')}")
-    for note in _notes(records):
+    for note in (*tell_repeats(records), *_notes(records)):
         output.result(note)
 
 
@@ -47,7 +47,7 @@ def print_summary(records: list[RunRecord], out: Path | str, output: Output) -> 
     )
     output.fields |= {
         "results": results_frame(records).to_dict("records"),
-        "notes": _notes(records),
+        "notes": [*tell_repeats(records), *_notes(records)],
         "out": folder,
         "report": report,
     }
