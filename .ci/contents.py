@@ -1,4 +1,4 @@
-"""Checks what is in a release: ``python .ci/contents.py FOLDER`` looks at its wheel and its sdist."""
+"""Checks a release: ``python .ci/contents.py FOLDER`` looks at its wheel and its sdist."""
 
 from __future__ import annotations
 

@@ -55,9 +55,8 @@ def main() -> None:
         wheels = [path for path in files.iterdir() if path.name.lower().startswith(CUDA)]
         cuda = sum(path.stat().st_size for path in wheels) / MEGABYTE
         print(f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")
-        print(
-            f"to download: {size(files):.0f} MB in {len(list(files.iterdir()))} files, {fetched:.0f} s"
-        )
+        count = len(list(files.iterdir()))
+        print(f"to download: {size(files):.0f} MB in {count} files, {fetched:.0f} s")
         print(f"  of them for GPUs of NVIDIA, without torch itself: {cuda:.0f} MB")
         print(f"  the largest: {largest(files, 8)}")
         print(f"installed: {size(environment) - empty:.0f} MB, {installed:.0f} s")
