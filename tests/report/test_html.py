@@ -23,7 +23,7 @@ from anomalist.metrics import auroc
 from anomalist.report import colour_map
 from anomalist.report.charts import coverage, histogram
 from anomalist.report.failures import by_kind, by_size
-from anomalist.report.gallery import decision, outline
+from anomalist.report.gallery import outline
 from anomalist.report.html import write_report
 from anomalist.report.runs import Results, _holm
 
@@ -349,23 +349,6 @@ def test_error_against_coverage_ends_at_the_error_of_all_images() -> None:
     assert found is not None
     assert found["x"][-1] == 100
     assert found["y"][-1] == pytest.approx(100 * np.mean(wrong), abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("p_value", "score", "threshold", "expected"),
-    [
-        (0.05, 1.1, 1.0, "anomalous"),
-        (0.06, 1.0, 1.0, "unsure"),
-        (0.2, 0.5, 1.0, "unsure"),
-        (0.21, 0.5, 1.0, "normal"),
-        (None, 0.5, 1.0, "normal"),
-        (0.01, 0.5, None, "undecided"),
-    ],
-)
-def test_decisions(
-    p_value: float | None, score: float, threshold: float | None, expected: str
-) -> None:
-    assert decision(p_value, score, threshold, 0.05) == expected
 
 
 def test_an_outline_borders_the_region_and_nothing_else() -> None:

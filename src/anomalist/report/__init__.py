@@ -12,16 +12,11 @@ from anomalist.report.figures import (
     write_heatmaps,
 )
 from anomalist.report.html import write_report
+from anomalist.report.latex import to_latex
+from anomalist.report.markdown import to_markdown
 from anomalist.report.stress import Stress
-from anomalist.report.tables import (
-    category_metrics,
-    metrics_csv,
-    summary,
-    to_latex,
-    to_markdown,
-    where_pixels,
-    write_tables,
-)
+from anomalist.report.summary import category_metrics, summary, where_pixels
+from anomalist.report.tables import metrics_csv, write_tables
 
 __all__ = [
     "HEATMAP_LEVEL",

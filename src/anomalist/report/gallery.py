@@ -18,12 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomalist.calibration import state
 from anomalist.errors import DataError
 from anomalist.report.figures import colour_map
 from anomalist.report.runs import Results, Run
-
-REVIEW = 0.2
-"""Images whose p-value is above alpha but not above this are for a person to look at."""
 
 # The display scale ends at twice the way from a typical good pixel to the threshold.
 _SCALE_END = 2.0
@@ -103,21 +101,6 @@ def outcome(label: bool | None, score: float, threshold: float | None) -> str | 
     return "false alarm" if score > threshold else "pass"
 
 
-def decision(p_value: float | None, score: float, threshold: float | None, alpha: float) -> str:
-    """Say what becomes of an image: anomalous, unsure (for a person to look at) or normal.
-
-    Examples
-    --------
-    >>> decision(0.02, 0.7, 0.5, 0.05), decision(0.1, 0.4, 0.5, 0.05)
-    ('anomalous', 'unsure')
-    """
-    if threshold is None:
-        return "undecided"
-    if score > threshold:
-        return "anomalous"
-    return "unsure" if p_value is not None and alpha < p_value <= REVIEW else "normal"
-
-
 def outline(region: npt.NDArray[np.bool_]) -> str:
     """Return the border of a region as an SVG path, in pixels.
 
@@ -189,7 +172,7 @@ def _judgement(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
         "threshold": threshold,
         "p": p_value,
         "relative": None if relative is None else round(relative, 4),
-        "decision": decision(p_value, score, threshold, alpha),
+        "decision": state(score, threshold, p_value, alpha),
         "outcome": outcome(row.get("label"), score, threshold),
         "recall": row.get("recall"),
         "disagreement": row.get("disagreement"),
