@@ -44,6 +44,7 @@ def main() -> None:
         start = time.perf_counter()
         subprocess.run([*pip, "download", "--dest", files, target], check=True)
         fetched = time.perf_counter() - start
+        count, total = len(list(files.iterdir())), size(files)
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         empty = size(environment)
         start = time.perf_counter()
@@ -55,8 +56,7 @@ def main() -> None:
         wheels = [path for path in files.iterdir() if path.name.lower().startswith(CUDA)]
         cuda = sum(path.stat().st_size for path in wheels) / MEGABYTE
         print(f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")
-        count = len(list(files.iterdir()))
-        print(f"to download: {size(files):.0f} MB in {count} files, {fetched:.0f} s")
+        print(f"to download: {total:.0f} MB in {count} files, {fetched:.0f} s")
         print(f"  of them for GPUs of NVIDIA, without torch itself: {cuda:.0f} MB")
         print(f"  the largest: {largest(files, 8)}")
         print(f"installed: {size(environment) - empty:.0f} MB, {installed:.0f} s")
