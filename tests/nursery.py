@@ -17,26 +17,11 @@ from pathlib import Path
 from typing import Any
 
 # What commands and the server load that isn't the project's; what isn't installed is left out.
-PACKAGES = [
-    "torch",
-    "torchvision",
-    "timm",
-    "numba",
-    "scipy.ndimage",
-    "scipy.special",
-    "pandas",
-    "plotly.graph_objects",
-    "PIL.Image",
-    "safetensors.torch",
-    "jinja2",
-    "jsonargparse",
-    "rich.progress",
-    "fastapi",
-    "uvicorn",
-    "sqlalchemy.orm",
-    "alembic.command",
-    "httpx",
-]
+PACKAGES = (
+    *("torch", "torchvision", "timm", "safetensors.torch", "numba", "PIL.Image", "pandas"),
+    *("scipy.ndimage", "scipy.special", "plotly.graph_objects", "jinja2", "jsonargparse"),
+    *("rich.progress", "fastapi", "uvicorn", "sqlalchemy.orm", "alembic.command", "httpx"),
+)
 LONGEST = 1 << 17
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomalist.calibration import error_coverage, error_coverage_area, p_values, unsure
+from anomalist.calibration import error_coverage, error_coverage_area, p_values, state, unsure
 from anomalist.errors import DataError, ParameterError
 from tests.reference import conformal as reference
 
@@ -90,3 +90,23 @@ def test_decisions_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         error_coverage(confidence, errors)
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "p_value", "alpha", "expected"),
+    [
+        (1.1, 1.0, 0.05, 0.05, "anomalous"),
+        (1.1, 1.0, 0.9, 0.05, "anomalous"),  # a given threshold, far below the calibration's
+        (1.0, 1.0, 0.06, 0.05, "unsure"),
+        (0.5, 1.0, 0.2, 0.05, "unsure"),
+        (0.5, 1.0, 0.02, 0.05, "unsure"),  # a given threshold, far above
+        (0.5, 1.0, 0.21, 0.05, "normal"),
+        (0.5, 1.0, 0.25, 0.3, "unsure"),
+        (0.5, 1.0, None, 0.05, "normal"),
+        (0.5, None, 0.01, 0.05, "undecided"),
+    ],
+)
+def test_what_becomes_of_an_image(
+    score: float, threshold: float | None, p_value: float | None, alpha: float, expected: str
+) -> None:
+    assert state(score, threshold, p_value, alpha) == expected

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 import anomalist.data
 from anomalist import PatchCore
-from anomalist.cli import options, signatures
+from anomalist.cli import building, signatures
 from anomalist.cli.main import COMMANDS, main
 from anomalist.cli.output import Output
 from anomalist.data import Folder, make_sample_set
@@ -54,6 +54,7 @@ NOT_RUN = {
 # What a page takes for given, beside data/mvtec_ad.
 GIVEN = {
     "README.md": ("my_parts", "new_photos"),
+    "docs/start.md": ("my_parts", "new_photos"),
     "docs/metrics.md": ("data/mvtec_loco_anomaly_detection",),
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),
@@ -382,7 +383,7 @@ def check_arguments(words: list[str]) -> None:
     with contextlib.suppress(_IncompleteError):
         parsed = _parsed(parser, arguments)
         if name == "benchmark":
-            assert options.build_detectors(parsed, Output())
+            assert building.build_detectors(parsed, Output())
 
 
 class _IncompleteError(Exception):

@@ -21,7 +21,7 @@ from anomalist.features import find_weights
 from anomalist.features.weights import timm_name
 from anomalist.files import write_text
 from anomalist.metrics.bootstrap import Interval
-from anomalist.report.tables import to_markdown
+from anomalist.report import to_markdown
 
 ORIGINAL = {
     "bottle": (209, 83, 900),

@@ -25,8 +25,10 @@ from anomalist.calibration.outliers import find_outliers
 from anomalist.calibration.reference import Reference, look_of
 from anomalist.calibration.selective import (
     DEFAULT_REVIEW,
+    State,
     error_coverage,
     error_coverage_area,
+    state,
     unsure,
 )
 from anomalist.calibration.splitting import (
@@ -45,6 +47,7 @@ __all__ = [
     "Drift",
     "Reference",
     "Shift",
+    "State",
     "affordable_split",
     "alarm_ranks",
     "all_differ",
@@ -68,6 +71,7 @@ __all__ = [
     "p_values",
     "pixel_threshold",
     "promised_range",
+    "state",
     "threshold",
     "unsure",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,7 @@ from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.ranking import check_binary
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+State = Literal["anomalous", "unsure", "normal", "undecided"]
 
 DEFAULT_REVIEW = 0.2
 """The share of good images that may be called anomalous or set aside, where none is given."""
@@ -64,6 +67,41 @@ def unsure(
         raise DataError("p-values must be numbers from 0 to 1")
     between: npt.NDArray[np.bool_] = (p > alpha) & (p <= review)
     return between
+
+
+def state(
+    score: float, threshold: float | None, p_value: float | None, alpha: float = 0.05
+) -> State:
+    """Say what becomes of an image: it is called anomalous, shown to a person, or passed.
+
+    Parameters
+    ----------
+    score : float
+        Of the image.
+    threshold : float or None
+        The score above which an image is anomalous; None where calibrating images are too few.
+    p_value : float or None
+        The share of good images that look at least as odd; None where it isn't known.
+    alpha : float
+        The false-alarm rate that was asked for.
+
+    Returns
+    -------
+    {"anomalous", "unsure", "normal", "undecided"}
+        ``anomalous`` above the threshold; ``unsure`` where it isn't, yet at most `DEFAULT_REVIEW`
+        of the good images, or ``alpha`` where that is more, look as odd; ``undecided`` without a
+        threshold.
+
+    Examples
+    --------
+    >>> state(0.7, 0.5, 0.02), state(0.4, 0.5, 0.1), state(0.1, 0.5, 0.9), state(0.7, None, 0.02)
+    ('anomalous', 'unsure', 'normal', 'undecided')
+    """
+    if threshold is None:
+        return "undecided"
+    if score > threshold:
+        return "anomalous"
+    return "unsure" if p_value is not None and p_value <= max(alpha, DEFAULT_REVIEW) else "normal"
 
 
 def error_coverage(confidence: npt.ArrayLike, errors: npt.ArrayLike) -> Curve:

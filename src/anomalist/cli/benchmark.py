@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.building import build_detectors
 from anomalist.cli.cluster import add_ray
 from anomalist.cli.folders import add_folder_options, open_categories, results_place
-from anomalist.cli.options import (
-    CommaList,
-    add_detector_options,
-    add_evaluate_at,
-    add_groups,
-    add_split,
-    add_store_options,
-    build_detectors,
-    command_parser,
-)
+from anomalist.cli.hyperparameters import add_detector_options
+from anomalist.cli.options import add_evaluate_at, add_groups, add_split, add_store_options
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import constant
+from anomalist.cli.values import CommaList
 
 
 def parser() -> ArgumentParser:
@@ -59,6 +57,15 @@ def parser() -> ArgumentParser:
         help="report beside the result what the best epoch on the test set would have given",
     )
     add_evaluate_at(arguments)
+    arguments.add_argument(
+        "--metric",
+        type=str,
+        action="append",
+        default=[],
+        metavar="MODULE:FUNCTION",
+        help="a metric of one's own too: a function of a category's predictions, in a module of"
+        " this folder or of those installed; may be given again",
+    )
     arguments.add_argument(
         "--keep_models",
         action="store_true",
@@ -109,6 +116,7 @@ def run(arguments: Namespace, output: Output) -> None:
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
+            metrics=own_metrics(arguments),
             split=arguments.split,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
@@ -117,3 +125,11 @@ def run(arguments: Namespace, output: Output) -> None:
             executor=executor,
         )
     print_summary(open_results(out).inventory().records, out, output)
+
+
+def own_metrics(arguments: Namespace) -> list[str]:
+    """Return the names of one's own metrics, having made modules of this folder importable."""
+    here = str(Path.cwd())
+    if arguments.metric and here not in sys.path:
+        sys.path.insert(0, here)
+    return list(arguments.metric)

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from anomalist.calibration import (
+    State,
     attainable_rate,
     fewest_images,
     finite_or_none,
     promised_range,
+    state,
 )
 from anomalist.data import Sample, Transform
 from anomalist.data.names import plural
@@ -309,6 +311,10 @@ class Rule:
         if self.threshold is None:
             return None
         return "anomalous" if score > self.threshold else "normal"
+
+    def state(self, score: float, p_value: float | None) -> State:
+        """Return what becomes of an image, as `anomalist.calibration.state` says it."""
+        return state(score, self.threshold, p_value, self.alpha)
 
     def _regions(
         self, transform: Transform, sample: Sample, values: npt.NDArray[np.floating[Any]]

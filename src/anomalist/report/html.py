@@ -7,37 +7,27 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
+from anomalist.calibration import DEFAULT_REVIEW
 from anomalist.files import write_text
+from anomalist.metrics import is_own
 from anomalist.metrics.comparison import Comparison
 from anomalist.report import charts, failures
+from anomalist.report.assets import asset, environment
 from anomalist.report.copies import near_copies
 from anomalist.report.figures import colour_map
-from anomalist.report.gallery import REVIEW, gallery
+from anomalist.report.gallery import gallery
 from anomalist.report.runs import Estimate, Results, Run
 from anomalist.report.stress import Stress, StressedRun
-from anomalist.report.tables import headline_others, where_pixels
+from anomalist.report.summary import headline_others, where_pixels
+from anomalist.report.titles import METRIC_TITLES, ORACLE_TITLES, UNRANKED, metric_title
 
-_TEMPLATES = files("anomalist.report") / "templates"
-
-_METRICS = {
-    "image_AUROC": "Image AUROC",
-    "image_AP": "Image AP",
-    "image_F1_calibrated": "Image F1, calibrated",
-    "image_false_alarm_rate": "False alarms",
-    "pixel_AUROC": "Pixel AUROC",
-    "pixel_AP": "Pixel AP",
-    "pixel_F1_calibrated": "Pixel F1, calibrated",
-    "pixel_PRO": "Pixel PRO",
-}
 _HEADLINE = (
     "image_AUROC",
     "pixel_PRO",
@@ -45,15 +35,6 @@ _HEADLINE = (
     "image_F1_calibrated",
     "image_false_alarm_rate",
 )
-# What a label or a mask of the test set has chosen is named for it.
-_ORACLES = {
-    "image_F1Score": "Image F1, oracle threshold",
-    "pixel_F1Score": "Pixel F1, oracle threshold",
-    "oracle_image_AUROC": "Image AUROC, oracle epoch",
-    "oracle_pixel_AUROC": "Pixel AUROC, oracle epoch",
-    "oracle_pixel_PRO": "Pixel PRO, oracle epoch",
-}
-_UNRANKED = {"image_false_alarm_rate", *_ORACLES}
 _FEW = 3
 _MEAN = "mean"
 _COSTS = {
@@ -145,7 +126,9 @@ def write_report(
         If there is no run.
     """
     results, out = Results(runs), Path(out)
-    template = _template()
+    filling = environment()
+    filling.filters.update(percent=_percent, number=_number)
+    template = filling.from_string(asset("report.html.j2"))
     page = {
         **_page(results, published, stressed),
         "left_out": left_out,
@@ -161,20 +144,6 @@ def write_report(
     return target
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters.update(percent=_percent, number=_number)
-    return environment.from_string(_text("report.html.j2"))
-
-
-def _text(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
 def _page(
     results: Results,
     published: Sequence[Mapping[str, Any]],
@@ -183,13 +152,15 @@ def _page(
     detectors = results.detectors
     stress = Stress(stressed) if stressed else None
     styles = charts.styles(detectors)
-    oracles = {n: t for n, t in _ORACLES.items() if any(_cells(results, n, results.categories))}
+    oracles = {
+        n: t for n, t in ORACLE_TITLES.items() if any(_cells(results, n, results.categories))
+    }
     others = _others(results)
-    metrics = {**_METRICS, **others}
+    metrics = {**METRIC_TITLES, **others}
     kinds = failures.by_kind(results)
     return {
-        "style": Markup(_text("report.css")),
-        "script": Markup(_text("report.js")),
+        "style": asset("base.css", "report.css"),
+        "script": asset("base.js", "report.js"),
         "plotly": Markup(get_plotlyjs()),
         "results": results,
         "styles": styles,
@@ -197,7 +168,7 @@ def _page(
         "summary": _table(
             results,
             "Summary",
-            {n: _METRICS[n] for n in _HEADLINE} | others,
+            {n: METRIC_TITLES[n] for n in _HEADLINE} | others,
             results.shared,
             marks=True,
         ),
@@ -221,7 +192,7 @@ def _page(
         "notes": _notes(results),
         "targets": _targets(results),
         "where_pixels": _where_pixels(results),
-        "review": REVIEW,
+        "review": DEFAULT_REVIEW,
         "colours": [f"rgb({r} {g} {b})" for r, g, b in colour_map(np.linspace(0, 1, 16)).tolist()],
         "data": {
             "detectors": styles,
@@ -234,27 +205,9 @@ def _page(
 
 def _others(results: Results) -> dict[str, str]:
     """Titles of the metrics that only some runs have."""
-    names = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    known = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    names = [name for name in known if not is_own(name)]  # of which the unit isn't known
     return {name: metric_title(name) for name in names}
-
-
-def metric_title(name: str) -> str:
-    """Return what a metric is called in tables for people.
-
-    Examples
-    --------
-    >>> metric_title("pixel_PRO_0.05"), metric_title("pixel_sPRO_0.05_mean")
-    ('Pixel PRO to 0.05', 'Pixel sPRO to 0.05, mean')
-    >>> metric_title("image_AUROC_logical"), metric_title("pixel_AUPIMO")
-    ('Image AUROC, logical', 'Pixel AUPIMO')
-    """
-    if "_" not in name:
-        return name
-    kind, metric, *rest = name.split("_")
-    title = f"{kind.capitalize()} {metric}"
-    for part in rest:
-        title += f" to {part}" if part[0].isdigit() else f", {part}"
-    return title
 
 
 def _table(
@@ -267,7 +220,7 @@ def _table(
 ) -> Table:
     """A line a detector, a column a metric that at least one detector has."""
     columns = {n: title for n, title in metrics.items() if any(_cells(results, n, categories))}
-    ahead = {n: results.ahead(n) if marks and n not in _UNRANKED else [] for n in columns}
+    ahead = {n: results.ahead(n) if marks and n not in UNRANKED else [] for n in columns}
     rows = []
     for detector in _by_accuracy(results, categories):
         if not any(results.of(detector, category) for category in categories):
@@ -494,7 +447,7 @@ def _weakest(results: Results, kinds: Sequence[failures.Group]) -> list[str]:
 
 def _published(results: Results, numbers: Sequence[Mapping[str, Any]]) -> list[PublishedTable]:
     """Tables of what others published of these detectors and categories, beside what is here."""
-    titles = {**_METRICS, **_ORACLES}
+    titles = {**METRIC_TITLES, **ORACLE_TITLES}
     found: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
     for number in numbers:
         run_name = tuple(

@@ -180,14 +180,17 @@ class Results:
         runs = [run for category in found for run in self.of(detector, category)]
         return statistics.fmean(getattr(run, name) for run in runs) if runs else None
 
-    def compare(self, a: str, b: str) -> Comparison | None:
-        """Compare the image AUROC of two detectors on the same images of every shared category.
+    def compare(self, a: str, b: str, categories: Sequence[str] | None = None) -> Comparison | None:
+        """Compare the image AUROC of two detectors on the same images of every category.
 
-        Seeds share their images: their differences and standard errors are averaged, as if more
-        seeds told nothing more. None where no category has two images of either class.
+        By default of every shared one. Seeds share their images: their differences and standard
+        errors are averaged, as if more seeds told nothing more. None where no category has two
+        images of either class.
         """
         found = []
-        for category in self.shared:
+        for category in self.shared if categories is None else categories:
+            if not (self.of(a, category) and self.of(b, category)):
+                continue
             pairs = [
                 (one, other)
                 for one in self.of(a, category)
@@ -199,22 +202,24 @@ class Results:
                 found.append(_mean_over_seeds(by_seed))
         return mean_difference(found) if found else None
 
-    def ahead(self, metric: str) -> list[str]:
+    def ahead(self, metric: str, categories: Sequence[str] | None = None) -> list[str]:
         """Return the detector that leads in a metric and those that can't be told from it.
 
-        For image AUROC, a detector is told from the leader if DeLong's test, held to 5 % over all
-        comparisons by Holm's method, says so; for other metrics, if their 95 % intervals are apart.
-        A list of one is a clear winner; pixels that were compared at different sizes have none.
+        Compared are means over the shared categories, or those that are given. For image AUROC, a
+        detector is told from the leader if DeLong's test, held to 5 % over all comparisons by
+        Holm's method, says so; for other metrics, if their 95 % intervals are apart. A list of one
+        is a clear winner; pixels that were compared at different sizes have none.
         """
-        if "pixel_" in metric and not _at_one_size(self.runs):
+        of = self.shared if categories is None else categories
+        if "pixel_" in metric and not _at_one_size([r for r in self.runs if r.category in of]):
             return []
-        known = {d: e for d in self.detectors if (e := self.estimate(d, metric)) is not None}
+        known = {d: e for d in self.detectors if (e := self.estimate(d, metric, of)) is not None}
         if len(known) < 2:
             return []
         leader = max(known, key=lambda d: known[d].value)
         others = [d for d in known if d != leader]
         if metric == "image_AUROC":
-            compared = {d: self.compare(leader, d) for d in others}
+            compared = {d: self.compare(leader, d, of) for d in others}
             p_values = {d: 1.0 if c is None else c.p_value for d, c in compared.items()}
             worse = _holm(p_values)
         else:

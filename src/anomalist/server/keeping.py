@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from anomalist.calibration import DEFAULT_REVIEW
 from anomalist.data import Sample
-from anomalist.inspection import Finding, Rule
+from anomalist.inspection import Finding
 from anomalist.predictions import Predictions
 from anomalist.server.blobs import Blobs
 from anomalist.server.database import Database
@@ -199,6 +198,7 @@ def _row(
 ) -> Inspection:
     assert found.score is not None
     upload, rule = one.upload, answering.rule
+    state = rule.state(found.score, found.p_value)
     height, width = one.sample.size()
     return Inspection(
         model_id=answering.model_id,
@@ -216,7 +216,7 @@ def _row(
         threshold=rule.threshold,
         alpha=rule.alpha,
         p_value=found.p_value,
-        decision=decide(rule, found),
+        decision=None if state == "undecided" else state,
         regions=None if found.regions is None else [vars(region) for region in found.regions],
         notes=list(one.sample.remarks(answering.detector.transform.bit_depth)),
         looks=looks,
@@ -224,10 +224,3 @@ def _row(
         seconds=time.perf_counter() - one.began,
         key=stored_key(upload),
     )
-
-
-def decide(rule: Rule, found: Finding) -> str | None:
-    """Return ``normal``, ``anomalous`` or, where a good one is rarely like that, ``unsure``."""
-    if found.decision != "normal" or rule.given:
-        return found.decision
-    return "unsure" if found.p_value is not None and found.p_value <= DEFAULT_REVIEW else "normal"

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from anomalist import __version__
+from anomalist.digits import shown
 from anomalist.server.principals import Principal, Role
 from anomalist.server.security.exchange import exchange_of
 from anomalist.server.security.signing import FIELD, form_token
@@ -31,20 +32,6 @@ MENU: tuple[tuple[str, str, Role], ...] = (
 WORDS = {"normal": "OK", "anomalous": "Defect", "unsure": "Unsure", None: "No threshold"}
 #: The shape and colour of a decision, as style and marks call it.
 KINDS = {"normal": "ok", "anomalous": "defect", "unsure": "unsure", None: "none"}
-
-
-def figure(value: float | None, digits: int = 4) -> str:
-    """Return a number as people read it.
-
-    Examples
-    --------
-    >>> figure(0.0123456), figure(None), figure(1234.5)
-    ('0.01235', '–', '1234')
-    """
-    if value is None:
-        return "–"
-    text = f"{value:.{digits}g}"
-    return f"{value:.0f}" if "e+" in text else text
 
 
 def share(value: float | None) -> str:
@@ -101,7 +88,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters.update(figure=figure, share=share, asked=asked, moment=moment)
+_templates.filters.update(figure=shown, share=share, asked=asked, moment=moment)
 _templates.globals.update(release=__version__, words=WORDS, kinds=KINDS, zip=zip)
 
 
