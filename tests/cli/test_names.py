@@ -9,9 +9,9 @@ import yaml
 from jsonargparse import ArgumentError
 
 from anomalist.cli import benchmark, fit
+from anomalist.cli.building import build_detectors
 from anomalist.cli.main import main
 from anomalist.cli.names import choices_of, entries_of
-from anomalist.cli.options import build_detectors
 from anomalist.cli.output import Output
 from anomalist.detectors import DETECTORS, Detector, Ensemble
 from anomalist.errors import ParameterError

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 import anomalist.data
 from anomalist import PatchCore
-from anomalist.cli import options, signatures
+from anomalist.cli import building, signatures
 from anomalist.cli.main import COMMANDS, main
 from anomalist.cli.output import Output
 from anomalist.data import Folder, make_sample_set
@@ -381,7 +381,7 @@ def check_arguments(words: list[str]) -> None:
     with contextlib.suppress(_IncompleteError):
         parsed = _parsed(parser, arguments)
         if name == "benchmark":
-            assert options.build_detectors(parsed, Output())
+            assert building.build_detectors(parsed, Output())
 
 
 class _IncompleteError(Exception):

@@ -7,20 +7,15 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.building import build_detectors
 from anomalist.cli.cluster import add_ray
 from anomalist.cli.folders import add_folder_options, open_categories, results_place
-from anomalist.cli.options import (
-    CommaList,
-    add_detector_options,
-    add_evaluate_at,
-    add_groups,
-    add_split,
-    add_store_options,
-    build_detectors,
-    command_parser,
-)
+from anomalist.cli.hyperparameters import add_detector_options
+from anomalist.cli.options import add_evaluate_at, add_groups, add_split, add_store_options
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import constant
+from anomalist.cli.values import CommaList
 
 
 def parser() -> ArgumentParser:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import add_device, command_parser
+from anomalist.cli.options import add_device
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 
 if TYPE_CHECKING:
     from anomalist.inspection import Recalibrated

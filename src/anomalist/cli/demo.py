@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import detector_signatures
 
 if TYPE_CHECKING:

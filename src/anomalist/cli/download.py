@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import CommaList, command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
+from anomalist.cli.values import CommaList
 from anomalist.errors import ParameterError
 
 

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.building import build_detectors
 from anomalist.cli.cluster import add_ray, check_workers
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import (
-    add_groups,
-    add_hyperparameters,
-    add_split,
-    build_detectors,
-    command_parser,
-)
+from anomalist.cli.hyperparameters import add_hyperparameters
+from anomalist.cli.options import add_groups, add_split
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import constant, detector_signatures
 from anomalist.errors import ParameterError
 

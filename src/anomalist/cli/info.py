@@ -6,8 +6,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 
 
 def parser() -> ArgumentParser:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 
 
 def parser() -> ArgumentParser:

@@ -195,7 +195,7 @@ class _Call:
 
         kind = type(error).__name__
         if isinstance(error, ArgumentError):
-            from anomalist.cli.options import one_line
+            from anomalist.cli.values import one_line
 
             command = f"anomalist {self.name}" if self.name in COMMANDS else "anomalist"
             return self._fail(f"{one_line(error)} ({command} --help)", 2, kind)

@@ -7,8 +7,9 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import add_evaluate_at, command_parser
+from anomalist.cli.options import add_evaluate_at
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 
 
 def parser() -> ArgumentParser:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.cluster import add_ray, check_workers
-from anomalist.cli.options import add_device, command_parser
+from anomalist.cli.options import add_device
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from anomalist.cli.options import (
-    CommaList,
-    add_fields,
-    add_store_options,
-    command_parser,
-    tell_idle,
-)
+from anomalist.cli.building import tell_idle
+from anomalist.cli.hyperparameters import add_fields
+from anomalist.cli.options import add_store_options
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import detector_signatures, shared_signature
+from anomalist.cli.values import CommaList
 
 if TYPE_CHECKING:
     from anomalist.benchmark.reproduction import Row, Target

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from anomalist.cli import tokens
-from anomalist.cli.options import CommandParser, command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import CommandParser, command_parser
 from anomalist.cli.signatures import Parameter, signature_of
 from anomalist.errors import ServerError
 from anomalist.server.settings import ServerSettings

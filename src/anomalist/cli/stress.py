@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.building import build_detectors
 from anomalist.cli.folders import add_folder_options, open_categories, results_folder
-from anomalist.cli.options import (
-    CommaList,
-    add_detector_options,
-    add_evaluate_at,
-    add_groups,
-    add_split,
-    add_store_options,
-    build_detectors,
-    command_parser,
-)
+from anomalist.cli.hyperparameters import add_detector_options
+from anomalist.cli.options import add_evaluate_at, add_groups, add_split, add_store_options
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import constant
+from anomalist.cli.values import CommaList
 
 
 def parser() -> ArgumentParser:

@@ -6,14 +6,12 @@ import dataclasses
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.building import build_detectors
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import (
-    add_detector_options,
-    add_store_options,
-    build_detectors,
-    command_parser,
-)
+from anomalist.cli.hyperparameters import add_detector_options
+from anomalist.cli.options import add_store_options
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 
 
 def parser() -> ArgumentParser:

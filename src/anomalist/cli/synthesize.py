@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from anomalist.cli.folders import add_folder_options, folder_options
-from anomalist.cli.options import command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import command_parser
 from anomalist.errors import DataError, ParameterError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Literal
 
 from jsonargparse import Namespace
 
-from anomalist.cli.options import CommandParser, command_parser
 from anomalist.cli.output import Output
+from anomalist.cli.parsing import CommandParser, command_parser
 from anomalist.errors import ParameterError, ServerError
 from anomalist.server.settings import ServerSettings
 

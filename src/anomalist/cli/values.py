@@ -1,0 +1,105 @@
+"""Types of arguments: how a word becomes a value, and what is said where it doesn't."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+
+class CommaList:
+    """An argument type that reads ``a,b,c`` (or a YAML list) into a tuple.
+
+    Parameters
+    ----------
+    convert : callable
+        Type of the entries.
+
+    Examples
+    --------
+    >>> CommaList(int)("0,1,2")
+    (0, 1, 2)
+    """
+
+    def __init__(self, convert: Callable[[str], Any] = str) -> None:
+        self._convert = convert
+
+    def __repr__(self) -> str:
+        return f"{self._convert.__name__},..."
+
+    def __call__(self, value: Any) -> tuple[Any, ...]:
+        """Split and convert; a single value that is no text is a list of one."""
+        if isinstance(value, str):
+            value = [part.strip() for part in value.strip("[]()").split(",")]
+        elif not isinstance(value, list | tuple):
+            value = [value]
+        if "" in value:
+            raise ValueError("an entry of the list is empty")
+        return tuple(self._convert(part) for part in value)
+
+
+def argument_type(hint: Any) -> Any:
+    """Return what reads a value of a type; all but tuples are left to the parser."""
+    return _TupleOr(hint) if "tuple[" in str(hint) else hint
+
+
+class _TupleOr:
+    """Reads a tuple from ``a,b`` as well as from ``[a, b]``, or one of the hint's other types."""
+
+    def __init__(self, hint: Any) -> None:
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        (of_tuple,) = (option for option in options if typing.get_origin(option) is tuple)
+        self._element = typing.get_args(of_tuple)[0]
+        if isinstance(self._element, types.UnionType):
+            self._element = _as_given
+        self._alone = self._element in options
+        self._hint = hint
+
+    def __repr__(self) -> str:
+        return str(self._hint)
+
+    def __call__(self, value: Any) -> Any:
+        if value in (None, "null", "none"):
+            return None
+        values = CommaList(self._element)(value)
+        return values[0] if self._alone and len(values) == 1 else values
+
+
+def _as_given(value: Any) -> Any:
+    """An entry that may be of several types, as the parser read it."""
+    return value
+
+
+# What types are called where a value isn't of one.
+_HINTS = {
+    "str,...": "texts, separated by commas",
+    "int,...": "whole numbers, separated by commas",
+    "tuple[str, ...] | None": "texts, separated by commas",
+    "int | tuple[int, int]": "a whole number, or two, separated by a comma",
+    "int | tuple[int, int] | None": "a whole number, or two, separated by a comma",
+}
+
+
+def one_line(error: Exception) -> str:
+    r"""Bring the parser's message to one line that names the flag, the value and what fits.
+
+    Examples
+    --------
+    >>> one_line(ValueError('Parser key "seeds":\n  Given value: x\n  list of int expected'))
+    '--seeds: Given value: x; list of int expected'
+    >>> one_line(ValueError("Parser key \"alpha\":\n  Expected a <class 'float'>. Got value: nan"))
+    '--alpha: expected a number. Got value: nan'
+    """
+    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    text = "; ".join(lines)
+    text = re.sub(r'Parser key "([^"]+)":;? ?', r"--\1: ", text)
+    text = text.replace("Does not validate against any of the Union subtypes; ", "")
+    for hint, words in _HINTS.items():
+        text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
+    text = re.sub(r"Expected a typing.Literal\[(.+?)\]\.", r"expected one of \1.", text)
+    kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
+    return re.sub(
+        r"Expected an? <class '(\w+)'>", lambda m: f"expected a {kinds.get(m[1], m[1])}", text
+    )
