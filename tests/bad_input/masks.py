@@ -91,7 +91,7 @@ CASES = [
     ),
     evaluate(
         "a mask of one defect is missing",
-        "Note: pixels are measured of 2 of 3 anomalous images: 1 has no mask, such as"
+        "Note: pixels are measured of 1 of 2 anomalous images: 1 has no mask, such as"
         " parts/scratch/1.png",
         0,
         lambda here: masks(here, "0_mask.png"),

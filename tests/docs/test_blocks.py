@@ -60,6 +60,7 @@ GIVEN = {
     "docs/model_file.md": ("bottle.anomalist",),
     "docs/cluster/predict.md": ("bottle.anomalist", "photos"),
     "docs/server/index.md": ("photos/bottle",),
+    "docs/tables.md": ("my_parts",),
 }
 # Pages that name images by number, or need as many as a threshold takes, get them all.
 WHOLE = ("docs/inspect.md", "docs/tutorials/inspection_engineer.md")
@@ -269,8 +270,8 @@ class Page:
         return compile("\n" * (line - 1) + text, str(ROOT / self.name), "exec")
 
     def _write(self, block: Block, title: str) -> None:
-        """A file of the checkout, which the page has its reader write."""
-        path = self.checkout / title
+        """A file that the page has its reader write: of the checkout, or where commands are typed."""
+        path = (self.checkout if "/" in title else Path.cwd()) / title
         assert not path.exists(), f"{title} is there already"
         path.write_text(block.text, encoding="utf-8")
         if title.startswith("src/anomalist/detectors/"):
