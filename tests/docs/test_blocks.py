@@ -60,7 +60,6 @@ GIVEN = {
     "docs/model_file.md": ("bottle.anomalist",),
     "docs/cluster/predict.md": ("bottle.anomalist", "photos"),
     "docs/server/index.md": ("photos/bottle",),
-    "docs/tables.md": ("my_parts",),
 }
 # Pages that name images by number, or need as many as a threshold takes, get them all.
 WHOLE = ("docs/inspect.md", "docs/tutorials/inspection_engineer.md")

@@ -60,7 +60,8 @@ def leaks(category: Category, results: ResultStore) -> tuple[str, ...]:
 def _repeated(images: ImageSet) -> tuple[list[Sample], list[str]]:
     """Return one of each image's byte-for-byte copies, and say how many others there are."""
     first: dict[str, Sample] = {}
-    again, torn = [], []
+    again: list[tuple[Sample, Sample]] = []
+    torn: list[tuple[Sample, Sample]] = []
     for sample in images:
         other = first.setdefault(sample.sha256(), sample)
         if other is sample:

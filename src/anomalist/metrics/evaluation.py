@@ -303,7 +303,8 @@ class Evaluation:
     def _unmasked(self) -> npt.NDArray[np.bool_]:
         """The anomalous images of which no pixel is measured."""
         assert self.pixels is not None
-        return self.predictions.unmasked & (self.pixels.n_pixels == 0)
+        unmasked: npt.NDArray[np.bool_] = self.predictions.unmasked & (self.pixels.n_pixels == 0)
+        return unmasked
 
     @property
     def _good(self) -> npt.NDArray[np.bool_]:
