@@ -270,7 +270,7 @@ class Page:
         return compile("\n" * (line - 1) + text, str(ROOT / self.name), "exec")
 
     def _write(self, block: Block, title: str) -> None:
-        """A file that the page has its reader write, in the checkout or where commands are typed."""
+        """A file that the page has its reader write, there or where commands are typed."""
         path = (self.checkout if "/" in title else Path.cwd()) / title
         assert not path.exists(), f"{title} is there already"
         path.write_text(block.text, encoding="utf-8")
