@@ -32,6 +32,7 @@ def parser() -> ArgumentParser:
         "--out",
         type=str,
         default="results",
+        metavar="FOLDER",
         help="the results folder, or its address, such as s3://bucket/results",
     )
     arguments.add_argument(
