@@ -88,6 +88,11 @@ class DFM(Detector):
         if self.score_type not in ("fre", "nll"):
             raise ParameterError(f"score_type must be fre or nll, not {self.score_type!r}")
 
+    @property
+    def seeded(self) -> bool:
+        """Nothing in it is random."""
+        return False
+
     def _fit(self, features: FeatureBatches) -> None:
         self._keep(self._analysed(features))
 

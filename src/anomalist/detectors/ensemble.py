@@ -119,6 +119,11 @@ class Ensemble(Detector):
             return self.name
         return "+".join(part.label for part in self.components())
 
+    @property
+    def seeded(self) -> bool:
+        """Whether that of a member changes anything."""
+        return any(part.seeded for part in self.components())
+
     def parameters(self) -> dict[str, Any]:
         """Return all hyperparameters by name, as plain JSON values, those of members included."""
         own = replace(self, members=("patchcore",), member_weights=None)

@@ -91,6 +91,11 @@ class SPADE(Detector):
                 f"layers must be at least two, the last for the whole image, not {self.layers}"
             )
 
+    @property
+    def seeded(self) -> bool:
+        """Nothing in it is random."""
+        return False
+
     def _fit(self, features: FeatureBatches) -> None:
         pooled = []
         with tempfile.TemporaryFile() as file:
