@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from anomalist.calibration import DEFAULT_REVIEW
 from anomalist.files import write_text
+from anomalist.metrics import is_own
 from anomalist.metrics.comparison import Comparison
 from anomalist.report import charts, failures
 from anomalist.report.assets import asset, environment
@@ -204,7 +205,8 @@ def _page(
 
 def _others(results: Results) -> dict[str, str]:
     """Titles of the metrics that only some runs have."""
-    names = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    known = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    names = [name for name in known if not is_own(name)]  # of which the unit isn't known
     return {name: metric_title(name) for name in names}
 
 
