@@ -50,7 +50,7 @@ def test_it_ends_as_others_do() -> None:
     assert module.stdout.startswith(b"anomalist ")
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, -15), (signal.SIGINT, 0)):
         process = start(
-            "import time\nprint(1, flush=True)\ntry: time.sleep(60)\n"
+            "import time\ntry:\n print(1, flush=True)\n time.sleep(60)\n"
             "except KeyboardInterrupt: raise SystemExit",
             stdout=subprocess.PIPE,
         )
