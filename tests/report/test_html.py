@@ -23,8 +23,8 @@ from anomalist.metrics import auroc
 from anomalist.report import colour_map
 from anomalist.report.charts import coverage, histogram
 from anomalist.report.failures import by_kind, by_size
-from anomalist.report.gallery import outline
 from anomalist.report.html import write_report
+from anomalist.report.layers import outline
 from anomalist.report.runs import Results, _holm
 
 KINDS = ("good", "crack", "stain")

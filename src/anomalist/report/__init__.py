@@ -1,5 +1,6 @@
 """Tables and pictures of results."""
 
+from anomalist.report.compact import write_compact
 from anomalist.report.copies import copies_sheet
 from anomalist.report.figures import (
     HEATMAP_LEVEL,
@@ -14,12 +15,15 @@ from anomalist.report.figures import (
 from anomalist.report.html import write_report
 from anomalist.report.latex import to_latex
 from anomalist.report.markdown import to_markdown
+from anomalist.report.per_image import write_per_image
+from anomalist.report.runs import Results
 from anomalist.report.stress import Stress
 from anomalist.report.summary import category_metrics, summary, where_pixels
 from anomalist.report.tables import metrics_csv, write_tables
 
 __all__ = [
     "HEATMAP_LEVEL",
+    "Results",
     "Stress",
     "category_metrics",
     "colour_map",
@@ -34,7 +38,9 @@ __all__ = [
     "to_latex",
     "to_markdown",
     "where_pixels",
+    "write_compact",
     "write_heatmaps",
+    "write_per_image",
     "write_report",
     "write_tables",
 ]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from anomalist.metrics import is_own
 from anomalist.report.phrases import alphas, ends, number
 from anomalist.report.runs import Estimate, Results
 from anomalist.report.summary import headline_others
@@ -75,7 +76,8 @@ def oracle_titles(results: Results) -> dict[str, str]:
 
 def _others(results: Results) -> dict[str, str]:
     """Titles of the metrics that only some runs have."""
-    names = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    known = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    names = [name for name in known if not is_own(name)]  # of which the unit isn't known
     return {name: metric_title(name) for name in names}
 
 
