@@ -19,8 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.calibration import state
+from anomalist.drawing import colour_map
 from anomalist.errors import DataError
-from anomalist.report.figures import colour_map
 from anomalist.report.runs import Results, Run
 
 # The display scale ends at twice the way from a typical good pixel to the threshold.
