@@ -54,6 +54,7 @@ NOT_RUN = {
 # What a page takes for given, beside data/mvtec_ad.
 GIVEN = {
     "README.md": ("my_parts", "new_photos"),
+    "docs/start.md": ("my_parts", "new_photos"),
     "docs/metrics.md": ("data/mvtec_loco_anomaly_detection",),
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,13 +23,10 @@ from anomalist.metrics import auroc
 from anomalist.report import colour_map
 from anomalist.report.charts import coverage, histogram
 from anomalist.report.failures import by_kind, by_size
-from anomalist.report.gallery import outline
 from anomalist.report.html import write_report
+from anomalist.report.layers import outline
 from anomalist.report.runs import Results, _holm
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 KINDS = ("good", "crack", "stain")
 METRICS = ("image_AP", "image_F1Score", "pixel_AUROC", "pixel_AP", "pixel_F1Score", "pixel_PRO")
 
@@ -678,17 +675,6 @@ def test_wrong_decisions_come_first(big: tuple[list[Record], Path]) -> None:
 # What a browser makes of it
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the path")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
 class Opened:
     """A page in a browser, with all that went wrong on it."""
 
@@ -820,6 +806,14 @@ def test_narrow_screens_do_not_scroll_sideways(browser: Any, out: Path, width: i
     for details in opened.page.locator("details").all():
         details.evaluate("element => { element.open = true; }")
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    opened.context.close()
+
+
+def test_those_who_can_not_see_it_meet_nothing_serious(
+    browser: Any, out: Path, axe: Callable[[Any], None]
+) -> None:
+    opened = Opened(browser, out / "report.html")
+    axe(opened.page)
     opened.context.close()
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from anomalist.report import Stress, write_report
-from tests.report.test_html import CHROMIUM, Opened, Page, Record, record
+from tests.report.test_html import Opened, Page, Record, record
 
 
 @dataclass
@@ -127,17 +126,6 @@ def test_the_report_has_a_section_only_of_a_stress_test(tmp_path: Path) -> None:
     assert "weakest under brightness" in page.words.replace("\u00a0", " ")
     assert "80.0 at 1.2" in page.words  # the table of the worst levels, without JavaScript
     assert "http" not in "".join(str(e.get("src")) for e in page.all("script"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the path")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.mark.parametrize("width", [400, 1280])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.building import build_detectors
@@ -32,6 +35,7 @@ def parser() -> ArgumentParser:
         "--out",
         type=str,
         default="results",
+        metavar="FOLDER",
         help="the results folder, or its address, such as s3://bucket/results",
     )
     arguments.add_argument(
@@ -54,6 +58,15 @@ def parser() -> ArgumentParser:
         help="report beside the result what the best epoch on the test set would have given",
     )
     add_evaluate_at(arguments)
+    arguments.add_argument(
+        "--metric",
+        type=str,
+        action="append",
+        default=[],
+        metavar="MODULE:FUNCTION",
+        help="a metric of one's own too: a function of a category's predictions, in a module of"
+        " this folder or of those installed; may be given again",
+    )
     arguments.add_argument(
         "--keep_models",
         action="store_true",
@@ -104,6 +117,7 @@ def run(arguments: Namespace, output: Output) -> None:
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
+            metrics=own_metrics(arguments),
             split=arguments.split,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
@@ -112,3 +126,11 @@ def run(arguments: Namespace, output: Output) -> None:
             executor=executor,
         )
     print_summary(open_results(out).inventory().records, out, output)
+
+
+def own_metrics(arguments: Namespace) -> list[str]:
+    """Return the names of one's own metrics, having made modules of this folder importable."""
+    here = str(Path.cwd())
+    if arguments.metric and here not in sys.path:
+        sys.path.insert(0, here)
+    return list(arguments.metric)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.bootstrap import Interval, overlap_interval, pixel_intervals, score_intervals
 from anomalist.metrics.loco import LogicalStructural
+from anomalist.metrics.own import is_own
 from anomalist.metrics.pimo import FPR_BOUNDS, PerImageOverlap
 from anomalist.metrics.pixels import EvaluatedAt, Pixels
 from anomalist.metrics.pro import extra_limits
@@ -38,12 +39,14 @@ _OTHERS = ("pixel_PRO_", "pixel_AUPIMO", "image_AUROC_", "pixel_sPRO_", "ClassF1
 def other_metrics(columns: Iterable[str]) -> list[str]:
     """Return those columns of a table that are metrics which only some runs have, in their order.
 
+    Those of one's own are among them, see `~anomalist.metrics.OwnMetric`.
+
     Examples
     --------
     >>> other_metrics(["detector", "pixel_PRO", "pixel_PRO_0.05", "oracle_pixel_PRO"])
     ['pixel_PRO_0.05']
     """
-    return [name for name in columns if name.startswith(_OTHERS)]
+    return [name for name in columns if name.startswith(_OTHERS) or is_own(name)]
 
 
 @dataclass(frozen=True)

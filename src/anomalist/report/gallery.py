@@ -19,15 +19,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomalist.calibration import state
-from anomalist.drawing import colour_map
 from anomalist.errors import DataError
+from anomalist.report.layers import SCALE_END, heat_layer, outline
 from anomalist.report.runs import Results, Run
 
-# The display scale ends at twice the way from a typical good pixel to the threshold.
-_SCALE_END = 2.0
 _THRESHOLD_VALUE = 127.5
-# Few enough for a small file, and too many for the eye to see steps.
-_LEVELS = 32
 _MOST_DISPUTED = 5
 
 
@@ -101,33 +97,6 @@ def outcome(label: bool | None, score: float, threshold: float | None) -> str | 
     return "false alarm" if score > threshold else "pass"
 
 
-def outline(region: npt.NDArray[np.bool_]) -> str:
-    """Return the border of a region as an SVG path, in pixels.
-
-    Examples
-    --------
-    >>> outline(np.array([[True, True]]))
-    'M0 0h2M0 1h2M0 0v1M2 0v1'
-    """
-    padded = np.pad(region, 1).astype(np.int8)
-    across = np.diff(padded, axis=0)[:, 1:-1] != 0
-    down = np.diff(padded, axis=1)[1:-1] != 0
-    lines = [f"M{start} {y}h{length}" for y, start, length in _stretches(across)]
-    lines += [f"M{x} {start}v{length}" for x, start, length in _stretches(down.T)]
-    return "".join(lines)
-
-
-def _stretches(edges: npt.NDArray[np.bool_]) -> list[tuple[int, int, int]]:
-    """Row, start and length of each run of True in a row."""
-    change = np.diff(np.pad(edges, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(change == 1)
-    ends = np.nonzero(change == -1)[1]
-    return [
-        (int(row), int(start), int(end - start))
-        for row, start, end in zip(rows, starts, ends, strict=True)
-    ]
-
-
 def _shots(results: Results, category: str) -> list[_Shot]:
     runs = [r for d in results.detectors if (r := results.first(d, category)) is not None]
     rows = [{image["path"]: image for image in run.images} for run in runs]
@@ -140,7 +109,7 @@ def _shots(results: Results, category: str) -> list[_Shot]:
         ]
         judged = {run.detector: _judgement(run, row) for run, row in seen}
         relative = [j["relative"] for j in judged.values() if j["relative"] is not None]
-        cut = [min(max(value, 0.0), _SCALE_END) for value in relative]
+        cut = [min(max(value, 0.0), SCALE_END) for value in relative]
         disagreement = statistics.pstdev(cut) if len(cut) > 1 else 0.0
         data = {
             "category": category,
@@ -289,12 +258,4 @@ def _photograph(pixels: npt.NDArray[np.uint8]) -> str:
 
 
 def _heatmap(values: npt.NDArray[np.uint8]) -> str:
-    """A palette PNG of a map on the display scale, clear where nothing is amiss."""
-    levels = np.round(values * ((_LEVELS - 1) / 255)).astype(np.uint8)
-    picture = Image.fromarray(levels, "P")
-    picture.putpalette(colour_map(np.linspace(0, 1, _LEVELS)).tobytes())
-    cover = np.minimum(np.linspace(0, _SCALE_END, _LEVELS), 1) ** 2
-    stream = io.BytesIO()
-    transparency = (255 * cover).round().astype(np.uint8).tobytes()
-    picture.save(stream, "PNG", optimize=True, transparency=transparency)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(heat_layer(values)).decode()

@@ -7,11 +7,9 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
@@ -19,16 +17,16 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from anomalist.calibration import DEFAULT_REVIEW
 from anomalist.drawing import colour_map
 from anomalist.files import write_text
+from anomalist.metrics import is_own
 from anomalist.metrics.comparison import Comparison
 from anomalist.report import charts, failures
+from anomalist.report.assets import asset, environment
 from anomalist.report.copies import near_copies
 from anomalist.report.gallery import gallery
 from anomalist.report.runs import Estimate, Results, Run
 from anomalist.report.stress import Stress, StressedRun
 from anomalist.report.summary import headline_others, where_pixels
 from anomalist.report.titles import METRIC_TITLES, ORACLE_TITLES, UNRANKED, metric_title
-
-_TEMPLATES = files("anomalist.report") / "templates"
 
 _HEADLINE = (
     "image_AUROC",
@@ -128,7 +126,9 @@ def write_report(
         If there is no run.
     """
     results, out = Results(runs), Path(out)
-    template = _template()
+    filling = environment()
+    filling.filters.update(percent=_percent, number=_number)
+    template = filling.from_string(asset("report.html.j2"))
     page = {
         **_page(results, published, stressed),
         "left_out": left_out,
@@ -142,20 +142,6 @@ def write_report(
     target = out / "report.html"
     write_text(target, template.render(**page, images=images, counts=counts))
     return target
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters.update(percent=_percent, number=_number)
-    return environment.from_string(_text("report.html.j2"))
-
-
-def _text(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _page(
@@ -173,8 +159,8 @@ def _page(
     metrics = {**METRIC_TITLES, **others}
     kinds = failures.by_kind(results)
     return {
-        "style": Markup(_text("report.css")),
-        "script": Markup(_text("report.js")),
+        "style": asset("base.css", "report.css"),
+        "script": asset("base.js", "report.js"),
         "plotly": Markup(get_plotlyjs()),
         "results": results,
         "styles": styles,
@@ -219,7 +205,8 @@ def _page(
 
 def _others(results: Results) -> dict[str, str]:
     """Titles of the metrics that only some runs have."""
-    names = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    known = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    names = [name for name in known if not is_own(name)]  # of which the unit isn't known
     return {name: metric_title(name) for name in names}
 
 

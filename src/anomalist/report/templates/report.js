@@ -16,12 +16,14 @@
 
   // Charts
 
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  // A toolbar would cover curves, and a chart that takes a finger's drag keeps a page from being scrolled.
+  const touched = matchMedia("(pointer: coarse)").matches;
+  const config = { responsive: true, displayModeBar: false };
   const axis = (title, more = {}) => ({ title: { text: title, standoff: 8 }, zeroline: false, automargin: true, ...more });
   const layout = (x, y, more = {}) => ({
     xaxis: x, yaxis: y, margin: { l: 56, r: 16, t: 16, b: 48 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     font: { family: "system-ui, sans-serif", size: 13 }, legend: { orientation: "h", y: -0.22, yanchor: "top" },
-    showlegend: true, hovermode: "closest", hoverlabel: { font: { color: "#fff" } }, ...more,
+    showlegend: true, hovermode: "closest", dragmode: touched ? false : "zoom", hoverlabel: { font: { color: "#fff" } }, ...more,
   });
   const empty = (place, text) => {
     if (place.classList.contains("js-plotly-plot")) Plotly.purge(place);
