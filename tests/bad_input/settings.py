@@ -282,7 +282,7 @@ CASES = [
     Case(
         "an unknown command",
         "predcit model.anomalist",
-        "anomalist: error: no command 'predcit'; did you mean predict? the commands are ...",
+        "anomalist: error: no command 'predcit'; did you mean predict? (anomalist --help)",
         2,
     ),
     Case(

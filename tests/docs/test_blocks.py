@@ -325,6 +325,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", [page for page in PAGES if runs_something(page)])
+@pytest.mark.usefixtures("warm_processes")
 def test_what_a_page_shows_runs(
     name: str,
     place: Path,

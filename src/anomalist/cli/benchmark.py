@@ -39,6 +39,7 @@ def parser() -> ArgumentParser:
         "--out",
         type=str,
         default="results",
+        metavar="FOLDER",
         help="the results folder, or its address, such as s3://bucket/results",
     )
     arguments.add_argument(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.options import section
 from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant
 from anomalist.errors import ParameterError
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 def add_folder_options(arguments: ArgumentParser) -> None:
     """Add ``--format``, ``--good``, ``--bad``, ``--masks``, ``--exclude`` and ``--cache_gb``."""
-    arguments.add_argument(
+    group = section(arguments, "what folders hold")
+    group.add_argument(
         "--format",
         type=str,
         default=None,
@@ -31,7 +33,7 @@ def add_folder_options(arguments: ArgumentParser) -> None:
         ("bad", "images that aren't good"),
         ("masks", "masks"),
     ):
-        arguments.add_argument(
+        group.add_argument(
             f"--{flag}",
             type=str,
             action="append",
@@ -47,14 +49,14 @@ def add_folder_options(arguments: ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="images to leave out, such as mislabelled ones: paths, folders or patterns; @list.txt"
-        " names a file with one a line",
+        help="images to leave out: paths, folders or patterns; @list.txt names a file with one a"
+        " line",
     )
 
 
 def add_cache_option(arguments: ArgumentParser) -> None:
     """Add ``--cache_gb``, of commands that take addresses."""
-    arguments.add_argument(
+    section(arguments, "what folders hold").add_argument(
         "--cache_gb",
         type=float,
         default=None,

@@ -47,7 +47,9 @@ def parser() -> ArgumentParser:
         default=constant("anomalist.benchmark.stress_runner", "DEFAULT_DRAWS"),
         help="seeds that shots have at least: which photographs are learnt from is drawn",
     )
-    arguments.add_argument("--out", type=str, default="results", help="the results folder")
+    arguments.add_argument(
+        "--out", type=str, default="results", metavar="FOLDER", help="the results folder"
+    )
     arguments.add_argument(
         "--alpha",
         type=float,

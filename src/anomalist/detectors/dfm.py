@@ -26,7 +26,7 @@ _LEAST = float(np.finfo(np.float32).tiny)
 
 @dataclass(kw_only=True, eq=False)
 class DFM(Detector):
-    """Deep feature modeling: principal components of whole images' features (Ahuja et al., 2019).
+    """Principal components of whole images, deep feature modeling (Ahuja et al., 2019).
 
     The feature map of a layer is averaged over windows and flattened to one vector an image. The
     principal components of good images' vectors span a subspace. An image scores the squared
