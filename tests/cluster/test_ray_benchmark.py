@@ -214,6 +214,7 @@ def test_what_no_node_has_is_told_before_any_work(
         RayExecutor(cluster.address).run([task(dots, device="cuda")], RunStore(tmp_path))
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_a_command_that_was_killed_goes_on_where_it_was(
     dots: Path, tmp_path: Path, cluster: Cluster, ray: Any
 ) -> None:

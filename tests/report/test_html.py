@@ -583,7 +583,7 @@ def test_each_false_alarm_rate_is_told_with_whose_it_is(tmp_path: Path) -> None:
     words = report(runs, tmp_path).words
     targets = "20 % (strict, same) and 40 % (loose)"
     assert f"set for at most {targets} false alarms" in words
-    assert f"the target is {targets}." in words
+    assert f"asked for were at most {targets}." in words
     assert f"chosen so that at most {targets} of good images lie above it" in words
     for run in runs:
         run.calibration["image_threshold"] = None
@@ -800,13 +800,56 @@ def test_more_images_come_on_request(browser: Any, big: tuple[list[Record], Path
     opened.context.close()
 
 
-@pytest.mark.parametrize("width", [360, 700])
-def test_narrow_screens_do_not_scroll_sideways(browser: Any, out: Path, width: int) -> None:
-    opened = Opened(browser, out / "report.html", width)
-    for details in opened.page.locator("details").all():
+@pytest.mark.parametrize(("width", "height"), [(360, 800), (1024, 768), (1920, 1080)])
+def test_the_first_screen_holds_four_answers_and_the_figure(
+    browser: Any, out: Path, width: int, height: int
+) -> None:
+    opened = Opened(browser, out / "report.html", width, has_touch=width < 500)
+    page = opened.page
+    page.set_viewport_size({"width": width, "height": height})
+    bottom = "element => element.getBoundingClientRect().bottom"
+    assert page.locator(".answers dt").count() == 4
+    assert page.locator(".answers").evaluate(bottom) < height
+    assert page.locator(".ranking table").evaluate(bottom) < height
+    assert page.locator(".modebar").count() == 0
+    for details in page.locator("details").all():
         details.evaluate("element => { element.open = true; }")
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # What is wider than its box says so, and only that is a stop of the keyboard.
+    page.wait_for_function("document.querySelector('#categories .scroll.wider') !== null")
+    for box in page.locator(".scroll").all():
+        overflows, wider, stop = box.evaluate(
+            "e => [e.scrollWidth > e.clientWidth + 1, e.classList.contains('wider'), e.tabIndex]"
+        )
+        assert (wider, stop == 0) == (overflows, overflows)
+    # No name is broken in two.
+    for name in page.locator("#summary tbody th, #numbers tbody th").all():
+        assert name.evaluate("e => e.getClientRects().length && e.clientHeight") < 60
     opened.context.close()
+
+
+def test_colours_are_chosen_and_remembered(browser: Any, out: Path) -> None:
+    opened = Opened(browser, out / "report.html", color_scheme="light")
+    page, dark = opened.page, "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(dark) == "rgb(255, 255, 255)"
+    page.get_by_role("button", name="Colours: auto").click()
+    assert page.evaluate(dark) == "rgb(20, 24, 29)"
+    page.reload()
+    assert page.evaluate(dark) == "rgb(20, 24, 29)"
+    for _ in range(2):
+        page.locator(".theme").click()
+    assert page.evaluate(dark) == "rgb(255, 255, 255)"
+    opened.context.close()
+
+
+def test_charts_have_the_width_of_paper_while_it_is_printed(opened: Opened) -> None:
+    page = opened.page
+    width = "Number(document.querySelector('#curve .main-svg').getAttribute('width'))"
+    before = page.evaluate(width)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(width) == 660
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(f"{width} === {before}")
 
 
 def test_those_who_can_not_see_it_meet_nothing_serious(

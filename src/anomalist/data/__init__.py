@@ -19,6 +19,7 @@ from anomalist.data.real_iad import RealIAD
 from anomalist.data.remarks import Remarks, bit_depth_of, gather_remarks, is_constant
 from anomalist.data.samples import make_sample_set
 from anomalist.data.saturation import ANOMALIES, Defect, read_saturations
+from anomalist.data.several import Several, open_datasets, part_of
 from anomalist.data.source import Content
 from anomalist.data.transforms import Interpolation, Transform
 from anomalist.data.truth import gather_mask_remarks
@@ -50,6 +51,7 @@ __all__ = [
     "RealIAD",
     "Remarks",
     "Sample",
+    "Several",
     "Transform",
     "Understanding",
     "VisA",
@@ -65,6 +67,8 @@ __all__ = [
     "load_masks",
     "make_sample_set",
     "open_dataset",
+    "open_datasets",
+    "part_of",
     "read_image",
     "read_mask",
     "read_saturations",

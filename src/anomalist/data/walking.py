@@ -17,7 +17,7 @@ from anomalist.files import absolute
 #: Lies in a folder that ``anomalist predict`` writes results to.
 RESULTS_MARKER = ".anomalist-results"
 #: What ``predict`` writes pictures to, in a folder of results.
-HEATMAPS, SHEET = RESULT_PICTURES = ("heatmaps", "contact_sheet.png")
+HEATMAPS, SHEET, PAGE = RESULT_PICTURES = ("heatmaps", "contact_sheet.png", "page")
 #: How the picture ends that ``fit`` writes beside a model.
 LEAST_NORMAL = "_least_normal.png"
 
