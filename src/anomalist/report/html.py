@@ -11,11 +11,11 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from anomalist.calibration import DEFAULT_REVIEW
+from anomalist.drawing import colour_map
 from anomalist.files import write_text
 from anomalist.report import charts, failures, metric_tables, provenance
 from anomalist.report.assets import asset, environment
 from anomalist.report.copies import near_copies
-from anomalist.report.figures import colour_map
 from anomalist.report.gallery import gallery
 from anomalist.report.phrases import alphas, number, percent, pixels_are, targets
 from anomalist.report.published import published_tables
