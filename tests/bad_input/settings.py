@@ -305,6 +305,27 @@ CASES = [
         1,
     ),
     benchmark(
+        "a metric that isn't there",
+        "--metric no_such_module:missed",
+        "anomalist: error: there is no module no_such_module for the metric"
+        " no_such_module:missed: run the command where no_such_module.py is, or set PYTHONPATH to"
+        " its folder",
+        1,
+    ),
+    benchmark(
+        "a metric that is no function",
+        "--metric math:pi",
+        "anomalist: error: the metric math:pi is no function but float",
+        1,
+    ),
+    Case(
+        "a data folder that is given twice",
+        "benchmark parts parts --out results",
+        "anomalist: error: parts is given twice",
+        1,
+        parts,
+    ),
+    benchmark(
         "a detector that is named twice",
         "--detectors patchcore,patchcore",
         "anomalist: error: detector patchcore is named twice: give one of them a name of its own,"

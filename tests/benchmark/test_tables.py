@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -79,3 +80,22 @@ def test_names_of_images_are_as_short_as_tells_them_apart() -> None:
     assert _short_names(lines) == ["monday/NG/1.png", "tuesday/NG/1.png"]
     assert _short_names(["1.png", "2.png"]) == ["1.png", "2.png"]
     assert _short_names([]) == []
+
+
+def test_several_folders_are_a_call(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(dots, tmp_path / "line")
+    out = tmp_path / "out"
+    line = str(tmp_path / "line")
+    assert main(["benchmark", str(dots), line, "--out", str(out), *FAST]) == 0
+    results = pd.read_csv(out / "results.csv")
+    assert results["category"].tolist() == sorted([f"{dots.name}-dot", "line-dot"])
+    assert results["data_hash"].nunique() == results["image_AUROC"].nunique() == 1
+    assert (out / "patchcore" / "line-dot_metrics.json").is_file()
+    assert "line-dot" in capsys.readouterr().out
+    # One of them again, by the name that tables have.
+    one = ["--categories", "line-dot", "--out", str(out), *FAST]
+    assert main(["benchmark", str(dots), line, *one]) == 0
+    assert main(["benchmark", line, line, "--out", str(out), *FAST]) == 1
+    assert "is given twice" in capsys.readouterr().err

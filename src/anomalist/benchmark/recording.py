@@ -25,7 +25,7 @@ from anomalist.calibration import (
     finite_or_none,
 )
 from anomalist.conditions import Conditions, Promise
-from anomalist.data import Category, gather_mask_remarks, gather_remarks
+from anomalist.data import Category, gather_mask_remarks, gather_remarks, part_of
 from anomalist.data.names import plural
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
@@ -57,7 +57,7 @@ def record_of(done: Done) -> RunRecord:
     """Measure what was predicted, and make the record."""
     task, category, fitted = done.task, done.category, done.fitted
     detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
-    dataset = task.dataset.name
+    dataset = part_of(task.dataset, task.category)[0].name
     limits = official_limits(dataset, task.asked.pro_limits)
     evaluation = Evaluation(predictions, task.asked.evaluate_at, limits)
     metrics = evaluation.metrics(intervals=True)

@@ -216,11 +216,8 @@ def benchmark(
     write_repeats(repeats, results, watcher)
     after = _confirmed(tasks, results)
     _tell(watcher, after.left_out)
-    if isinstance(results, ObjectResultStore):
-        with results.folder_of("pictures/") as folder:
-            write_results(after.records, folder, left_out=after.left_out)
-    else:
-        write_results(after.records, out, left_out=after.left_out)
+    with results.folder_of_tables() as folder:
+        write_results(after.records, folder, left_out=after.left_out)
     records = {(r.detector, r.category, r.seed): r for r in after.everything}
     return [records[task.key] for task in tasks]
 

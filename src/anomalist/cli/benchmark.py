@@ -22,7 +22,11 @@ def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
     arguments.add_argument(
-        "data", type=str, help="folder in the layout of MVTec AD or VisA, or a plain folder"
+        "data",
+        type=str,
+        nargs="+",
+        help="folder in the layout of MVTec AD or VisA, or a plain folder; of several, categories"
+        " that share a name are called after their folders, too",
     )
     arguments.add_argument(
         "--categories", type=CommaList(), default=None, help="which, by commas (default: all)"
@@ -84,7 +88,6 @@ def parser() -> ArgumentParser:
         "do the runs",
         cpus="as many as torch has threads here, or as the largest node has",
         memory="what earlier runs took and a fifth more, 3000 where there are none",
-        gpus=None,
     )
     add_detector_options(arguments)
     return arguments

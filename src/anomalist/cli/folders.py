@@ -73,9 +73,10 @@ def folder_options(arguments: Namespace) -> dict[str, Any]:
 
 def open_categories(arguments: Namespace, output: Output) -> Dataset:
     """Open the data set of a command that runs categories, and tell what is noted of those."""
-    from anomalist.data import open_dataset
+    from anomalist.data import open_datasets
 
-    dataset = open_dataset(arguments.data, **folder_options(arguments))
+    roots = [arguments.data] if isinstance(arguments.data, str) else arguments.data
+    dataset = open_datasets(roots, **folder_options(arguments))
     for name in arguments.categories or dataset.categories:
         for note in dataset.understand(name).notes:
             output.warn(f"{name}: {note}")
@@ -95,6 +96,7 @@ def results_place(arguments: Namespace, dataset: Dataset, table: str) -> Path | 
 
 def results_folder(arguments: Namespace, dataset: Dataset, table: str) -> Path:
     """Return the results folder, where a table can be written and no image would lie beside it."""
+    from anomalist.data import Several
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
     from anomalist.storage import is_address
@@ -102,7 +104,8 @@ def results_folder(arguments: Namespace, dataset: Dataset, table: str) -> Path:
     if is_address(arguments.out):
         raise ParameterError(f"--out must be a folder, not an address such as {arguments.out}")
     out = Path(arguments.out)
-    if dataset.name == "folder":
-        check_outside(out, dataset.root)
+    for one in dataset.datasets if isinstance(dataset, Several) else [dataset]:
+        if one.name == "folder":
+            check_outside(out, one.root)
     check_writable(out / table)
     return out

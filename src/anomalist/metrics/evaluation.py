@@ -159,9 +159,10 @@ def evaluate(
     -------
     Metrics
         Values that the data can't give are None, and ``notes`` says why: labels or masks are
-        unknown, all labels are the same, or no pixel is defective. An anomalous image with an
-        empty mask (at the input, also a defect that vanished when its mask was scaled down) adds no
-        region, its pixels count as normal, and a note says how many there are.
+        unknown, all labels are the same, or no pixel is defective. Anomalous images without a mask
+        are left out of what is measured of pixels, and a note says how many. One with an empty mask
+        (at the input, also a defect that vanished when its mask was scaled down) adds no region,
+        its pixels count as normal, and a note says how many there are.
 
     Raises
     ------
@@ -257,7 +258,7 @@ class Evaluation:
             self.pixels = Pixels.at_original(predictions)
         if self.pixels is None and masks is not None:
             self.evaluated_at = "input"
-            self.pixels = Pixels.of_arrays(predictions.maps, masks)
+            self.pixels = Pixels.of_predictions(predictions)
         self._check_truth()
 
     def _check_truth(self) -> None:
@@ -299,6 +300,13 @@ class Evaluation:
         return PerImageOverlap(self.pixels, self._good)
 
     @property
+    def _unmasked(self) -> npt.NDArray[np.bool_]:
+        """The anomalous images of which no pixel is measured."""
+        assert self.pixels is not None
+        unmasked: npt.NDArray[np.bool_] = self.predictions.unmasked & (self.pixels.n_pixels == 0)
+        return unmasked
+
+    @property
     def _good(self) -> npt.NDArray[np.bool_]:
         """The images in which false positives of AUPIMO are counted."""
         assert self.pixels is not None
@@ -321,7 +329,16 @@ class Evaluation:
         """Why metrics are missing, and what else a reader must know."""
         notes, empty = [], 0
         if self.labels is not None and self.pixels is not None:
-            empty = int(np.count_nonzero(self.labels & (self.pixels.n_positive == 0)))
+            unmasked = self._unmasked
+            if without := int(np.count_nonzero(unmasked)):
+                notes.append(
+                    f"pixels are measured of {np.count_nonzero(self.labels & ~unmasked)} of"
+                    f" {np.count_nonzero(self.labels)} anomalous images: {without}"
+                    f" {'has' if without == 1 else 'have'} no mask, such as"
+                    f" {self.predictions.paths[int(unmasked.argmax())]}"
+                )
+            bare = self.labels & ~unmasked & (self.pixels.n_positive == 0)
+            empty = int(np.count_nonzero(bare))
         if empty:
             small = ", or the defect is too small for the map's resolution"
             notes.append(
@@ -335,7 +352,7 @@ class Evaluation:
             kind = "anomalous" if self.labels.any() else "normal"
             notes.append(f"no image metrics: all {len(self.labels)} images are {kind}")
         if self.pixels is None:
-            notes.append("no pixel metrics: they take a mask of every defect")
+            notes.append("no pixel metrics: they take masks of defects")
         elif self.pixel_summary is None:
             kind = "normal" if self.pixels.n_positive.any() else "defective"
             notes.append(f"no pixel metrics: the masks hold no {kind} pixel")
