@@ -68,7 +68,7 @@ def test_results_say_what_the_detector_says(model: Path, photos: Path, tmp_path:
     for i, entry in enumerate(lines(out)):
         assert entry["path"] == str(paths[i])
         picture = out / entry["heatmap"]
-        assert image_size(picture) == (64, 64)
+        assert image_size(picture) == (128, 128)
         values = np.load(picture.with_suffix(".npy"))
         np.testing.assert_allclose(values, predictions.maps[i], rtol=1e-5)
         above = values > calibration.pixel_threshold(float(ALPHA))
@@ -189,7 +189,7 @@ def test_what_is_stopped_goes_on_to_the_same_result(
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert main(["predict", str(model), str(photos), "--out", str(whole)]) == 3
     written = []
-    real = anomalist.inspection.prediction.write_heatmaps
+    real = anomalist.report.PictureWriter.write
 
     def failing(*arguments: Any, **keywords: Any) -> Any:
         if len(written) == 9:
@@ -199,7 +199,7 @@ def test_what_is_stopped_goes_on_to_the_same_result(
 
     arguments = ["predict", str(model), str(photos), "--out", str(out)]
     with monkeypatch.context() as patch:
-        patch.setattr("anomalist.inspection.prediction.write_heatmaps", failing)
+        patch.setattr("anomalist.report.PictureWriter.write", failing)
         assert main(arguments) == (130 if stop is KeyboardInterrupt else 1)
     assert len(rows(out)) == 10
     assert (out / "predictions.unfinished").is_file()
@@ -351,7 +351,7 @@ def test_what_is_said_of_a_stop_is_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real, left = anomalist.inspection.prediction.write_heatmaps, [None] * done
+    real, left = anomalist.report.PictureWriter.write, [None] * done
 
     def stopping(*arguments: Any, **keywords: Any) -> Any:
         if not left:
@@ -359,7 +359,7 @@ def test_what_is_said_of_a_stop_is_so(
         left.pop()
         return real(*arguments, **keywords)
 
-    monkeypatch.setattr("anomalist.inspection.prediction.write_heatmaps", stopping)
+    monkeypatch.setattr("anomalist.report.PictureWriter.write", stopping)
     out = str(tmp_path / "out")
     assert main(["predict", str(model), str(photos), "--out", out, *more]) == 130
     last = capsys.readouterr().err.splitlines()[-1]

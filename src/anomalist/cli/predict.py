@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -14,13 +14,13 @@ from anomalist.cli.cluster import add_ray, check_workers
 from anomalist.cli.options import add_device
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
+from anomalist.cli.pictures import add_heatmap_options, heatmap_options
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
     from anomalist.data import Sample
     from anomalist.inspection import Finding, Tally, Watch
     from anomalist.inspection.inputs import Inputs
-    from anomalist.inspection.prediction import Heatmaps
     from anomalist.inspection.results import Used
 
 #: The exit code where some images couldn't be scored.
@@ -64,15 +64,7 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--threshold", type=float, default=None, help="score above which an image is anomalous"
     )
-    arguments.add_argument(
-        "--heatmaps",
-        type=Literal["all", "anomalous", "none"],
-        default=None,
-        help="of which images to write heatmaps (default: all; by parts, the anomalous ones)",
-    )
-    arguments.add_argument(
-        "--arrays", action="store_true", help="write raw maps as .npy beside the heatmaps"
-    )
+    add_heatmap_options(arguments, "all; by parts, the anomalous ones")
     arguments.add_argument(
         "--watch",
         type=float,
@@ -105,6 +97,7 @@ def run(arguments: Namespace, output: Output) -> int:
         predict_files,
         watch_inputs,
     )
+    from anomalist.inspection.prediction import check_heatmaps
 
     if arguments.append and arguments.overwrite:
         raise ParameterError("--append keeps what --overwrite removes: give one of them")
@@ -132,11 +125,8 @@ def run(arguments: Namespace, output: Output) -> int:
     for note in () if listed is None else listed.notes():
         output.warn(note)
     output.note(rule.describe())
-    heatmaps: Heatmaps = arguments.heatmaps or "all"
-    if heatmaps == "anomalous" and rule.threshold is None:
-        raise ParameterError(
-            "--heatmaps anomalous needs a threshold: give one with --threshold or --alpha"
-        )
+    pictures = heatmap_options(arguments, "all")
+    check_heatmaps(pictures["heatmaps"], rule)
     watched = isinstance(looks, Watch)
     done = 0
     tally = Tally()
@@ -169,8 +159,7 @@ def run(arguments: Namespace, output: Output) -> int:
                 looks,
                 out,
                 rule,
-                heatmaps=heatmaps,
-                arrays=arguments.arrays,
+                **pictures,
                 identity=identity,
                 used=_used(arguments),
                 finding=tell,

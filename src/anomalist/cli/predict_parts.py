@@ -11,6 +11,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from anomalist.cli.output import Output
+from anomalist.cli.pictures import heatmap_options
 from anomalist.cli.predict import SOME_FAILED, show_counts
 from anomalist.errors import ParameterError
 from anomalist.storage import is_address, on_disk
@@ -55,8 +56,7 @@ def run_by_parts(arguments: Namespace, output: Output) -> int:
                     arguments.out,
                     rule,
                     model=model,
-                    heatmaps=arguments.heatmaps,
-                    arrays=arguments.arrays,
+                    **heatmap_options(arguments),
                     part_size=arguments.part_size,
                     overwrite=arguments.overwrite,
                     ray=arguments.ray,

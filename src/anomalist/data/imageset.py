@@ -37,6 +37,7 @@ from anomalist.data.source import (
 )
 from anomalist.data.transforms import Transform
 from anomalist.data.truth import Photograph, read_truth, share_remarks
+from anomalist.data.views import View, view_of
 from anomalist.errors import DataError
 from anomalist.storage import is_address
 
@@ -106,6 +107,7 @@ class Sample:
     # What the mask told when it was last read, as of a state of its files.
     _told: tuple[_State, tuple[str, ...]] | None = field(init=False, default=None)
     _changes: tuple[Change, ...] = field(init=False, default=())
+    _view: View | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -170,6 +172,7 @@ class Sample:
             ("_changes", (*self._changes, change)),
             ("_looks", {}),
             ("_told", None),
+            ("_view", None),
         ):
             object.__setattr__(made, name, value)
         return made
@@ -316,6 +319,48 @@ class Sample:
         """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
         look = self._looks[transform] = Look.of(pixels)
         return look
+
+    def view(self, side: int, bit_depth: int = 16) -> Image.Image:
+        """Return the image as RGB as people look at it, see `~anomalist.data.views.view_size`.
+
+        It costs no reading where `keep_view` was called before the image was last read.
+
+        Parameters
+        ----------
+        side : int
+            Most pixels of the longer side.
+        bit_depth : int
+            As for `read`.
+
+        Raises
+        ------
+        DataError
+            If the image can't be read.
+
+        Examples
+        --------
+        >>> Sample("frame", image=np.zeros((480, 640), np.uint8)).view(320).size
+        (320, 240)
+        """
+        kept = self._view
+        if kept is not None and (kept.side, kept.bit_depth) == (side, bit_depth) and kept.image:
+            return kept.image
+        return view_of(self.read(bit_depth), side)
+
+    def keep_view(self, side: int, bit_depth: int = 16) -> None:
+        """Make and keep the `view` when the image is next read for a detector."""
+        object.__setattr__(self, "_view", View(side, bit_depth))
+
+    def viewed(self, image: Image.Image, bit_depth: int) -> None:
+        """Make the view that is to be kept, if one is, of an image that was read."""
+        asked = self._view
+        if asked is not None and asked.image is None and asked.bit_depth == bit_depth:
+            view = View(asked.side, bit_depth, view_of(image, asked.side))
+            object.__setattr__(self, "_view", view)
+
+    def drop_view(self) -> None:
+        """Keep the view no longer."""
+        object.__setattr__(self, "_view", None)
 
     def nbytes(self) -> int:
         """Return the number of bytes of the file, of the bytes or of the array.

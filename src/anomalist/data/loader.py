@@ -87,6 +87,7 @@ class Chunk:
     def _take(self, i: int, image: Image.Image) -> None:
         self._pixels[i] = self._transform(image)
         self._images[i].looked_at(self._transform, self._pixels[i])
+        self._images[i].viewed(image, self._bits)
 
 
 def load_chunks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -286,8 +287,7 @@ class Rule:
         DataError
             If an image with regions can't be opened.
         """
-        calibration = detector.calibration_
-        p_values = None if calibration is None else calibration.p_values(predictions.scores)
+        p_values = _p_values(detector, predictions)
         findings = []
         for i, sample in enumerate(predictions.images):
             score = float(predictions.scores[i])
@@ -297,7 +297,7 @@ class Rule:
                     path=str(predictions.paths[i]),
                     score=score,
                     threshold=self.threshold,
-                    p_value=None if p_values is None else float(p_values[i]),
+                    p_value=p_values[i],
                     decision=self.decide(score),
                     regions=self._regions(detector.transform, sample, predictions.maps[i]),
                     disagreement=None if spread is None else float(spread[i]),
@@ -316,6 +316,14 @@ class Rule:
         """Return what becomes of an image, as `anomalist.calibration.state` says it."""
         return state(score, self.threshold, p_value, self.alpha)
 
+    def states(self, detector: Detector, predictions: Predictions) -> list[State]:
+        """Return what becomes of each image of a detector's predictions."""
+        p_values = _p_values(detector, predictions)
+        return [
+            self.state(float(score), p)
+            for score, p in zip(predictions.scores, p_values, strict=True)
+        ]
+
     def _regions(
         self, transform: Transform, sample: Sample, values: npt.NDArray[np.floating[Any]]
     ) -> tuple[Region, ...] | None:
@@ -324,6 +332,13 @@ class Rule:
         if values.max() <= self.pixel_threshold:
             return ()
         return _regions_on(transform, values, sample.size(), self.pixel_threshold)
+
+
+def _p_values(detector: Detector, predictions: Predictions) -> Sequence[float | None]:
+    calibration = detector.calibration_
+    if calibration is None:
+        return [None] * len(predictions)
+    return [float(p) for p in calibration.p_values(predictions.scores)]
 
 
 def _regions_on(

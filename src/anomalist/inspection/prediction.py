@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import numpy as np
+from PIL import Image
 
+from anomalist.calibration import State
 from anomalist.conditions import Conditions
 from anomalist.data import ImageSet, Remarks, Sample
 from anomalist.data.images import read_bytes
 from anomalist.data.walking import HEATMAPS, SHEET
 from anomalist.detectors import Detector
-from anomalist.errors import DataError
+from anomalist.errors import DataError, ParameterError
 from anomalist.files import atomic_path, sha256_of
 from anomalist.inspection.findings import Finding, Rule
 from anomalist.inspection.inputs import place_of
@@ -25,9 +31,15 @@ from anomalist.inspection.results import Results, Tally, Used
 from anomalist.inspection.scoring import in_chunks, predict
 from anomalist.inspection.watching import Watch
 from anomalist.predictions import Predictions
-from anomalist.report import contact_sheet, write_heatmaps
+from anomalist.report import (
+    HEATMAP_SIDE,
+    SHEET_SIDE,
+    HeatmapFormat,
+    PictureWriter,
+    contact_sheet,
+)
 
-Heatmaps = Literal["none", "anomalous", "all"]
+Heatmaps = Literal["all", "unsure", "anomalous", "none"]
 
 #: How many of the highest scores are drawn.
 ON_SHEET = 48
@@ -43,7 +55,10 @@ def predict_files(
     rule: Rule,
     *,
     heatmaps: Heatmaps = "all",
+    heatmap_size: int = HEATMAP_SIDE,
+    heatmap_format: HeatmapFormat = "png",
     arrays: bool = False,
+    previews: str | Path | None = None,
     identity: dict[str, Any] | None = None,
     used: Used = "continue",
     conditions: Conditions | None = None,
@@ -74,10 +89,17 @@ def predict_files(
         ``predictions.csv``, and that row goes once it can be scored.
     rule : Rule
         Which are anomalous.
-    heatmaps : {"all", "anomalous", "none"}
-        Of which photographs pictures are written.
+    heatmaps : {"all", "unsure", "anomalous", "none"}
+        Of which photographs heatmaps are written, by a second thread while others are scored:
+        ``"unsure"`` means the unsure and the anomalous ones.
+    heatmap_size : int
+        Most pixels of the longer side of a heatmap, see `~anomalist.data.views.view_size`.
+    heatmap_format : {"png", "jpg"}
+        Of the heatmaps.
     arrays : bool
-        Whether to write the raw map beside each picture, as ``.npy``.
+        Whether to write the raw map beside each heatmap, as ``.npy``.
+    previews : str or Path, optional
+        A folder for a small preview of each photograph, see `~anomalist.report.preview_name`.
     identity : dict, optional
         What the results depend on beside the rule and the options, as JSON values; see
         :func:`identity_of`. With the same, a call goes on where an earlier one was stopped.
@@ -108,10 +130,33 @@ def predict_files(
     """
     out, identity = Path(out), identity or {}
     model = str(identity["model"])[:MODEL_DIGITS] if "model" in identity else None
-    call = {**identity, "rule": vars(rule), "heatmaps": heatmaps, "arrays": arrays}
+    call = {
+        **identity,
+        "rule": vars(rule),
+        "heatmaps": heatmaps,
+        "heatmap_size": heatmap_size,
+        "heatmap_format": heatmap_format,
+        "arrays": arrays,
+    }
     results = Results(out, call, model=model, threshold=rule.threshold, used=used, tally=tally)
-    with results, ThreadPoolExecutor(_READERS, thread_name_prefix="anomalist-reader") as pool:
-        writer = _Writer(detector, rule, results, heatmaps, arrays, finding)
+    with (
+        results,
+        ThreadPoolExecutor(_READERS, thread_name_prefix="anomalist-reader") as pool,
+        ExitStack() as stack,
+    ):
+        pictures = PictureWriter(
+            out / HEATMAPS,
+            transform=detector.transform,
+            threshold=rule.pixel_threshold,
+            side=heatmap_size,
+            format=heatmap_format,
+            arrays=arrays,
+            taken=results.taken,
+            previews=previews,
+        )
+        writer = stack.enter_context(
+            _Writer(detector, rule, results, pictures, heatmaps, previews is not None, finding)
+        )
         if conditions is not None:
             for numbers, path in results.looks():
                 conditions.replay(numbers, path)
@@ -121,14 +166,16 @@ def predict_files(
         stopped: KeyboardInterrupt | None = None
         try:
             for photographs in looks:
-                to_do = reading.to_do(photographs)
+                to_do = map(writer.keep_view, reading.to_do(photographs))
                 for chunk, predictions, failed in in_chunks(detector, to_do):
                     seen = [] if conditions is None else conditions.add(predictions, failed)
                     writer.write(chunk, predictions, failed, seen)
                     if conditions is not None:
                         _tell_news(conditions, news)
+                writer.finish()
         except KeyboardInterrupt as error:
             stopped = error
+            writer.stop()
         results.tally.notes += writer.remarks.lines()
         if conditions is not None:
             results.tally.notes += conditions.notes()
@@ -147,21 +194,35 @@ def _tell_news(conditions: Conditions, news: Callable[[str], None] | None) -> No
             news(text)
 
 
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """What a photograph's row will say, and what the sheet may need of it."""
+
+    found: Finding
+    prediction: Predictions
+    view: Image.Image | None
+
+
 class _Writer:
-    """Writes what is found, and remembers the highest scores for the sheet."""
+    """Draws what is found in a thread, writes it in order, and remembers the highest scores."""
 
     def __init__(
         self,
         detector: Detector,
         rule: Rule,
         results: Results,
+        pictures: PictureWriter,
         heatmaps: Heatmaps,
-        arrays: bool,
+        previews: bool,
         finding: Callable[[Finding], None] | None,
     ) -> None:
         self._detector, self._rule, self._results = detector, rule, results
-        self._heatmaps, self._arrays, self._finding = heatmaps, arrays, finding
+        self._pictures, self._heatmaps, self._finding = pictures, heatmaps, finding
+        self._keeps_views = previews or heatmaps != "none"
         self._scale = None if rule.low is None or rule.high is None else (rule.low, rule.high)
+        # One thread: so names and rows have the order of the photographs.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="anomalist-pictures")
+        self._waiting = deque[Future[_Drawn] | Finding]()
         # Score, minus the place in the order, path, hash, and the map where it was made here.
         top: list[tuple[float, int, str, str, Predictions | None]] = [
             (score, -i, path, sha256, None)
@@ -173,6 +234,23 @@ class _Writer:
         self._is_new = False
         self.remarks = Remarks()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def keep_view(self, one: Sample | Finding) -> Sample | Finding:
+        """Have what pictures need of a photograph kept when it is read to be scored."""
+        if self._keeps_views and isinstance(one, Sample):
+            self._pictures.keep_view(one)
+        return one
+
     def write(
         self,
         chunk: list[Sample | Finding],
@@ -180,32 +258,61 @@ class _Writer:
         failed: Mapping[Path, str],
         looks: Sequence[dict[str, float] | None] = (),
     ) -> None:
-        """Write what is found on some photographs, and how those that were scored look."""
+        """Have what is found on some photographs written, and how those that were scored look.
+
+        It is, when as many more have come or with `finish`, so that others are scored meanwhile.
+        """
         if self._scale is None and predictions is not None:
             low = float(np.median(predictions.maps))
             self._scale = low, low + (float(predictions.maps.max()) - low) / 2
+        before = len(self._waiting)
         scored = iter(range(len(chunk)))
         for one in chunk:
             if isinstance(one, Finding):
-                self._results.fail(one)
-                self._tell(one)
+                self._waiting.append(one)
                 continue
             known: dict[str, Any] = {"sha256": one.sha256(), "model": self._results.model}
             if predictions is None or self._scale is None or one.path in failed:
                 found = Finding(path=str(one.path), error=failed[one.path], **known)
-                self._results.fail(found)
-                self._tell(found)
+                self._waiting.append(found)
                 continue
             place = next(scored)
-            prediction = predictions[place]
             if place < len(looks):
                 known["looks"] = looks[place]
-            notes = one.remarks(self._detector.transform.bit_depth)
-            self.remarks.add(one.path, notes)
-            found = dataclasses.replace(self._found(prediction, self._scale), notes=notes, **known)
-            self._results.add(found)
-            self._tell(found)
-            self._remember(prediction, known["sha256"])
+            known["notes"] = one.remarks(self._detector.transform.bit_depth)
+            task = self._thread.submit(self._draw, predictions[place], self._scale, known)
+            self._waiting.append(task)
+        for _ in range(before):
+            self._write_next()
+
+    def finish(self) -> None:
+        """Write all that is left."""
+        while self._waiting:
+            self._write_next()
+
+    def stop(self) -> None:
+        """Write what is drawn already, up to what isn't, and draw no more."""
+        for one in reversed(self._waiting):
+            if isinstance(one, Future):
+                one.cancel()
+        while self._waiting:
+            one = self._waiting[0]
+            if isinstance(one, Future) and (one.cancelled() or one.exception() is not None):
+                break
+            self._write_next()
+        self._waiting.clear()
+
+    def _write_next(self) -> None:
+        one = self._waiting.popleft()
+        if isinstance(one, Finding):
+            self._results.fail(one)
+            self._tell(one)
+            return
+        drawn = one.result()
+        self.remarks.add(drawn.prediction.images[0].path, drawn.found.notes)
+        self._results.add(drawn.found)
+        self._tell(drawn.found)
+        self._remember(drawn)
 
     def write_sheet(self) -> None:
         """Draw the highest scores; those of an earlier call are scored again for their maps."""
@@ -222,41 +329,42 @@ class _Writer:
                 continue
         if self._scale is None or not there:
             return
+        predictions = Predictions.join(there)
         sheet = contact_sheet(
-            Predictions.join(there),
+            predictions,
             self._detector.transform,
             low=self._scale[0],
             high=self._scale[1],
             threshold=self._rule.pixel_threshold,
             image_threshold=self._rule.threshold,
+            states=self._rule.states(self._detector, predictions),
         )
         with atomic_path(self._results.folder / SHEET) as temporary:
             sheet.save(temporary)
 
-    def _found(self, prediction: Predictions, scale: tuple[float, float]) -> Finding:
-        """The finding of one image, its heatmap written."""
-        decision = self._rule.decide(float(prediction.scores[0]))
-        picture = None
-        if self._heatmaps == "all" or (self._heatmaps == "anomalous" and decision == "anomalous"):
-            (file,) = write_heatmaps(
-                prediction,
-                self._results.folder / HEATMAPS,
-                transform=self._detector.transform,
-                low=scale[0],
-                high=scale[1],
-                threshold=self._rule.pixel_threshold,
-                arrays=self._arrays,
-                taken=self._results.taken,
-            )
+    def _draw(
+        self, prediction: Predictions, scale: tuple[float, float], known: dict[str, Any]
+    ) -> _Drawn:
+        """Say what is found on one photograph, its pictures written."""
+        sample, (low, high) = prediction.images[0], scale
+        (found,) = self._rule.judge(self._detector, prediction)
+        assert found.score is not None
+        if is_drawn(self._heatmaps, self._rule.state(found.score, found.p_value)):
+            file = self._pictures.write(sample, prediction.maps[0], low=low, high=high)
             picture = file.relative_to(self._results.folder).as_posix()
-        return self._rule.judge(self._detector, prediction, picture)[0]
+            found = dataclasses.replace(found, heatmap=picture)
+        self._pictures.preview(sample)
+        view = self._pictures.small_view(sample) if self._keeps_views else None
+        sample.drop_view()
+        return _Drawn(dataclasses.replace(found, **known), prediction, view)
 
     def _tell(self, found: Finding) -> None:
         if self._finding is not None:
             self._finding(found)
 
-    def _remember(self, one: Predictions, sha256: str) -> None:
+    def _remember(self, drawn: _Drawn) -> None:
         self._order += 1
+        one, sha256 = drawn.prediction, drawn.found.sha256 or ""
         place = float(one.scores[0]), -self._order
         if len(self._top) == ON_SHEET and place < self._top[0][:2]:
             return
@@ -266,8 +374,41 @@ class _Writer:
         path = one.images[0].path
         if path.exists():
             one = dataclasses.replace(one, images=ImageSet([Sample(path)]))
+        if drawn.view is not None:
+            depth = self._detector.transform.bit_depth
+            one.images[0].keep_view(SHEET_SIDE, depth)
+            one.images[0].viewed(drawn.view, depth)
         entry = *place, str(path), sha256, one
         (heapq.heappush if len(self._top) < ON_SHEET else heapq.heappushpop)(self._top, entry)
+
+
+def is_drawn(heatmaps: Heatmaps, what: State) -> bool:
+    """Tell whether the heatmap of an image is asked for.
+
+    Examples
+    --------
+    >>> is_drawn("unsure", "anomalous"), is_drawn("anomalous", "unsure")
+    (True, False)
+    """
+    asked = {"all": None, "unsure": ("anomalous", "unsure"), "anomalous": ("anomalous",)}
+    if heatmaps == "none":
+        return False
+    states = asked[heatmaps]
+    return states is None or what in states
+
+
+def check_heatmaps(heatmaps: Heatmaps, rule: Rule) -> None:
+    """Refuse heatmaps of what only a threshold tells, where there is none.
+
+    Raises
+    ------
+    ParameterError
+        If so.
+    """
+    if heatmaps in ("anomalous", "unsure") and rule.threshold is None:
+        raise ParameterError(
+            f"--heatmaps {heatmaps} needs a threshold: give one with --threshold or --alpha"
+        )
 
 
 class _Reading:

@@ -389,8 +389,8 @@ class Results:
             with suppress(ValueError, TypeError, KeyError, OSError):
                 name = Path(json.loads(line)["heatmap"])
                 if name.parts[0] == HEATMAPS and ".." not in name.parts:
-                    for suffix in (".png", ".npy"):
-                        (self.folder / name).with_suffix(suffix).unlink(missing_ok=True)
+                    for file in (name, name.with_suffix(".npy")):
+                        (self.folder / file).unlink(missing_ok=True)
                     for parent in list(name.parents)[:-1]:
                         (self.folder / parent).rmdir()
         rows.unlink()
@@ -514,9 +514,11 @@ def difference(earlier: dict[str, Any], now: dict[str, Any]) -> str:
     if earlier.get("inputs") != now.get("inputs"):
         names = [str(name) for name in earlier.get("inputs") or ()]
         return "other inputs" + (f" ({', '.join(names)})" if names else "")
-    for name, words in (("rule", "another threshold"), ("heatmaps", "another --heatmaps")):
+    if earlier.get("rule") != now.get("rule"):
+        return "another threshold"
+    for name in ("heatmaps", "heatmap_size", "heatmap_format"):
         if earlier.get(name) != now.get(name):
-            return words
+            return f"another --{name}"
     return "other options"
 
 

@@ -1,25 +1,28 @@
 """Tables and pictures of results."""
 
+from anomalist.drawing import HEATMAP_SIDE, colour_map, heatmap, overlay
+from anomalist.report.contact_sheet import SHEET_SIDE, contact_sheet
 from anomalist.report.copies import copies_sheet
-from anomalist.report.figures import (
-    HEATMAP_LEVEL,
-    colour_map,
-    contact_sheet,
-    heatmap,
-    heatmap_sheet,
-    overlay,
-    synthesis_sheet,
-    write_heatmaps,
-)
 from anomalist.report.html import write_report
 from anomalist.report.latex import to_latex
 from anomalist.report.markdown import to_markdown
+from anomalist.report.pictures import (
+    HeatmapFormat,
+    PictureWriter,
+    preview_name,
+    save_heatmap,
+    write_heatmaps,
+)
+from anomalist.report.sheets import heatmap_sheet, synthesis_sheet
 from anomalist.report.stress import Stress
 from anomalist.report.summary import category_metrics, summary, where_pixels
 from anomalist.report.tables import metrics_csv, write_tables
 
 __all__ = [
-    "HEATMAP_LEVEL",
+    "HEATMAP_SIDE",
+    "SHEET_SIDE",
+    "HeatmapFormat",
+    "PictureWriter",
     "Stress",
     "category_metrics",
     "colour_map",
@@ -29,6 +32,8 @@ __all__ = [
     "heatmap_sheet",
     "metrics_csv",
     "overlay",
+    "preview_name",
+    "save_heatmap",
     "summary",
     "synthesis_sheet",
     "to_latex",

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomalist.drawing.placing import beside, stack
+from anomalist.drawing.text import captions
 from anomalist.errors import DataError
-from anomalist.report.figures import beside, captions, stack
 
 #: Pairs that a sheet shows at most.
 MOST_PAIRS = 24

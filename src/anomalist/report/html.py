@@ -15,12 +15,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from anomalist.calibration import DEFAULT_REVIEW
+from anomalist.drawing import colour_map
 from anomalist.files import write_text
 from anomalist.metrics.comparison import Comparison
 from anomalist.report import charts, failures
 from anomalist.report.assets import asset, environment
 from anomalist.report.copies import near_copies
-from anomalist.report.figures import colour_map
 from anomalist.report.gallery import gallery
 from anomalist.report.runs import Estimate, Results, Run
 from anomalist.report.stress import Stress, StressedRun

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from anomalist.report.figures import colour_map
+from anomalist.drawing import colour_map
 
 SCALE_END = 2.0
 """Where the display scale ends: 0 is a typical good pixel, 1 the threshold."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,18 @@ from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
 from anomalist.features import FeatureStore
+from anomalist.files import atomic_path
 from anomalist.inspection import Rule
 from anomalist.inspection.fit_result import OnStage
 from anomalist.metrics import paired_rates
 from anomalist.predictions import Predictions
-from anomalist.report import write_heatmaps
+from anomalist.report import heatmap, save_heatmap
 
 Kind = Literal["training", "good", "defective"]
 KINDS: tuple[Kind, ...] = ("training", "good", "defective")
 # Of changed decisions, those whose pictures are drawn.
 _PICTURED = 24
+_SIDE = 512
 _CHUNK = 16
 
 
@@ -111,17 +112,17 @@ class Scored:
             one = self._held_out[[place]]
         else:
             one = self.detector.predict(ImageSet([sample]))
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            (drawn,) = write_heatmaps(
-                one,
-                scratch,
-                transform=self.detector.transform,
-                low=self.rule.low,
-                high=self.rule.high,
-                threshold=self.rule.pixel_threshold,
-                original=False,
-            )
-            drawn.replace(target)
+        drawn = heatmap(
+            one.images[0],
+            one.maps[0],
+            transform=self.detector.transform,
+            low=self.rule.low,
+            high=self.rule.high,
+            threshold=self.rule.pixel_threshold,
+            side=_SIDE,
+        )
+        with atomic_path(target) as temporary:
+            save_heatmap(drawn, temporary, "png")
         return True
 
 

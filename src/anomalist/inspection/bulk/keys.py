@@ -39,7 +39,7 @@ def listing_key(first: int) -> str:
     return f"{LISTINGS}/{part_name(first)}.parquet"
 
 
-def heatmap_key(part: int, row: int, path: str) -> str:
+def heatmap_key(part: int, row: int, path: str, format: str = "png") -> str:
     """Return where the picture of an object lies: no other has that name, whatever objects have.
 
     Examples
@@ -48,7 +48,7 @@ def heatmap_key(part: int, row: int, path: str) -> str:
     'heatmaps/part-000003/0017-bad_1.png'
     """
     stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    return f"{HEATMAPS}/{part_name(part)}/{row:04d}-{_ODD.sub('_', stem)[:_LONGEST_NAME]}.png"
+    return f"{HEATMAPS}/{part_name(part)}/{row:04d}-{_ODD.sub('_', stem)[:_LONGEST_NAME]}.{format}"
 
 
 def is_ours(key: str) -> bool:

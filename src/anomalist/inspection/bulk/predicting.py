@@ -10,6 +10,7 @@ from typing import Any
 
 from anomalist.cluster import connected
 from anomalist.data.names import plural
+from anomalist.data.views import check_side
 from anomalist.detectors import Detector
 from anomalist.errors import ParameterError, ResultsError, StorageError
 from anomalist.files import sha256_of
@@ -29,8 +30,9 @@ from anomalist.inspection.bulk.scorer import Job, Scorer, ToScore
 from anomalist.inspection.bulk.summary import summarise, write_sheet
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.inputs import STANDARD_INPUT, place_of
-from anomalist.inspection.prediction import MODEL_DIGITS, Heatmaps
+from anomalist.inspection.prediction import MODEL_DIGITS, Heatmaps, check_heatmaps
 from anomalist.inspection.results import Tally, difference
+from anomalist.report import HEATMAP_SIDE, HeatmapFormat
 from anomalist.storage import Storage, is_address, open_storage
 
 #: How many objects a part has by default.
@@ -45,6 +47,8 @@ def predict_objects(
     *,
     model: str | Path,
     heatmaps: Heatmaps | None = None,
+    heatmap_size: int = HEATMAP_SIDE,
+    heatmap_format: HeatmapFormat = "png",
     arrays: bool = False,
     part_size: int = PART_SIZE,
     overwrite: bool = False,
@@ -74,9 +78,14 @@ def predict_objects(
         Which are anomalous.
     model : str or Path
         The file of the detector on this machine.
-    heatmaps : {"anomalous", "all", "none"}, optional
-        Of which objects pictures are written; by default the first of these where there is a
-        threshold of images and of pixels, else none.
+    heatmaps : {"anomalous", "unsure", "all", "none"}, optional
+        Of which objects heatmaps are written; by default the first of these where there is a
+        threshold of images and of pixels, else none. ``"unsure"`` means the unsure and the
+        anomalous ones.
+    heatmap_size : int
+        Most pixels of the longer side of a heatmap, see `~anomalist.data.views.view_size`.
+    heatmap_format : {"png", "jpg"}
+        Of the heatmaps.
     arrays : bool
         Whether to write the raw map beside each picture, as ``.npy``.
     part_size : int
@@ -118,6 +127,7 @@ def predict_objects(
     if part_size < 1:
         raise ParameterError(f"--part_size must be at least 1, not {part_size}")
     heatmaps = _usual(heatmaps, rule)
+    check_side("heatmap_size", heatmap_size)
     place = open_storage(out)
     call: dict[str, Any] = {
         "model": sha256_of(model),
@@ -127,6 +137,8 @@ def predict_objects(
         ],
         "rule": vars(rule),
         "heatmaps": heatmaps,
+        "heatmap_size": heatmap_size,
+        "heatmap_format": heatmap_format,
         "arrays": arrays,
     }
     call = json.loads(json.dumps(call))  # as the manifest gives it back
@@ -149,6 +161,8 @@ def predict_objects(
             call,
             rule,
             heatmaps,
+            heatmap_size,
+            heatmap_format,
             arrays,
             call["model"][:MODEL_DIGITS],
         )
@@ -190,10 +204,7 @@ def _usual(heatmaps: Heatmaps | None, rule: Rule) -> Heatmaps:
     on_a_scale = rule.low is not None and rule.high is not None
     if heatmaps is None:
         return "anomalous" if on_a_scale and rule.threshold is not None else "none"
-    if heatmaps == "anomalous" and rule.threshold is None:
-        raise ParameterError(
-            "--heatmaps anomalous needs a threshold: give one with --threshold or --alpha"
-        )
+    check_heatmaps(heatmaps, rule)
     if heatmaps != "none" and not on_a_scale:
         raise ParameterError(
             f"--heatmaps {heatmaps} needs a calibrated model, whose scale all pictures have: parts"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,16 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from anomalist.conditions import Measuring
 from anomalist.data import Sample
 from anomalist.detectors import Detector
-from anomalist.errors import DataError, ObjectNotFoundError, ResultsError
+from anomalist.errors import ObjectNotFoundError, ResultsError
 from anomalist.inspection.bulk.keys import heatmap_key, part_key
 from anomalist.inspection.bulk.listing import LISTED, digest_of, read_listing
 from anomalist.inspection.bulk.manifest import Part
 from anomalist.inspection.bulk.rows import part_file, plain, read_part
 from anomalist.inspection.findings import Finding, Rule
-from anomalist.inspection.prediction import Heatmaps
+from anomalist.inspection.prediction import Heatmaps, is_drawn
 from anomalist.inspection.scoring import READ_AHEAD, in_chunks
 from anomalist.predictions import Predictions
-from anomalist.report import HEATMAP_LEVEL, heatmap
+from anomalist.report import HeatmapFormat, heatmap, save_heatmap
 from anomalist.storage import Storage, open_storage
 
 # A storage takes its time to answer, and answers many at once.
@@ -50,8 +50,12 @@ class Job:
         What the results depend on, as JSON values.
     rule : Rule
         Which objects are anomalous.
-    heatmaps : {"all", "anomalous", "none"}
-        Of which objects pictures are written.
+    heatmaps : {"all", "unsure", "anomalous", "none"}
+        Of which objects heatmaps are written.
+    heatmap_size : int
+        Most pixels of their longer side.
+    heatmap_format : {"png", "jpg"}
+        Of the heatmaps.
     arrays : bool
         Whether to write the raw map beside each picture, as ``.npy``.
     model : str
@@ -63,6 +67,8 @@ class Job:
     call: dict[str, Any]
     rule: Rule
     heatmaps: Heatmaps
+    heatmap_size: int
+    heatmap_format: HeatmapFormat
     arrays: bool
     model: str
 
@@ -140,6 +146,8 @@ class Scorer:
             def read() -> Iterator[Sample | Finding]:
                 for one in self._read(listed, to_do, pool):
                     places.append(one.row)
+                    if isinstance(one.found, Sample) and job.heatmaps != "none":
+                        one.found.keep_view(job.heatmap_size, detector.transform.bit_depth)
                     yield one.found
 
             for chunk, predictions, failed in in_chunks(detector, read()):
@@ -253,16 +261,14 @@ class Scorer:
             model=job.model,
             notes=sample.remarks(detector.transform.bit_depth),
         )
-        is_drawn = job.heatmaps == "all" or (
-            job.heatmaps == "anomalous" and found.decision == "anomalous"
-        )
-        if is_drawn:
-            key = heatmap_key(number, place, entry["path"])
-            with suppress(DataError):  # it was read a moment ago
-                pictures.add(key, self._picture(sample, prediction.maps[0]))
-                found = dataclasses.replace(found, heatmap=key)
+        assert found.score is not None
+        if is_drawn(job.heatmaps, job.rule.state(found.score, found.p_value)):
+            key = heatmap_key(number, place, entry["path"], job.heatmap_format)
+            pictures.add(key, partial(self._picture, sample, prediction.maps[0]))
+            found = dataclasses.replace(found, heatmap=key)
             if job.arrays:
-                pictures.add(f"{key.removesuffix('.png')}.npy", _array(prediction.maps[0]))
+                array_key = f"{key.rpartition('.')[0]}.npy"
+                pictures.add(array_key, partial(_array, prediction.maps[0]))
         height, width = sample.size()
         more = {"width": width, "height": height, "size": entry["size"]}
         return {**found.as_dict(), **more, "version": entry["version"]}
@@ -278,24 +284,29 @@ class Scorer:
             low=rule.low,
             high=rule.high,
             threshold=rule.pixel_threshold,
+            side=self._job.heatmap_size,
         )
+        sample.drop_view()
         stream = io.BytesIO()
-        picture.save(stream, "PNG", compress_level=HEATMAP_LEVEL)
+        save_heatmap(picture, stream, self._job.heatmap_format)
         return stream.getvalue()
 
 
 class _Writing:
-    """Writes objects meanwhile, few at once."""
+    """Makes and writes objects meanwhile, few at once."""
 
     def __init__(self, storage: Storage, pool: ThreadPoolExecutor) -> None:
         self._storage, self._pool = storage, pool
         self._under_way = deque[Future[None]]()
 
-    def add(self, key: str, data: bytes) -> None:
-        """Write one, as soon as few enough are under way."""
+    def add(self, key: str, make: Callable[[], bytes]) -> None:
+        """Make and write one, as soon as few enough are under way."""
         while len(self._under_way) >= _READERS:
             self._under_way.popleft().result()
-        self._under_way.append(self._pool.submit(self._storage.write, key, data))
+        self._under_way.append(self._pool.submit(self._write, key, make))
+
+    def _write(self, key: str, make: Callable[[], bytes]) -> None:
+        self._storage.write(key, make())
 
     def wait(self) -> None:
         """Wait until all are written."""

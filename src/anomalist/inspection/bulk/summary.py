@@ -140,6 +140,7 @@ def write_sheet(
         high=high,
         threshold=rule.pixel_threshold,
         image_threshold=rule.threshold,
+        states=rule.states(detector, all_of_them),
     )
     stream = io.BytesIO()
     sheet.save(stream, "PNG")

@@ -1,0 +1,6 @@
+"""Pictures of one image: its photograph, its anomaly map over it, lines and text."""
+
+from anomalist.drawing.colours import check_scale, colour_map
+from anomalist.drawing.overlay import HEATMAP_SIDE, heatmap, overlay
+
+__all__ = ["HEATMAP_SIDE", "check_scale", "colour_map", "heatmap", "overlay"]
