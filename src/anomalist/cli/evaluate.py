@@ -31,6 +31,11 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "--out", type=str, default=None, help="folder for metrics.json and metrics.csv"
     )
+    arguments.add_argument(
+        "--no_page",
+        action="store_true",
+        help="leave out index.html, the page in --out to look through the images with",
+    )
     add_device(arguments)
     return arguments
 
@@ -40,9 +45,14 @@ def run(arguments: Namespace, output: Output) -> None:
     from anomalist.cli.progress import StageProgress
     from anomalist.files import check_writable
     from anomalist.inspection import evaluate_model, open_model
+    from anomalist.report.browser import INDEX
 
     if arguments.out is not None:
         check_writable(Path(arguments.out) / "metrics.json")
+    page = None if arguments.no_page else arguments.out
+    if page is not None and (Path(page) / "predictions.jsonl").exists():
+        output.warn(f"{page} holds results of predict, whose page stays: no page is written")
+        page = None
     detector = open_model(arguments.model, device=arguments.device)
     with StageProgress(output) as progress:
         measured = evaluate_model(
@@ -53,10 +63,13 @@ def run(arguments: Namespace, output: Output) -> None:
             alpha=arguments.alpha,
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
+            page=page,
             progress=lambda done, total: progress("predict", done, total),
         )
     output.result(measured)
     files = [] if arguments.out is None else measured.write(arguments.out)
+    if page is not None:
+        files.append(Path(page) / INDEX)
     for path in files:
         output.result(path)
     output.fields |= {**measured.as_dict(), "files": files}
