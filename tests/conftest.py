@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest_plugins = ["tests.browser", "tests.s3"]
+pytest_plugins = ["tests.browser", "tests.processes", "tests.s3"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import re
 from collections.abc import Iterator
 from typing import Any
 
 MARK = "<!-- every command, from the parsers -->"
-_SHARED = "hyperparameters"
-_ROLE = re.compile(r":\w+:`~?([\w.]+)`")
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
@@ -20,6 +17,7 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 
 def reference() -> Iterator[str]:
     """Yield the lines: a section a command, and the hyperparameters of detectors once."""
+    from anomalist.cli.hyperparameters import ALONE, SETTINGS
     from anomalist.cli.main import COMMANDS
 
     hyperparameters: dict[str, list[argparse.Action]] = {}
@@ -33,7 +31,7 @@ def reference() -> Iterator[str]:
         own: list[argparse.Action] = []
         for group in parser._action_groups:
             actions = [a for a in group._group_actions if _told(a)]
-            if _SHARED in (group.title or ""):
+            if SETTINGS in (group.title or ""):
                 hyperparameters.setdefault(group.title or "", actions)
             else:
                 own += actions
@@ -44,7 +42,7 @@ def reference() -> Iterator[str]:
         yield from ("```text", usage + more, "```", "")
         if own:
             yield from _table(own)
-        if any(_SHARED in (group.title or "") for group in parser._action_groups):
+        if any(SETTINGS in (group.title or "") for group in parser._action_groups):
             yield from ("", "And [hyperparameters](#hyperparameters) as flags.")
         yield ""
     yield from ("## Hyperparameters", "")
@@ -56,7 +54,7 @@ def reference() -> Iterator[str]:
     )
     yield from ("", "```yaml", "image_size: 320", "patchcore:", "  coreset_ratio: 0.02", "```", "")
     for title, actions in hyperparameters.items():
-        own = [a for a in actions if not (a.help or "").endswith(" alone")]
+        own = [a for a in actions if not (a.help or "").endswith(ALONE)]
         yield from (f"### {_capital(title)}", "", *_table(own), "")
 
 
@@ -65,9 +63,11 @@ def _capital(text: str) -> str:
 
 
 def _told(action: argparse.Action) -> bool:
-    return action.help != argparse.SUPPRESS and not {"-h", "--help", "--print_config"} & set(
-        action.option_strings
-    )
+    return action.help != argparse.SUPPRESS and not {
+        "--help",
+        "--help_all",
+        "--print_config",
+    } & set(action.option_strings)
 
 
 def _is_flag(action: argparse.Action) -> bool:
@@ -83,7 +83,7 @@ def _table(actions: list[argparse.Action]) -> Iterator[str]:
     yield from ("| argument | what it is |", "|---|---|")
     for action in actions:
         name = action.option_strings[0] if action.option_strings else action.dest.upper()
-        text = _ROLE.sub(r"\1", " ".join((action.help or "").split())).replace("``", "`")
+        text = " ".join((action.help or "").split())
         default = action.default
         told = default is None or default == [] or default == argparse.SUPPRESS or action.nargs == 0
         if not told and "default:" not in text:

@@ -37,7 +37,8 @@ class Predictions:
     labels : array of shape (N,), optional
         True where the image is known to be anomalous.
     masks : array of shape (N, H, W), optional
-        True where a pixel is known to be anomalous, at the resolution of ``maps``.
+        True where a pixel is known to be anomalous, at the resolution of ``maps``. Those of images
+        that are anomalous but have no mask hold nothing, and `unmasked` tells them.
     defects : sequence of str, length N, optional
         Kind of defect of each image, ``"good"`` for a normal one.
     disagreement : array of shape (N,), optional
@@ -114,6 +115,23 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def unmasked(self) -> npt.NDArray[np.bool_]:
+        """Array of shape (N,), True where an image is anomalous and nobody knows in which pixels.
+
+        Examples
+        --------
+        >>> images = ImageSet([Sample("a.png", False), Sample("b.png", True)])
+        >>> maps = np.zeros((2, 4, 4))
+        >>> Predictions(images.paths, np.zeros(2), maps, images=images).unmasked
+        array([False,  True])
+        """
+        without = [bool(sample.label) and sample.mask is None for sample in self.images]
+        unmasked = np.array(without, np.bool_)
+        if self.masks is not None:
+            unmasked &= ~self.masks.any(axis=(1, 2))
+        return unmasked
 
     def __getitem__(
         self, index: int | np.integer[Any] | slice | Sequence[int] | npt.NDArray[Any]

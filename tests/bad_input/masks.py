@@ -84,14 +84,15 @@ def loco(here: Path, config: str | None) -> None:
 CASES = [
     evaluate(
         "no masks",
-        "Note: no pixel metrics: they take a mask of every defect",
+        "Note: no pixel metrics: they take masks of defects",
         0,
         parts,
         after=written("out/metrics.json"),
     ),
     evaluate(
         "a mask of one defect is missing",
-        "Note: no pixel metrics: they take a mask of every defect",
+        "Note: pixels are measured of 1 of 2 anomalous images: 1 has no mask, such as"
+        " parts/scratch/1.png",
         0,
         lambda here: masks(here, "0_mask.png"),
     ),

@@ -20,7 +20,7 @@ CASES = [
     serve(
         "no models named",
         "",
-        "the following arguments are required: models (anomalist serve --help)",
+        "serve needs MODELS, as in: anomalist serve models (anomalist serve --help)",
         2,
     ),
     serve(

@@ -282,7 +282,7 @@ CASES = [
     Case(
         "an unknown command",
         "predcit model.anomalist",
-        "anomalist: error: no command 'predcit'; did you mean predict? the commands are ...",
+        "anomalist: error: no command 'predcit'; did you mean predict? (anomalist --help)",
         2,
     ),
     Case(
@@ -303,6 +303,27 @@ CASES = [
         "--categories part",
         "anomalist: error: parts has no category 'part'; did you mean parts?",
         1,
+    ),
+    benchmark(
+        "a metric that isn't there",
+        "--metric no_such_module:missed",
+        "anomalist: error: there is no module no_such_module for the metric"
+        " no_such_module:missed: run the command where no_such_module.py is, or set PYTHONPATH to"
+        " its folder",
+        1,
+    ),
+    benchmark(
+        "a metric that is no function",
+        "--metric math:pi",
+        "anomalist: error: the metric math:pi is no function but float",
+        1,
+    ),
+    Case(
+        "a data folder that is given twice",
+        "benchmark parts parts --out results",
+        "anomalist: error: parts is given twice",
+        1,
+        parts,
     ),
     benchmark(
         "a detector that is named twice",

@@ -21,20 +21,19 @@ from anomalist.files import held_alone
 from tests.bad_input.case import failed, heatmaps, lines, printed, state, told
 from tests.bad_input.runs import CLOSED, FULL, IN_USE, KILLED, STOPPED, UNHEARD, VANISHED
 
-COMMAND = Path(sys.executable).with_name("anomalist")
-
-
+COMMAND = [sys.executable, "-m", "anomalist"]
 # So many that they take longer on any machine than it takes to stop it.
 MANY = 240
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_what_is_stopped_or_killed_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "many").mkdir()
     for i in range(MANY):
         shutil.copy(here / "photos" / "good.png", here / "many" / f"{i:03}.png")
     done = 0
     for case, sent in ((STOPPED, signal.SIGINT), (KILLED, signal.SIGKILL)):
-        command = [COMMAND, *shlex.split(case.command)[0:]]
+        command = [*COMMAND, *shlex.split(case.command)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             while count(here) < done + 5:
                 assert process.poll() is None
@@ -65,8 +64,9 @@ def count(here: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_a_reader_that_goes_away_is_no_failure(here: Path) -> None:
-    command = [COMMAND, *shlex.split(UNHEARD.command.split("|")[0])]
+    command = [*COMMAND, *shlex.split(UNHEARD.command.split("|")[0])]
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from anomalist import MVTecAD, PatchCore
 from anomalist.benchmark import RunStore, benchmark
+from anomalist.benchmark.leaks import leaks
 
 
 @pytest.fixture
@@ -66,3 +67,24 @@ def test_the_same_bytes_are_told_as_such_alone(parts: Path, tmp_path: Path) -> N
     told = [n for n in record.notes if "byte for byte" in n or "near cop" in n]
     assert len(told) == 1
     assert "odd/009.png: what is measured on them says nothing" in told[0]
+
+
+def test_copies_within_the_test_set_are_told(parts: Path, tmp_path: Path) -> None:
+    test = parts / "part/test"
+    (test / "odd/007.jpg").unlink()
+    good = (test / "good/001.png").read_bytes()
+    (test / "good/twin.png").write_bytes(good)
+    (test / "odd/torn.png").write_bytes(good)
+    with Image.open(test / "good/002.png") as image:
+        image.resize((160, 160)).save(test / "odd/near.jpg")
+    results = RunStore(tmp_path / "out")
+    told = leaks(MVTecAD(parts).category("part"), results)
+    assert len(told) == 3
+    assert told[0].startswith("1 test image is the same as another, byte for byte, such as ")
+    assert "twin.png and " in told[0]
+    assert "odd/torn.png (odd) and " in told[1]
+    assert "good/001.png (good): one of the two is wrong" in told[1]
+    assert told[2].startswith("1 of 4 images to test on is a near copy of another, such as ")
+    assert "odd/near.jpg of " in told[2]
+    assert "what shows the same counts more than once" in told[2]
+    assert not (tmp_path / "out/pictures").exists()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from anomalist.benchmark.resources import peak_memory_mb
 
 # Windows has no module of that name.
@@ -21,6 +23,7 @@ assert peak_memory_mb() == 0
 """
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_commands_are_there_where_the_system_has_no_resource_module() -> None:
     subprocess.run([sys.executable, "-c", _WITHOUT], check=True)
 

@@ -283,6 +283,7 @@ def one_by_one(coreset_ratio: float) -> PatchCore:
     ],
     ids=["glass", "two configurations"],
 )
+@pytest.mark.usefixtures("warm_processes")
 def test_killed_and_resumed_equals_uninterrupted(
     dots: Path, tmp_path: Path, detectors: dict[str, Detector], fatal: str
 ) -> None:

@@ -231,6 +231,7 @@ RESUMED = {
 }
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_killed_and_resumed_equals_whole(dots: Path, tmp_path: Path) -> None:
     stress(MVTecAD(dots), few(), tmp_path / "whole", **RESUMED)  # type: ignore[arg-type]
     for fatal in ("dot turn 5 (test)", "dot shots 4 (train)"):

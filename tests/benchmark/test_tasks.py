@@ -72,6 +72,7 @@ def same(record: RunRecord) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("keep_models", [True, False])
+@pytest.mark.usefixtures("warm_processes")
 def test_a_task_gives_the_same_record_wherever_it_is_done(
     dots: Path, tmp_path: Path, keep_models: bool
 ) -> None:

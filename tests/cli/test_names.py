@@ -96,8 +96,8 @@ def test_help_shows_the_flags_of_a_name(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["benchmark", "--detectors", "small=patchcore", "--help"])
     out = capsys.readouterr().out
-    assert "small (patchcore) hyperparameters" in out
-    assert re.search(r"--small.coreset_ratio CORESET_RATIO\n +Share of the patches", out)
+    assert "settings of small (patchcore)" in out
+    assert re.search(r"--small.coreset_ratio NUMBER\n +Share of the patches", out)
 
 
 @pytest.mark.parametrize(

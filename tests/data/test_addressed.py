@@ -126,6 +126,7 @@ def test_samples_and_their_masks_have_addresses(bucket: str, dots: Path) -> None
         as_image_set([f"{bucket}/none.png"])
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_another_machine_opens_the_address(bucket: str, tmp_path: Path) -> None:
     data = open_dataset(bucket)
     train = data.category("dot").train

@@ -59,6 +59,7 @@ sys.stdout.buffer.write(pickle.dumps(made))
 """
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_another_process_gets_the_same_bits_of_all_detectors(subjects: Subjects) -> None:
     sent = {name: (subjects(name).fitted, subjects(name).category.test) for name in DETECTORS}
     done = subprocess.run(

@@ -25,7 +25,7 @@ def category(dots: Path) -> Category:
 
 def make(**changes: Any) -> GLASS:
     settings = {"image_size": 64, "meta_epochs": 4, "batch_size": 4, "dsc_hidden": 32, "step": 5}
-    return GLASS(**{**settings, "device": "cpu", **changes})
+    return GLASS(**{**settings, "variants": 3, "device": "cpu", **changes})
 
 
 def assert_same_network(a: GLASS, b: GLASS) -> None:

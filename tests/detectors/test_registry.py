@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
+
 from anomalist.detectors import DETECTORS, Detector, PatchCore
 from anomalist.detectors.registry import _descendants
 
@@ -59,6 +61,7 @@ print(json.dumps([names, kind, pair, code, [str(w.message) for w in told]]))
 """
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_detectors_of_other_packages_come_by_entry_points(tmp_path: Path) -> None:
     (tmp_path / "far_away.py").write_text(_PLUGIN)
     info = tmp_path / "far_away-1.0.dist-info"

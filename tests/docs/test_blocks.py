@@ -54,6 +54,7 @@ NOT_RUN = {
 # What a page takes for given, beside data/mvtec_ad.
 GIVEN = {
     "README.md": ("my_parts", "new_photos"),
+    "docs/start.md": ("my_parts", "new_photos"),
     "docs/metrics.md": ("data/mvtec_loco_anomaly_detection",),
     "docs/export.md": ("bottle.anomalist", "photos", "new.png"),
     "docs/reproduce.md": ("resnet18.pth", "dtd/images"),
@@ -269,8 +270,8 @@ class Page:
         return compile("\n" * (line - 1) + text, str(ROOT / self.name), "exec")
 
     def _write(self, block: Block, title: str) -> None:
-        """A file of the checkout, which the page has its reader write."""
-        path = self.checkout / title
+        """A file that the page has its reader write, there or where commands are typed."""
+        path = (self.checkout if "/" in title else Path.cwd()) / title
         assert not path.exists(), f"{title} is there already"
         path.write_text(block.text, encoding="utf-8")
         if title.startswith("src/anomalist/detectors/"):
@@ -324,6 +325,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", [page for page in PAGES if runs_something(page)])
+@pytest.mark.usefixtures("warm_processes")
 def test_what_a_page_shows_runs(
     name: str,
     place: Path,

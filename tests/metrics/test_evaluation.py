@@ -167,7 +167,7 @@ def test_without_labels_or_masks_values_are_none_and_notes_say_why(
     metrics = evaluate(replace(predictions, masks=None))
     assert metrics.pixel_PRO is metrics.pixel_threshold is None
     assert metrics.image_AUROC is not None
-    assert metrics.notes == ("no pixel metrics: they take a mask of every defect",)
+    assert metrics.notes == ("no pixel metrics: they take masks of defects",)
 
     metrics = evaluate(replace(predictions, labels=None, masks=None))
     assert set(metrics.as_dict().values()) == {None}

@@ -16,7 +16,7 @@ from PIL import Image
 from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.loader import load_masks
 from anomalist.errors import DataError, ParameterError
-from anomalist.metrics import Metrics, evaluate, ranking, summary
+from anomalist.metrics import Evaluation, Metrics, evaluate, ranking, summary
 from anomalist.metrics import bootstrap as bootstrap_module
 from anomalist.metrics.pixels import Pixels
 from anomalist.metrics.regions import find_regions
@@ -221,7 +221,7 @@ def test_predictions_made_or_changed_by_hand_are_measured_as_they_are() -> None:
     assert evaluate(replace(predictions, images=unknown)).evaluated_at == "input"
     without = evaluate(replace(predictions, masks=None))
     assert without.pixel_PRO is None
-    assert without.notes == ("no pixel metrics: they take a mask of every defect",)
+    assert without.notes == ("no pixel metrics: they take masks of defects",)
 
 
 def test_intervals_hold_the_value_and_images_weigh_by_their_pixels() -> None:
@@ -298,3 +298,41 @@ def test_sorting_by_bits_is_sorting() -> None:
         spoilt[777] = bad
         with pytest.raises(DataError, match="finite"):
             ranking.check_finite(sort_scores(spoilt, np.empty_like(spoilt)))
+
+
+@pytest.mark.parametrize("at", ["original", "input"])
+def test_pixels_are_measured_of_the_images_that_have_masks(at: Any) -> None:
+    masks = blobs([(400, 300), (350, 300)] * 4, good=3)
+    all_known = predicted(masks, Transform(40))
+    samples = list(all_known.images)
+    bare = [4, 7]
+    for i in bare:
+        samples[i] = Sample(samples[i].path, True, image=samples[i].image)
+    images = ImageSet(samples)
+    shown = load_masks(images, Transform(40))
+    assert shown is not None
+    some_known = replace(all_known, images=images, masks=shown)
+    assert np.flatnonzero(some_known.unmasked).tolist() == bare
+    known = ~some_known.unmasked
+    found = evaluate(some_known, at=at, intervals=True, n_bootstrap=20)
+    assert found.evaluated_at == at
+    assert pixel_values(found) == pixel_values(evaluate(all_known[known], at=at))
+    assert found.pixel_PRO is not None
+    assert ("pixel_AUPIMO" in found.others) == (at == "original")
+    assert found.image_AUROC == evaluate(all_known, at=at).image_AUROC
+    note = "pixels are measured of 3 of 5 anomalous images: 2 have no mask, such as 4.png"
+    assert found.notes[0] == note
+    # Maps that lie in files go the same way.
+    pixels = Pixels.of_images(list(some_known.maps), images, at, Transform(40))
+    of_files = Evaluation(some_known, at, pixels=pixels).metrics()
+    assert pixel_values(of_files) == pixel_values(found)
+    assert of_files.notes == found.notes
+
+
+def test_an_image_without_a_mask_is_told_from_one_that_was_marked_by_hand() -> None:
+    masks = blobs([(50, 50)] * 4)
+    predictions = predicted(masks, Transform(20))
+    bare = [Sample(s.path, s.label, image=s.image) for s in predictions.images]
+    by_hand = replace(predictions, images=ImageSet(bare))
+    assert not by_hand.unmasked.any()
+    assert evaluate(by_hand) == evaluate(predictions, at="input")

@@ -263,6 +263,7 @@ def test_headers_that_make_no_sense_are_refused(
         model_card(tmp_path / "part.anomalist")
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_huge_networks_that_a_small_file_names_get_no_memory() -> None:
     script = (
         "import resource\n"

@@ -15,6 +15,7 @@ from tests.server.test_folder import until
 from tests.server.test_webhook import Listener
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("warm_processes")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")

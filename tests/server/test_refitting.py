@@ -21,6 +21,8 @@ from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
 from tests.server.conftest import picture
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 

@@ -23,6 +23,8 @@ from anomalist.server.database import Database
 from anomalist.server.principals import Tokens
 from tests.server.conftest import picture
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 
 @contextmanager
 def running(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:

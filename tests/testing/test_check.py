@@ -55,6 +55,7 @@ def broken_by(detector: type[Detector], *promises: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_a_detector_from_elsewhere_that_keeps_all_promises_passes() -> None:
     check_detector(FarFromMean)
     check_detector(FarFromMean(image_size=64, device="cpu", power=2.0))

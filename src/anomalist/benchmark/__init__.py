@@ -7,6 +7,7 @@ from anomalist.benchmark.object_store import ObjectResultStore
 from anomalist.benchmark.published import Published, published
 from anomalist.benchmark.ray_executor import RayExecutor
 from anomalist.benchmark.records import RunRecord, results_frame
+from anomalist.benchmark.repeats import tell_repeats
 from anomalist.benchmark.runner import benchmark, open_results, write_results
 from anomalist.benchmark.store import ResultStore, RunStore
 from anomalist.benchmark.stress_cases import CONDITIONS
@@ -43,5 +44,6 @@ __all__ = [
     "stress_frame",
     "stress_runs",
     "submit",
+    "tell_repeats",
     "write_results",
 ]

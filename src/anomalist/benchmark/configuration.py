@@ -63,7 +63,8 @@ def _decisive(detector: Detector) -> dict[str, Any]:
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Say which settings that both configurations have differ.
 
-    What one of them lacks isn't compared: another version may have settings of its own.
+    What one of them lacks isn't compared: another version may have settings of its own. Metrics of
+    one's own are compared by name.
 
     Examples
     --------
@@ -75,7 +76,10 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     ['padim: dimensions 100 there, 9 here']
     """
     # Only that it was asked for is kept.
-    there, here = {"oracle": False, **there}, {"oracle": False, **here}
+    there, here = (
+        {"oracle": False, **values, "metrics": sorted(values.get("metrics", ()))}
+        for values in (there, here)
+    )
     found = []
     for name in here:
         old, new = there.get(name, _MISSING), here[name]

@@ -20,6 +20,7 @@ _MARKS = " _+-.,()"
 # What a results folder holds beside the folders that are called after detectors.
 _OWN = {
     *("runs", "models", "pictures", "stress", "report.html", "stress.csv"),
+    *("scores.csv", "curves.csv", "compact.md", "compact.tex"),
     *(f"results.{suffix}" for suffix in ("csv", "json", "md", "parquet", "tex")),
 }
 # Windows takes these for devices.
@@ -88,9 +89,12 @@ def check_free(
         for record in (r for r in there if r.detector == name):
             if record.config_hash == hash_of(here):
                 continue
-            different = differences(_settings(record), here)
-            if record.version != anomalist.__version__ and not different:
-                continue  # another version hashes other settings: it is done again
+            there_too = _settings(record)
+            different = differences(there_too, here)
+            again = record.version != anomalist.__version__  # which hashes other settings
+            again |= there_too.get("metrics") != here.get("metrics")  # of which the code changed
+            if again and not different:
+                continue
             more = f" and {len(different) - _TOLD} more" if len(different) > _TOLD else ""
             what = ", ".join(different[:_TOLD]) or "settings that its records don't tell"
             raise ParameterError(

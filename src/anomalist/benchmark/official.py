@@ -56,6 +56,8 @@ def official_metrics(
         note = "no ClassF1 and SegF1: they are measured at the size of each mask"
     elif pixels is None or labels is None or not pixels.n_positive.any():
         note = "no ClassF1 and SegF1: they take masks of defects"
+    elif evaluation.predictions.unmasked.any():
+        note = "no ClassF1 and SegF1: they take a mask of every defect"
     else:
         binary = Binary.of(pixels, binary_threshold(calibration))
         values = {"ClassF1": binary.class_f1(labels), "SegF1": binary.seg_f1()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from anomalist.calibration import (
     finite_or_none,
 )
 from anomalist.conditions import Conditions, Promise
-from anomalist.data import Category, gather_mask_remarks, gather_remarks
+from anomalist.data import Category, gather_mask_remarks, gather_remarks, part_of
 from anomalist.data.names import plural
 from anomalist.metrics import Evaluation
 from anomalist.metrics.classification import pr_points, roc_points, thin
@@ -56,13 +57,14 @@ def record_of(done: Done) -> RunRecord:
     """Measure what was predicted, and make the record."""
     task, category, fitted = done.task, done.category, done.fitted
     detector, predictions, alpha = fitted.detector, done.predictions, task.asked.alpha
-    dataset = task.dataset.name
+    dataset = part_of(task.dataset, task.category)[0].name
     limits = official_limits(dataset, task.asked.pro_limits)
     evaluation = Evaluation(predictions, task.asked.evaluate_at, limits)
     metrics = evaluation.metrics(intervals=True)
     decisions = calibrated_metrics(evaluation, detector.calibration_, alpha)
     conditions = _conditions(done)
     official = official_metrics(dataset, evaluation, detector.calibration_)
+    own = {metric.name: metric(predictions) for metric in task.asked.metrics}
     parts = getattr(detector, "members_", [detector])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
@@ -74,7 +76,7 @@ def record_of(done: Done) -> RunRecord:
         weights_sha256="+".join(dict.fromkeys(part.backbone_.weights_sha256 for part in parts)),
         parameters=detector.parameters(),
         transform=detector.transform.as_dict(),
-        metrics={**metrics.as_dict(), **decisions.values, **official.values},
+        metrics={**metrics.as_dict(), **decisions.values, **official.values, **own},
         intervals={**metrics.intervals, **decisions.intervals, **official.intervals},
         notes=(
             *metrics.notes,
@@ -82,6 +84,7 @@ def record_of(done: Done) -> RunRecord:
             *_scene_notes(detector.calibration_, alpha),
             *(f"{task.name}: {note}" for note in conditions.notes()),
             *official.notes,
+            *(f"no {name}: it gave no finite number" for name, v in own.items() if v is None),
             *_split_notes(fitted),
             *gather_mask_remarks(category.test),
             *task.notes,
@@ -183,10 +186,7 @@ def curves(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:
         fpr, overlap = pro_points(pixels.outline)
         inside = fpr <= FPR_LIMIT
         found["pro"] = thin(fpr[inside], overlap[inside], _POINTS)
-    return {
-        name: {"x": np.round(x, 6).tolist(), "y": np.round(y, 6).tolist()}
-        for name, (x, y) in found.items()
-    }
+    return {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in found.items()}
 
 
 def image_rows(
@@ -203,13 +203,13 @@ def image_rows(
     overlap = evaluation.per_image_overlap
     p_values = None if calibration is None else calibration.p_values(predictions.scores)
     rows = []
-    for i, (path, sample) in enumerate(zip(predictions.paths, category.test, strict=True)):
-        path = Path(path)
+    names = _short_names(predictions.paths)
+    for i, (name, sample) in enumerate(zip(names, category.test, strict=True)):
         marked = 0 if pixels is None else int(pixels.n_positive[i])
         spread = predictions.disagreement
         rows.append(
             {
-                "path": f"{path.parent.name}/{path.name}",
+                "path": name,
                 "defect": sample.defect,
                 "label": sample.label,
                 "score": float(predictions.scores[i]),
@@ -223,3 +223,13 @@ def image_rows(
             }
         )
     return rows
+
+
+def _short_names(paths: Sequence[str | Path]) -> list[str]:
+    """The last parts of paths, at least folder and file, as many as tell all of them apart."""
+    parts = [Path(path).parts for path in paths]
+    for count in range(2, max(map(len, parts), default=2)):
+        names = ["/".join(of[-count:]) for of in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [Path(path).as_posix() for path in paths]

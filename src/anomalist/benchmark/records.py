@@ -59,6 +59,8 @@ class RunRecord:
         picture, the share of it that lies above the pixel threshold, and its AUPIMO.
     epochs
         Of a training that was looked at on the test set: ``epoch`` and the metrics after it.
+    repeats_seed
+        The seed whose run it is a copy of, where the detector doesn't depend on the seed.
     command
         The command line that asked for it.
     finished
@@ -94,6 +96,7 @@ class RunRecord:
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     images: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, float | None]] = field(default_factory=list)
+    repeats_seed: int | None = None
     command: str | None = None
     finished: str = ""
 
@@ -128,6 +131,7 @@ class RunRecord:
             "version": self.version,
             "evaluated_at": self.evaluated_at,
             **{name: self.metrics[name] for name in other_metrics(self.metrics)},
+            **({} if self.repeats_seed is None else {"repeats_seed": self.repeats_seed}),
         }
 
     def to_json(self) -> str:
@@ -181,4 +185,5 @@ def _fits(value: object, hint: Any) -> bool:
 
 def results_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Return the table of ``results.csv``: one row a detector, category and seed."""
-    return pd.DataFrame([record.row() for record in records])
+    frame = pd.DataFrame([record.row() for record in records])
+    return frame.astype({"repeats_seed": "Int64"}) if "repeats_seed" in frame else frame

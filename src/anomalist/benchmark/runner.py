@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anomalist
 from anomalist.benchmark.executor import Executor, LocalExecutor
@@ -16,6 +17,7 @@ from anomalist.benchmark.object_store import ObjectResultStore
 from anomalist.benchmark.published import published_beside
 from anomalist.benchmark.recording import now
 from anomalist.benchmark.records import RunRecord, results_frame
+from anomalist.benchmark.repeats import split_repeats, write_repeats
 from anomalist.benchmark.store import ResultStore, RunStore
 from anomalist.benchmark.stress_store import stress_frame, stress_runs
 from anomalist.benchmark.tasks import Asked, Task, plan
@@ -27,8 +29,9 @@ from anomalist.detectors.grouping import check_groups
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore
 from anomalist.files import write_text
-from anomalist.metrics import EvaluatedAt, extra_limits
-from anomalist.report import write_report, write_tables
+from anomalist.metrics import EvaluatedAt, OwnMetric, extra_limits
+from anomalist.predictions import Predictions
+from anomalist.report import Results, write_compact, write_per_image, write_report, write_tables
 from anomalist.storage import is_address
 
 
@@ -45,6 +48,7 @@ def benchmark(
     oracle: bool = False,
     evaluate_at: EvaluatedAt = "original",
     pro_limits: Iterable[float] = (),
+    metrics: Iterable[str | Callable[[Predictions], Any]] = (),
     split: float | None = None,
     keep_models: bool = False,
     store: FeatureStore | None = None,
@@ -56,11 +60,14 @@ def benchmark(
 
     Each run has a record of its own in ``out/runs``, written whole or not at all. A run whose
     record is there, made with the same configuration, data and version, is not done again, so a
-    benchmark that was stopped at any moment goes on where it was.
+    benchmark that was stopped at any moment goes on where it was. Of a detector that doesn't depend
+    on its seed (`Detector.seeded <anomalist.detectors.Detector.seeded>`), one seed is computed: the
+    records of the others are copies, and ``repeats_seed`` says of which.
 
     A name stands for one configuration in a results folder: the detector's settings, those of an
     ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``groups``,
-    ``oracle``, ``evaluate_at``, ``pro_limits`` and ``split``, which decide what is measured.
+    ``oracle``, ``evaluate_at``, ``pro_limits``, ``metrics`` and ``split``, which decide what is
+    measured.
     Another one under a name that is taken is refused before any work, whatever the seeds; batch
     size, device and memory limits may change. With ``keep_models``, one that is measured otherwise
     under another name, but of the same ``groups``, takes over what was fitted. Where the images of
@@ -108,6 +115,10 @@ def benchmark(
     pro_limits : iterable of float
         False positive rates up to which PRO is measured too, besides 0.3, each a column of its own
         such as ``pixel_PRO_0.05``.
+    metrics : iterable of str or callable
+        Functions of one's own at the top of a module, or their names, ``module:function``: each is
+        called with the `~anomalist.Predictions` of a category's test images, and its number is a
+        column of that name. Where the file that one is in was changed, runs are done again.
     split : float, optional
         Share of the training images that is held out of the fit to calibrate, dealt by the seed;
         what thresholds promise holds for certain then. By default
@@ -139,8 +150,8 @@ def benchmark(
         If a category has no test image, or an image can't be read.
     ParameterError
         If the plan is empty or names a detector, a category or a seed twice, a name can't be one or
-        is taken by another configuration, ``alpha`` isn't between 0 and 1, or ``split`` is no
-        share.
+        is taken by another configuration, ``alpha`` isn't between 0 and 1, ``split`` is no share,
+        or a metric isn't there or fails.
 
     Examples
     --------
@@ -165,7 +176,9 @@ def benchmark(
     detectors = named(detectors)
     categories = list(dataset.categories if categories is None else categories)
     _check_plan(list(detectors), categories, list(seeds))
-    asked = Asked(alpha, calibrate, oracle, evaluate_at, extra_limits(pro_limits), split, groups)
+    own = tuple(dict.fromkeys(OwnMetric.of(metric) for metric in metrics))
+    limits = extra_limits(pro_limits)
+    asked = Asked(alpha, calibrate, oracle, evaluate_at, limits, split, groups, own)
     results = open_results(out)
     before = results.inventory()
     check_free(detectors, asked, before.everything, str(out))
@@ -188,10 +201,11 @@ def benchmark(
         )
     )
     known = {(r.detector, r.category, r.seed): r for r in before.everything}
-    to_do = [t for t in tasks if t.key not in known or not t.is_done_by(known[t.key])]
+    missing = [t for t in tasks if t.key not in known or not t.is_done_by(known[t.key])]
+    to_do, repeats = split_repeats(missing, known)
     _tell(watcher, before.unreadable)
     if watcher is not None:
-        watcher.begin(len(tasks), len(tasks) - len(to_do))
+        watcher.begin(len(tasks), len(tasks) - len(missing))
     store = FeatureStore() if store is None else store
     notes = {n: leaks(sets[n], results) for n in dict.fromkeys(t.category for t in to_do)}
     to_do = [
@@ -199,13 +213,11 @@ def benchmark(
         for task in to_do
     ]
     (LocalExecutor(store) if executor is None else executor).run(to_do, results, watcher)
+    write_repeats(repeats, results, watcher)
     after = _confirmed(tasks, results)
     _tell(watcher, after.left_out)
-    if isinstance(results, ObjectResultStore):
-        with results.folder_of("pictures/") as folder:
-            write_results(after.records, folder, left_out=after.left_out)
-    else:
-        write_results(after.records, out, left_out=after.left_out)
+    with results.folder_of_tables() as folder:
+        write_results(after.records, folder, left_out=after.left_out)
     records = {(r.detector, r.category, r.seed): r for r in after.everything}
     return [records[task.key] for task in tasks]
 
@@ -247,6 +259,8 @@ def write_results(
         Size that the report stays below, by showing fewer images.
     """
     write_tables(results_frame(records), out)
+    write_compact(Results(records), out)
+    write_per_image(records, out)
     beside = published_beside({r.method for r in records}, {r.category for r in records})
     numbers = [
         {**vars(n), "note": f"{n.protocol}; chosen with the test set: {n.selection}"}

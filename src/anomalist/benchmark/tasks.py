@@ -13,7 +13,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.calibration import DEFAULT_ALPHA
 from anomalist.data import Category, Dataset
 from anomalist.detectors import Detector, Ensemble
-from anomalist.metrics import EvaluatedAt
+from anomalist.metrics import EvaluatedAt, OwnMetric
 
 #: A name, a category and a seed: what a record belongs to.
 Key = tuple[str, str, int]
@@ -43,6 +43,8 @@ class Asked:
     groups : str
         How training images that aren't independent are found, see
         `~anomalist.detectors.grouping.group_images`.
+    metrics : tuple of OwnMetric
+        Functions of one's own to measure too.
     """
 
     alpha: float = DEFAULT_ALPHA
@@ -52,6 +54,7 @@ class Asked:
     pro_limits: tuple[float, ...] = ()
     split: float | None = None
     groups: str = "auto"
+    metrics: tuple[OwnMetric, ...] = ()
 
     def configuration(self, detector: Detector) -> dict[str, Any]:
         """Return the configuration of a detector's runs, as JSON values."""
@@ -60,6 +63,10 @@ class Asked:
             "pro_limits": list(self.pro_limits),
             "split": self._asked_split(detector),
         }
+        # Absent where there are none, as in records that were made before there could be.
+        asked.pop("metrics")
+        if self.metrics:
+            asked["metrics"] = {metric.name: metric.code for metric in self.metrics}
         return configuration(detector, **asked)
 
     def split_of(self, detector: Detector, images: int) -> float:
@@ -145,6 +152,11 @@ class Task:
         return hash_of(self.configuration)
 
     @property
+    def seed_matters(self) -> bool:
+        """Whether another seed may give another record."""
+        return self.detector.seeded or self.split > 0
+
+    @property
     def members(self) -> list[Detector]:
         """The detectors to be fitted for it: itself, or the members of an ensemble."""
         return self.detector.components()
@@ -155,7 +167,12 @@ class Task:
         version = anomalist.__version__
         deal = f"{self.split:g} by seed {self.seed}" if self.split else ""
         return [
-            Identity(self.category, self.data_hash, config, member.seed, version, deal)
+            Identity(
+                *(self.category, self.data_hash, config),
+                seed=member.seed if member.seeded else 0,
+                version=version,
+                deal=deal,
+            )
             for member, config in zip(self.members, self.member_configs, strict=True)
         ]
 
@@ -176,6 +193,7 @@ class Identity:
     category: str
     data: str
     config: str
+    #: 0 where the seed changes nothing.
     seed: int
     version: str
     #: What says which images were held out of its fit; empty for none.

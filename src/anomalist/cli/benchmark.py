@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.building import build_detectors
@@ -19,7 +22,11 @@ def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
     arguments.add_argument(
-        "data", type=str, help="folder in the layout of MVTec AD or VisA, or a plain folder"
+        "data",
+        type=str,
+        nargs="+",
+        help="folder in the layout of MVTec AD or VisA, or a plain folder; of several, categories"
+        " that share a name are called after their folders, too",
     )
     arguments.add_argument(
         "--categories", type=CommaList(), default=None, help="which, by commas (default: all)"
@@ -32,6 +39,7 @@ def parser() -> ArgumentParser:
         "--out",
         type=str,
         default="results",
+        metavar="FOLDER",
         help="the results folder, or its address, such as s3://bucket/results",
     )
     arguments.add_argument(
@@ -55,6 +63,15 @@ def parser() -> ArgumentParser:
     )
     add_evaluate_at(arguments)
     arguments.add_argument(
+        "--metric",
+        type=str,
+        action="append",
+        default=[],
+        metavar="MODULE:FUNCTION",
+        help="a metric of one's own too: a function of a category's predictions, in a module of"
+        " this folder or of those installed; may be given again",
+    )
+    arguments.add_argument(
         "--keep_models",
         action="store_true",
         help="keep fitted detectors in OUT/models, so that ensembles can be added later",
@@ -71,7 +88,6 @@ def parser() -> ArgumentParser:
         "do the runs",
         cpus="as many as torch has threads here, or as the largest node has",
         memory="what earlier runs took and a fifth more, 3000 where there are none",
-        gpus=None,
     )
     add_detector_options(arguments)
     return arguments
@@ -104,6 +120,7 @@ def run(arguments: Namespace, output: Output) -> None:
             oracle=arguments.oracle,
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
+            metrics=own_metrics(arguments),
             split=arguments.split,
             keep_models=arguments.keep_models,
             store=FeatureStore(**arguments.store),
@@ -112,3 +129,11 @@ def run(arguments: Namespace, output: Output) -> None:
             executor=executor,
         )
     print_summary(open_results(out).inventory().records, out, output)
+
+
+def own_metrics(arguments: Namespace) -> list[str]:
+    """Return the names of one's own metrics, having made modules of this folder importable."""
+    here = str(Path.cwd())
+    if arguments.metric and here not in sys.path:
+        sys.path.insert(0, here)
+    return list(arguments.metric)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 
 import shtab
 
+from anomalist.cli.help import FILE, FOLDER, VALUES
 from anomalist.cli.signatures import constant, detector_signatures
 
-_FILES = ("config", "inputs", "model", "out", "weights")
-_FOLDERS = ("data", "folder", "tensorboard", "textures")
 _DETECTORS = ("detector", "detectors")
 _FORMAT = "format"
 
@@ -58,6 +57,7 @@ def _offer(action: argparse.Action) -> None:
     """Tell what to complete the values of an argument with."""
     hint = getattr(action, "_typehint", None)
     key = action.dest.rpartition(".")[2]
+    value = action.metavar if action.metavar in (FILE, FOLDER) else VALUES.get(key)
     if action.dest in _DETECTORS:
         action.choices = list(detector_signatures())
     elif hint is bool:
@@ -66,7 +66,7 @@ def _offer(action: argparse.Action) -> None:
         action.choices = typing.get_args(hint)
     elif action.dest == _FORMAT:
         action.choices = list(constant("anomalist.data", "FORMATS"))
-    elif key in _FILES:
+    elif value == FILE:
         action.complete = shtab.FILE  # type: ignore[attr-defined]
-    elif key in _FOLDERS:
+    elif value == FOLDER:
         action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]

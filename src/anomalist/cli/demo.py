@@ -28,7 +28,9 @@ _SHORT = {"meta_epochs": 30, "epochs": 5}
 def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
-    arguments.add_argument("--out", type=str, default="anomalist-demo", help="the results folder")
+    arguments.add_argument(
+        "--out", type=str, default="anomalist-demo", metavar="FOLDER", help="the results folder"
+    )
     arguments.add_argument("--seed", type=int, default=0, help="of the sample set and detectors")
     arguments.add_argument(
         "--all",

@@ -29,7 +29,11 @@ def parser() -> ArgumentParser:
     )
     add_evaluate_at(arguments)
     arguments.add_argument(
-        "--out", type=str, default=None, help="folder for metrics.json and metrics.csv"
+        "--out",
+        type=str,
+        default=None,
+        metavar="FOLDER",
+        help="folder for metrics.json, metrics.csv and the page index.html",
     )
     arguments.add_argument(
         "--no_page",

@@ -12,7 +12,7 @@ from anomalist.cli.building import build_detectors
 from anomalist.cli.cluster import add_ray, check_workers
 from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.hyperparameters import add_hyperparameters
-from anomalist.cli.options import add_groups, add_split
+from anomalist.cli.options import add_groups, add_split, section
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import constant, detector_signatures
@@ -29,15 +29,14 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "detector",
         type=str,
-        help=f"one of {', '.join(detector_signatures())}; patchcore+padim is an ensemble of the"
-        " two",
+        help=f"{', '.join(detector_signatures())}; patchcore+padim joins the two",
     )
     arguments.add_argument(
         "--data",
         type=str,
         required=True,
-        help="folder of good images; or with good/ (ok, gut, ...) and a folder for each kind of"
-        " defect, which are held out to test on; or in the layout of MVTec AD, VisA and their like",
+        help="folder of good images; or of good/ (ok, gut, ...) and a folder a kind of defect, held"
+        " out to test on; or in the layout of MVTec AD, VisA and their like",
     )
     arguments.add_argument(
         "--out", type=str, default=None, help="the model file to write, such as part.anomalist"
@@ -47,21 +46,21 @@ def parser() -> ArgumentParser:
         type=str,
         default=None,
         metavar="FOLDER",
-        help="folder of more good images, such as newer ones: they are learnt with the others, and"
-        " from 20 on the threshold is from theirs",
+        help="more good images, such as newer ones, to learn from as well; from 20 on they alone"
+        " set the threshold",
     )
     arguments.add_argument("--category", type=str, default=None, help="which, if there are several")
     add_folder_options(arguments)
     arguments.add_argument(
         "--dry_run",
         action="store_true",
-        help="print what the images of the folder are taken for, and stop",
+        help="print what the images are taken for, and stop",
     )
     arguments.add_argument(
         "--alpha",
         type=float,
         default=constant("anomalist.calibration", "DEFAULT_ALPHA"),
-        help="false-alarm rate that the threshold is to have",
+        help="false-alarm rate of the threshold",
     )
     add_groups(arguments)
     add_split(arguments)
@@ -73,21 +72,22 @@ def parser() -> ArgumentParser:
 
 def _add_shards(arguments: ArgumentParser) -> None:
     """Add the options of a fit to very many images, shard by shard."""
-    arguments.add_argument(
+    group = section(arguments, "very many images")
+    group.add_argument(
         "--shards",
         type=int,
         default=None,
         help="for very many images: fit patchcore, padim or dfm to so many shards of them one by"
         " one, and put these together (default: none; with --ray as many as there are nodes)",
     )
-    arguments.add_argument(
+    group.add_argument(
         "--calibrate_images",
         type=int,
         default=None,
         help="images that are drawn and held out of the shards to calibrate (default: 1000, or"
         " three in ten where that is less)",
     )
-    arguments.add_argument(
+    group.add_argument(
         "--memory_limit_mb",
         type=int,
         default=None,
@@ -105,6 +105,7 @@ def run(arguments: Namespace, output: Output) -> None:
     if arguments.out is None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, duration
+    from anomalist.data.names import existing
     from anomalist.inspection import add_parts, fit_parts, open_parts
     from anomalist.inspection.fit_result import unfinished_training
 
@@ -124,7 +125,7 @@ def run(arguments: Namespace, output: Output) -> None:
     if arguments.add is not None:
         # Newer photographs of one category lie in a folder without any.
         named = arguments.category
-        if named is not None and not (Path(arguments.add) / named).is_dir():
+        if named is not None and not (existing(arguments.add) / named).is_dir():
             named = None
         more = open_parts(arguments.add, named, **folder_options(arguments))
         parts = add_parts(parts, more)

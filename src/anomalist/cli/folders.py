@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from anomalist.cli.options import section
 from anomalist.cli.output import Output
 from anomalist.cli.signatures import constant
 from anomalist.errors import ParameterError
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 def add_folder_options(arguments: ArgumentParser) -> None:
     """Add ``--format``, ``--good``, ``--bad``, ``--masks``, ``--exclude`` and ``--cache_gb``."""
-    arguments.add_argument(
+    group = section(arguments, "what folders hold")
+    group.add_argument(
         "--format",
         type=str,
         default=None,
@@ -31,7 +33,7 @@ def add_folder_options(arguments: ArgumentParser) -> None:
         ("bad", "images that aren't good"),
         ("masks", "masks"),
     ):
-        arguments.add_argument(
+        group.add_argument(
             f"--{flag}",
             type=str,
             action="append",
@@ -47,14 +49,14 @@ def add_folder_options(arguments: ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="images to leave out, such as mislabelled ones: paths, folders or patterns; @list.txt"
-        " names a file with one a line",
+        help="images to leave out: paths, folders or patterns; @list.txt names a file with one a"
+        " line",
     )
 
 
 def add_cache_option(arguments: ArgumentParser) -> None:
     """Add ``--cache_gb``, of commands that take addresses."""
-    arguments.add_argument(
+    section(arguments, "what folders hold").add_argument(
         "--cache_gb",
         type=float,
         default=None,
@@ -71,9 +73,10 @@ def folder_options(arguments: Namespace) -> dict[str, Any]:
 
 def open_categories(arguments: Namespace, output: Output) -> Dataset:
     """Open the data set of a command that runs categories, and tell what is noted of those."""
-    from anomalist.data import open_dataset
+    from anomalist.data import open_datasets
 
-    dataset = open_dataset(arguments.data, **folder_options(arguments))
+    roots = [arguments.data] if isinstance(arguments.data, str) else arguments.data
+    dataset = open_datasets(roots, **folder_options(arguments))
     for name in arguments.categories or dataset.categories:
         for note in dataset.understand(name).notes:
             output.warn(f"{name}: {note}")
@@ -93,6 +96,7 @@ def results_place(arguments: Namespace, dataset: Dataset, table: str) -> Path | 
 
 def results_folder(arguments: Namespace, dataset: Dataset, table: str) -> Path:
     """Return the results folder, where a table can be written and no image would lie beside it."""
+    from anomalist.data import Several
     from anomalist.files import check_writable
     from anomalist.inspection.parts import check_outside
     from anomalist.storage import is_address
@@ -100,7 +104,8 @@ def results_folder(arguments: Namespace, dataset: Dataset, table: str) -> Path:
     if is_address(arguments.out):
         raise ParameterError(f"--out must be a folder, not an address such as {arguments.out}")
     out = Path(arguments.out)
-    if dataset.name == "folder":
-        check_outside(out, dataset.root)
+    for one in dataset.datasets if isinstance(dataset, Several) else [dataset]:
+        if one.name == "folder":
+            check_outside(out, one.root)
     check_writable(out / table)
     return out

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser
 
 from anomalist.cli.signatures import Signature, detector_signatures, shared_signature
-from anomalist.cli.values import CommaList, argument_type
+from anomalist.cli.values import CommaList, argument_type, as_typed
 
 if TYPE_CHECKING:
     from anomalist.cli.parsing import CommandParser
 
 #: Set by the plan, not by a flag of a detector.
 PLANNED = ("seed",)
+#: How the titles of groups of hyperparameters begin, that of all detectors' and each one's.
+SETTINGS = "settings of "
+SETTINGS_OF_ALL = f"{SETTINGS}all detectors"
+#: How the help ends of a flag that sets for one detector what all have.
+ALONE = " alone"
 
 
 def add_detector_options(parser: CommandParser) -> None:
@@ -33,7 +38,7 @@ def add_detector_options(parser: CommandParser) -> None:
         default=tuple(detector_signatures()),
         help=f"which detectors, separated by commas: {known}; patchcore+glass is an ensemble of the"
         " two, and small=patchcore another patchcore, called small in tables, files and flags"
-        " (--small.coreset_ratio)",
+        " (--small.coreset_ratio) (default: all)",
     )
     add_hyperparameters(parser)
 
@@ -41,13 +46,18 @@ def add_detector_options(parser: CommandParser) -> None:
 def add_hyperparameters(parser: ArgumentParser) -> None:
     """Add ``--preset``, ``--config`` and a flag for every hyperparameter of every detector."""
     parser.add_argument(
-        "--preset", type=str, default=None, help="shipped settings; anomalist list names them"
+        "--preset",
+        type=str,
+        default=None,
+        help="shipped settings; anomalist list names them",
     )
     parser.add_argument("--config", action="config", help="YAML file whose keys are these flags")
-    shared = shared_signature()
-    add_fields(parser, shared, "", title="of all detectors")
+    for action in parser._actions:
+        if action.dest == "print_config":  # which comes with the other
+            action.help = "print what all settings are, as a file for --config, and stop"
+    add_fields(parser, shared_signature(), "", title=SETTINGS_OF_ALL)
     for name, signature in detector_signatures().items():
-        add_own(parser, signature, name, brief=shared.parameters)
+        add_own(parser, signature, name)
 
 
 def add_fields(
@@ -58,36 +68,32 @@ def add_fields(
     title: str | None = None,
 ) -> argparse._ArgumentGroup:
     """Add a flag for every hyperparameter of a detector; ``brief`` ones refer to the shared."""
-    title = title or signature.name
-    group = parser.add_argument_group(
-        f"{title} hyperparameters" if prefix else f"hyperparameters {title}"
-    )
-    for name, parameter in signature.parameters.items():
-        if name in PLANNED:
+    name = prefix.removesuffix(".")
+    if title is None:
+        kind = "" if name == signature.name else f" ({signature.name})"
+        title = f"{SETTINGS}{name}{kind}"
+    group = parser.add_argument_group(title, signature.summary if prefix else None)
+    for key, parameter in signature.parameters.items():
+        if key in PLANNED:
             continue
-        text = f"{parameter.text} (default: {_shown(parameter.default)})"
+        text = parameter.text
+        if parameter.default is not None:
+            text += f" (default: {as_typed(parameter.default)})"
         group.add_argument(
-            f"--{prefix}{name}",
+            f"--{prefix}{key}",
             type=argument_type(parameter.hint),
             default=argparse.SUPPRESS,
-            help=f"--{name} for {title} alone" if name in brief else text,
+            help=f"--{key} for {name}{ALONE}" if key in brief else text,
         )
     return group
 
 
-def add_own(
-    parser: ArgumentParser, signature: Signature, name: str, brief: Collection[str] = ()
-) -> None:
+def add_own(parser: ArgumentParser, signature: Signature, name: str) -> None:
     """Add the hyperparameters and the preset of what is called so."""
-    title = name if name == signature.name else f"{name} ({signature.name})"
-    group = add_fields(parser, signature, f"{name}.", brief, title)
+    group = add_fields(parser, signature, f"{name}.", brief=shared_signature().parameters)
     group.add_argument(
         f"--{name}.preset",
         type=str,
         default=argparse.SUPPRESS,
-        help=f"--preset for {name} alone",
+        help=f"--preset for {name}{ALONE}",
     )
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)

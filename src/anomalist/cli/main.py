@@ -9,6 +9,7 @@ import sys
 
 try:
     import anomalist
+    from anomalist.cli.commands import COMMANDS, EXAMPLES, PURPOSES
     from anomalist.cli.stops import Stopped, Stops, exit_code
     from anomalist.errors import AnomalistError, is_out_of_memory
     from anomalist.origins import CACHE_GB, named
@@ -22,25 +23,6 @@ if TYPE_CHECKING:
 
     from anomalist.cli.output import Output
 
-COMMANDS = {
-    "demo": "draw a sample set, run quick detectors and an ensemble on it, write the report",
-    "benchmark": "run detectors x categories x seeds on a data set, resumably",
-    "stress": "measure detectors with few or bad photographs, other light, focus and framing",
-    "reproduce": "hold published numbers of MVTec AD against runs of our own",
-    "report": "write the tables and report.html of a results folder again",
-    "fit": "learn from good images, with a threshold of a stated false-alarm rate",
-    "predict": "score images: decisions, heatmaps, regions",
-    "calibrate": "take the threshold from new good images, where photographs have changed",
-    "evaluate": "measure a model on images that are known to be good or defective",
-    "measure": "measure anyone's anomaly maps and scores",
-    "submit": "write what the evaluation server of MVTec AD 2 takes",
-    "export": "write a model as an ONNX or OpenVINO graph that does the same",
-    "info": "tell what is in a model file",
-    "list": "list detectors, backbones, presets and known data sets",
-    "synthesize": "draw synthetic defects on good images, to look at them",
-    "serve": "inspect over HTTP, with a page, remembering every decision",
-    "download": "fetch a public data set, verified and resumable",
-}
 #: What every exit code means.
 EXIT_CODES = {
     0: "done",
@@ -97,6 +79,8 @@ class _Call:
             before += 1
         before = min(before, max(len(rest) - 1, 0))
         self.arguments = rest[before : before + 1] + rest[:before] + rest[before + 1 :]
+        if self.arguments[:1] == ["help"]:  # as programs with subcommands have it
+            self.arguments = [*self.arguments[1:], "--help"]
         self.name = self.arguments[0] if self.arguments else "--help"
         self.stops = Stops(self._end_at_once)
         self.output: Output | None = None
@@ -117,11 +101,15 @@ class _Call:
         except OSError:
             return self._fail("the current folder is gone: change to one that is there", 1)
         if self.name not in COMMANDS and self.name.partition("=")[0] != "--print_completion":
-            from anomalist.cli.names import did_you_mean
+            from anomalist.cli.meant import meant_by
 
-            hint = did_you_mean(self.name, COMMANDS)
-            known = ", ".join(COMMANDS)
-            return self._fail(f"no command {self.name!r}; {hint}the commands are {known}", 2)
+            hint = meant_by(self.name, self.arguments[1:])
+            known = (
+                f"{hint.rstrip('; ')} (anomalist --help)"
+                if hint
+                else f"there are {', '.join(COMMANDS)}"
+            )
+            return self._fail(f"no command {self.name!r}; {known}", 2)
         if "" in self.arguments:
             return self._fail("an argument is empty: is a variable of the shell not set?", 2)
         try:
@@ -152,7 +140,7 @@ class _Call:
         except SystemExit:  # as --help ends
             write("")
             raise
-        parsed["command_line"] = shlex.join(self.arguments)
+        parsed["command_line"] = shlex.join(["anomalist", *self.arguments])
         self.json = parsed.json
         self.output = Output(json=parsed.json, quiet=parsed.quiet)
         if parsed.get("cache_gb") is not None:
@@ -303,12 +291,16 @@ def _out_of_memory(error: BaseException) -> str:
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    lines: list[str] = []
+    for purpose, commands in PURPOSES.items():
+        lines += [f"{purpose}:", *(f"  {name:<{width}}  {text}" for name, text in commands.items())]
     return "\n".join(
         [
             "anomalist finds defects in images after seeing only good ones.",
             "",
             "usage: anomalist COMMAND [ARGUMENTS] [--json] [--quiet] [--debug]",
+            "",
+            *(f"  {EXAMPLES[name][0]}" for name in ("fit", "predict")),
             "",
             *lines,
             "",

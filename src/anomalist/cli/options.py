@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
+
 from jsonargparse import ArgumentParser
 
 from anomalist.cli.signatures import constant, constructor_signature
 from anomalist.cli.values import CommaList
 
 
+def section(parser: ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    """Return the group of arguments of that title, which a long help leaves out; made if need be.
+
+    Examples
+    --------
+    >>> section(ArgumentParser(), "folders").title
+    'folders'
+    """
+    groups = (group for group in parser._action_groups if group.title == title)
+    return next(groups, None) or parser.add_argument_group(title)
+
+
 def add_evaluate_at(arguments: ArgumentParser) -> None:
     """Add ``--evaluate_at`` and ``--pro_limits``."""
-    arguments.add_argument(
+    group = section(arguments, "how pixels are measured")
+    group.add_argument(
         "--evaluate_at",
         type=constant("anomalist.metrics", "EvaluatedAt"),
         default="original",
         help="measure pixels at the size of each mask, as MVTec's evaluation does, or at the"
         " resolution of the detector's input, as most published tables do",
     )
-    arguments.add_argument(
+    group.add_argument(
         "--pro_limits",
         type=CommaList(float),
         default=(),
@@ -27,7 +42,8 @@ def add_evaluate_at(arguments: ArgumentParser) -> None:
 
 def add_groups(arguments: ArgumentParser) -> None:
     """Add ``--groups``, of commands that calibrate on images that may not be independent."""
-    arguments.add_argument(
+    group = section(arguments, "how it is calibrated")
+    group.add_argument(
         "--groups",
         type=str,
         nargs="+",
@@ -41,7 +57,8 @@ def add_groups(arguments: ArgumentParser) -> None:
 
 def add_split(arguments: ArgumentParser) -> None:
     """Add ``--split``."""
-    arguments.add_argument(
+    group = section(arguments, "how it is calibrated")
+    group.add_argument(
         "--split",
         type=float,
         default=None,
@@ -61,7 +78,7 @@ def add_device(arguments: ArgumentParser) -> None:
 def add_store_options(parser: ArgumentParser) -> None:
     """Add what the feature store takes, as ``--store.folder``."""
     signature = constructor_signature("anomalist.features.store", "FeatureStore")
-    group = parser.add_argument_group(f"feature store: {signature.summary}")
+    group = parser.add_argument_group("feature store", signature.summary)
     for name, parameter in signature.parameters.items():
         group.add_argument(
             f"--store.{name}",

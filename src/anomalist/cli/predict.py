@@ -35,11 +35,16 @@ def parser() -> ArgumentParser:
         "inputs",
         type=str,
         nargs="+",
+        metavar="INPUT",
         help="folders (at any depth), images, patterns, addresses (s3://bucket/folder), or - for"
         " standard input: paths, one a line, or one image",
     )
     arguments.add_argument(
-        "--out", type=str, required=True, help="the folder of results, or the address of one"
+        "--out",
+        type=str,
+        required=True,
+        metavar="FOLDER",
+        help="the folder of results, or the address of one",
     )
     arguments.add_argument(
         "--append",

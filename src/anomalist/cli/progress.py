@@ -136,10 +136,12 @@ class BenchmarkProgress:
         self._bar.update(self._total, completed=self._done, left=left)
         auroc = record.metrics.get("image_AUROC")
         shown = "" if auroc is None else f", image AUROC {auroc:.4f}"
+        took = f"fit {record.fit_seconds:.1f} s, predict {record.predict_seconds:.1f} s"
+        if record.repeats_seed is not None:
+            took = f"as seed {record.repeats_seed}"
         self._output.note(
             f"[{self._done}/{self._runs}] {record.detector} {record.category} seed {record.seed}:"
-            f" fit {record.fit_seconds:.1f} s, predict {record.predict_seconds:.1f} s{shown}"
-            + (f"; {left}" if left and not self._output.live else "")
+            f" {took}{shown}" + (f"; {left}" if left and not self._output.live else "")
         )
         if self._after is not None:
             self._after(record)

@@ -66,7 +66,9 @@ def parser() -> ArgumentParser:
         action="store_true",
         help="measure every epoch on the test set, for published numbers that are of the best one",
     )
-    arguments.add_argument("--out", type=str, default="reproduction", help="the results folder")
+    arguments.add_argument(
+        "--out", type=str, default="reproduction", metavar="FOLDER", help="the results folder"
+    )
     shared = shared_signature().parameters
     for name in _SHARED:
         arguments.add_argument(

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def parser() -> CommandParser:
     """Return the parser of the command's arguments."""
-    arguments = command_parser(
-        f"{__doc__} anomalist serve tokens makes, lists and revokes what lets people in."
-    )
+    arguments = command_parser(__doc__ or "")
     arguments.subcommands["tokens"] = tokens.parser()
     for parameter in signature_of(ServerSettings).parameters.values():
         _add(arguments, parameter)

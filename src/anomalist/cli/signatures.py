@@ -327,6 +327,12 @@ def _texts(text: str | None) -> dict[str, str]:
     """What a docstring says of each parameter, in one line each."""
     texts: dict[str, str] = {}
     for parameter in docstring_parser.parse(text or "").params:
-        words = " ".join((parameter.description or "").replace("``", "").split())
+        words = _in_words(parameter.description or "")
         texts |= dict.fromkeys((n.strip() for n in parameter.arg_name.split(",")), words)
     return texts
+
+
+def _in_words(text: str) -> str:
+    """Return a text of a docstring in one line, as those who don't write Python read it."""
+    text = re.sub(r":\w+:`~?([\w.]+)`", r"\1", " ".join(text.split()))
+    return re.sub(r"\bNone\b", "none", text.replace("``", ""))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from anomalist.benchmark import RunRecord, results_frame
+from anomalist.benchmark import RunRecord, results_frame, tell_repeats
 from anomalist.cli.output import Output
+from anomalist.metrics import is_own
 from anomalist.report import summary, where_pixels
 
 
@@ -27,9 +28,10 @@ def print_table(records: list[RunRecord], output: Output) -> None:
         table.add_row(*row)
     output.result(table)
     said = where_pixels((r.detector, r.evaluated_at) for r in records)
+    own = ", one's own as they are" if any(map(is_own, frame.columns)) else ""
     several = " (mean ± standard deviation over seeds)" if results["seed"].nunique() > 1 else ""
-    output.result(f"metrics in percent{several}; {said[0].lower()}{said[1:].rstrip('.')}")
-    for note in _notes(records):
+    output.result(f"metrics in percent{own}{several}; {said[0].lower()}{said[1:].rstrip('.')}")
+    for note in (*tell_repeats(records), *_notes(records)):
         output.result(note)
 
 
@@ -40,11 +42,12 @@ def print_summary(records: list[RunRecord], out: Path | str, output: Output) -> 
     report = f"{folder}/report.html" if isinstance(folder, str) else folder / "report.html"
     output.result(
         f"report: {report}\nresults: {folder} (results.csv, .parquet,"
-        " .json, .md, .tex; metrics and heatmaps in a folder a detector)"
+        " .json, .md, .tex; compact.md and .tex with a table a metric; scores.csv, curves.csv;"
+        " metrics and heatmaps in a folder a detector)"
     )
     output.fields |= {
         "results": results_frame(records).to_dict("records"),
-        "notes": _notes(records),
+        "notes": [*tell_repeats(records), *_notes(records)],
         "out": folder,
         "report": report,
     }
@@ -52,4 +55,8 @@ def print_summary(records: list[RunRecord], out: Path | str, output: Output) -> 
 
 def _notes(records: list[RunRecord]) -> list[str]:
     """What a reader must know, each once."""
-    return list(dict.fromkeys(f"{r.category}: {note}" for r in records for note in r.notes))
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        for note in record.notes:
+            found.setdefault(note, {})[record.category] = None
+    return [f"{', '.join(categories)}: {note}" for note, categories in found.items()]

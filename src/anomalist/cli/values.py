@@ -24,10 +24,10 @@ class CommaList:
     """
 
     def __init__(self, convert: Callable[[str], Any] = str) -> None:
-        self._convert = convert
+        self.convert = convert
 
     def __repr__(self) -> str:
-        return f"{self._convert.__name__},..."
+        return f"{self.convert.__name__},..."
 
     def __call__(self, value: Any) -> tuple[Any, ...]:
         """Split and convert; a single value that is no text is a list of one."""
@@ -37,7 +37,7 @@ class CommaList:
             value = [value]
         if "" in value:
             raise ValueError("an entry of the list is empty")
-        return tuple(self._convert(part) for part in value)
+        return tuple(self.convert(part) for part in value)
 
 
 def argument_type(hint: Any) -> Any:
@@ -55,10 +55,10 @@ class _TupleOr:
         if isinstance(self._element, types.UnionType):
             self._element = _as_given
         self._alone = self._element in options
-        self._hint = hint
+        self.hint = hint
 
     def __repr__(self) -> str:
-        return str(self._hint)
+        return str(self.hint)
 
     def __call__(self, value: Any) -> Any:
         if value in (None, "null", "none"):
@@ -70,6 +70,51 @@ class _TupleOr:
 def _as_given(value: Any) -> Any:
     """An entry that may be of several types, as the parser read it."""
     return value
+
+
+def as_typed(value: Any) -> str:
+    """Write a value as a command line takes it.
+
+    Examples
+    --------
+    >>> as_typed(None), as_typed(True), as_typed((1, 2)), as_typed(0.05)
+    ('none', 'true', '1,2', '0.05')
+    """
+    if isinstance(value, list | tuple):
+        return ",".join(map(as_typed, value))
+    return (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
+
+
+_WORDS = {int: "INT", float: "NUMBER", str: "TEXT", bool: "true|false"}
+
+
+def type_word(kind: Any) -> str:
+    """Return what a help calls a value of a type.
+
+    Examples
+    --------
+    >>> type_word(float), type_word(CommaList(int)), type_word(int | tuple[int, int] | None)
+    ('NUMBER', 'INT,...', 'INT[,INT]')
+    >>> type_word(typing.Literal["onnx", "openvino"] | None)
+    'onnx|openvino'
+    """
+    if isinstance(kind, CommaList):
+        return f"{type_word(kind.convert)},..."
+    if isinstance(kind, _TupleOr):
+        kind = kind.hint
+    entries = typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return "|".join(map(as_typed, entries))
+    if origin is tuple:
+        each = ["..." if entry is ... else type_word(entry) for entry in entries]
+        return ",".join(each)
+    if origin in (typing.Union, types.UnionType):
+        words = dict.fromkeys(type_word(e) for e in entries if e is not types.NoneType)
+        return re.sub(r"^(\w+)\|\1,(\w+)$", r"\1[,\2]", "|".join(words))
+    return _WORDS.get(kind, "TEXT")
 
 
 # What types are called where a value isn't of one.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-from scipy.stats import betabinom  # type: ignore[import-untyped]
 
 from anomalist.calibration import alarm_ranks, attainable_rate
 from anomalist.conditions.measures import MEASURES
@@ -411,6 +410,8 @@ class Conditions:
         n = self.rule.scenes
         above = alarm_ranks(n, attainable_rate(n, self.rule.alpha))
         if self.labelled:  # measured once, not watched
+            from scipy.stats import betabinom  # type: ignore[import-untyped] # takes long to load
+
             chance = betabinom.sf(self.alarms - 1, self.total, above, n + 1 - above)
             return bool(chance <= self.level)
         return evidence(self.alarms, self.total, above, n) >= 1 / self.level

@@ -47,7 +47,7 @@ class Copy:
     Parameters
     ----------
     test, train : int
-        Their places in the two sets.
+        Their places in the two sets; within one, that of the other is ``train``.
     likeness : float
         Their correlation in what they don't have in common with all others, 1 at most.
     mirrored : bool
@@ -134,18 +134,68 @@ def find_copies(train: ImageSet | Pictures, test: ImageSet | Pictures) -> list[C
     >>> [(c.test, c.train) for c in find_copies(parts[:30], np.stack([parts[35], noisy]))]
     [(1, 7)]
     """
-    pictures = [_checked(p) if isinstance(p, np.ndarray) else pictures_of(p) for p in (train, test)]
-    if not len(pictures[0]) or not len(pictures[1]):
-        return []
-    learnt, new = (_Details.of(p) for p in pictures)
-    total = sum(_windowed(details.band).sum(axis=0) for details in (learnt, new))
-    least = _usual(learnt, total, pictures[0], len(new.band))
-    found = []
-    best, places, mirrored = _nearest(learnt, new, total, mirror=True)
-    for i, (likeness, place, flipped) in enumerate(zip(best, places, mirrored, strict=True)):
-        if likeness >= least:
-            found.append(Copy(i, int(place), float(likeness), bool(flipped)))
-    return found
+    return CopyFinder(train, test).across()
+
+
+class CopyFinder:
+    """Finds near copies across two sets and within the second, as `find_copies` says.
+
+    Parameters
+    ----------
+    train, test : ImageSet, or uint8 array of shape (N, 128, 128)
+        Photographs, or what `pictures_of` returned for them.
+
+    Raises
+    ------
+    DataError
+        If a photograph can't be read, or a shape is another.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> parts = rng.integers(0, 255, (40, 32, 32), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    >>> finder = CopyFinder(parts[:30], np.stack([parts[35], parts[36], parts[35][:, ::-1]]))
+    >>> finder.across(), [(c.test, c.train, c.mirrored) for c in finder.within()]
+    ([], [(2, 0, True)])
+    """
+
+    def __init__(self, train: ImageSet | Pictures, test: ImageSet | Pictures) -> None:
+        learnt, new = (
+            _checked(p) if isinstance(p, np.ndarray) else pictures_of(p) for p in (train, test)
+        )
+        self._least: float | None = None
+        self._known, self._learnt, self._new = learnt, _Details.of(learnt), _Details.of(new)
+        self._total = sum(_windowed(d.band).sum(axis=0) for d in (self._learnt, self._new))
+
+    def across(self) -> list[Copy]:
+        """Return the photographs of the second set that are copies of one of the first."""
+        if not len(self._learnt.band) or not len(self._new.band):
+            return []
+        return self._found(*_nearest(self._learnt, self._new, self._total, mirror=True))
+
+    def within(self) -> list[Copy]:
+        """Return those of the second set that are copies of one before them in it."""
+        count = len(self._new.band)
+        if count < 2:
+            return []
+        before = np.tri(count, k=-1, dtype=np.bool_)
+        return self._found(
+            *_nearest(self._new, self._new, self._total, allowed=before, mirror=True)
+        )
+
+    def _found(
+        self,
+        best: npt.NDArray[np.float64],
+        places: npt.NDArray[np.intp],
+        mirrored: npt.NDArray[np.bool_],
+    ) -> list[Copy]:
+        if self._least is None:
+            self._least = _usual(self._learnt, self._total, self._known, len(self._new.band))
+        return [
+            Copy(i, int(place), float(likeness), bool(flipped))
+            for i, (likeness, place, flipped) in enumerate(zip(best, places, mirrored, strict=True))
+            if likeness >= self._least
+        ]
 
 
 def describe_copies(
@@ -180,6 +230,36 @@ def describe_copies(
         f"{count} of {len(tested)} images to test on {are} of {'one' if count == 1 else 'ones'}"
         f" learnt from, such as {tested[first.test].path}{of} (likeness {first.likeness:.2f}"
         f"{mirrored}): what is measured on {them} says little of new parts"
+    )
+
+
+def describe_repeats(copies: Sequence[Copy], tested: ImageSet) -> str | None:
+    """Say how many photographs of a set are near copies of others in it; None where there is none.
+
+    Parameters
+    ----------
+    copies : sequence of Copy
+        What `CopyFinder.within` found.
+    tested : ImageSet
+        The set.
+
+    Examples
+    --------
+    >>> from anomalist.data import Sample
+    >>> images = ImageSet([Sample("a.png"), Sample("b.png")])
+    >>> describe_repeats([Copy(1, 0, 0.994)], images)
+    '1 of 2 images to test on is a near copy of another, such as b.png of a.png (likeness 0.99):
+     what shows the same counts more than once'
+    """
+    if not copies:
+        return None
+    first, count = max(copies, key=lambda copy: copy.likeness), len(copies)
+    mirrored = ", mirrored" if first.mirrored else ""
+    return (
+        f"{count} of {len(tested)} images to test on"
+        f" {'is a near copy of another' if count == 1 else 'are near copies of others'}, such as"
+        f" {tested[first.test].path} of {tested[first.train].path} (likeness"
+        f" {first.likeness:.2f}{mirrored}): what shows the same counts more than once"
     )
 
 
@@ -283,7 +363,8 @@ def _nearest(
     if mirror:
         alike.append(_lengths_one(new.mirrored - usual) @ known.T)
     if allowed is not None:
-        alike[0][~allowed] = -np.inf
+        for rows in alike:
+            rows[~allowed] = -np.inf
     best = np.full(len(new.band), -1.0)
     places = np.zeros(len(new.band), np.intp)
     flipped = np.zeros(len(new.band), np.bool_)

@@ -204,14 +204,16 @@ def load_masks(images: ImageSet, transform: Transform) -> npt.NDArray[np.bool_] 
     Parameters
     ----------
     images : ImageSet
-        Good images need no mask: theirs is empty.
+        Good images need no mask: theirs is empty. So is that of defects without one, where others
+        have theirs.
     transform : Transform
         The one that the images pass through.
 
     Returns
     -------
     bool array of shape (N, H, W), or None
-        None if the label of an image is unknown, or an anomalous image has no mask.
+        None if the label of an image is unknown, or images are anomalous and none of them has a
+        mask.
 
     Raises
     ------
@@ -226,7 +228,9 @@ def load_masks(images: ImageSet, transform: Transform) -> npt.NDArray[np.bool_] 
     np.False_
     >>> load_masks(ImageSet([good, Sample("cut.png", True, "cut")]), Transform(4))
     """
-    if any(sample.label is None or (sample.label and sample.mask is None) for sample in images):
+    if any(sample.label is None for sample in images):
+        return None
+    if not any(s.mask is not None for s in images if s.label) and any(s.label for s in images):
         return None
     masks = np.zeros((len(images), *transform.output_size), np.bool_)
     for sample, target in zip(images, masks, strict=True):

@@ -523,7 +523,7 @@ class Detector(Saved):
             self,
             images,
             folds=self.folds,
-            seed=self.seed,
+            seed=self.seed if self.seeded else 0,
             groups=groups,
             store=store,
             progress=progress,
@@ -547,6 +547,11 @@ class Detector(Saved):
     def held_out_method(self) -> str:
         """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
         return f"{self.folds} folds, each scored by a copy fitted on the others"
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the seed changes anything that it gives, but for what a ``split`` holds out."""
+        return True
 
     @property
     def trains(self) -> bool:

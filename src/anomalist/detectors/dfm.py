@@ -26,7 +26,7 @@ _LEAST = float(np.finfo(np.float32).tiny)
 
 @dataclass(kw_only=True, eq=False)
 class DFM(Detector):
-    """Deep feature modeling: principal components of whole images' features (Ahuja et al., 2019).
+    """Principal components of whole images, deep feature modeling (Ahuja et al., 2019).
 
     The feature map of a layer is averaged over windows and flattened to one vector an image. The
     principal components of good images' vectors span a subspace. An image scores the squared
@@ -87,6 +87,11 @@ class DFM(Detector):
             raise ParameterError(f"pca_level must be above 0 and at most 1, not {self.pca_level}")
         if self.score_type not in ("fre", "nll"):
             raise ParameterError(f"score_type must be fre or nll, not {self.score_type!r}")
+
+    @property
+    def seeded(self) -> bool:
+        """Nothing in it is random."""
+        return False
 
     def _fit(self, features: FeatureBatches) -> None:
         self._keep(self._analysed(features))

@@ -41,12 +41,13 @@ _NESTED = "an ensemble can't be a member: name its members instead"
 
 @dataclass(kw_only=True, eq=False)
 class Ensemble(Detector):
-    """Several detectors, brought to one scale by good images alone, and combined.
+    """Several detectors, brought to one scale by good images, combined.
 
     Every member is fitted to the good images and scores each of them as if it hadn't seen it
     (:meth:`Detector.calibrate`). How those scores, and the map values, are distributed is the
-    member's scale; no test image and no defect has a part in it. Where members disagree, the
-    ensemble is unsure: predictions carry the members' standard deviation.
+    member's scale; no test image and no defect has a part in it. Where p-values are combined, they
+    are those that :meth:`~anomalist.calibration.Calibration.surprise` extrapolates. Where members
+    disagree, the ensemble is unsure: predictions carry the members' standard deviation.
 
     Parameters
     ----------
@@ -55,9 +56,9 @@ class Ensemble(Detector):
         device; detectors, as they are; or dictionaries with the key ``detector`` and
         hyperparameters. A name that comes twice gets another seed each time.
     combine : str
-        ``fisher`` (the mean surprise) or ``cauchy`` (led by the most surprised) of the p-values
-        that :meth:`~anomalist.calibration.Calibration.surprise` extrapolates; ``mean`` or ``max``
-        of the members' scores in standard deviations above the mean good one.
+        ``fisher`` (the mean surprise) or ``cauchy`` (led by the most surprised) of the members'
+        p-values; ``mean`` or ``max`` of their scores in standard deviations above the mean good
+        one.
     member_weights : tuple of float, optional
         Weight of each member, positive, in the order of members; all alike by default. A maximum
         multiplies by them.
@@ -117,6 +118,11 @@ class Ensemble(Detector):
         if self.members == Ensemble.members:
             return self.name
         return "+".join(part.label for part in self.components())
+
+    @property
+    def seeded(self) -> bool:
+        """Whether that of a member changes anything."""
+        return any(part.seeded for part in self.components())
 
     def parameters(self) -> dict[str, Any]:
         """Return all hyperparameters by name, as plain JSON values, those of members included."""

@@ -35,7 +35,7 @@ _ITERATIONS = 2000  # of a training whose epochs aren't given
 
 @dataclass(kw_only=True, eq=False)
 class GLASS(Detector):
-    """Discriminator of good features and of synthetic anomalies around them (Chen et al. 2024).
+    """Discriminator of good features and synthetic anomalies around them (Chen et al. 2024).
 
     Frozen features pass a learned linear projection; a small network tells the good ones (0) from
     two kinds of anomalies (1). Local anomaly synthesis (LAS) blends textures into the images where

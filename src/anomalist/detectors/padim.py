@@ -96,6 +96,11 @@ class PaDiM(Detector):
         if not (self.regularization > 0 and math.isfinite(self.regularization)):
             raise ParameterError(f"regularization must be positive, not {self.regularization}")
 
+    @property
+    def seeded(self) -> bool:
+        """Whether dimensions are drawn."""
+        return self.dimensions is not None
+
     def _fit(self, features: FeatureBatches) -> None:
         gaussians = self._gaussians(features, Shard(0, 1, len(features)))
         self.means_, self.factors_ = gaussians.finish()

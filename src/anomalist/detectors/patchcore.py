@@ -36,7 +36,8 @@ class PatchCore(Detector):
     (section 3.1). The bank keeps a coreset of them, picked by the exact farthest-first traversal
     (section 3.2, algorithm 1). A patch scores its distance to the bank; an image scores that of
     its farthest patch, re-weighted by how rare the patch's neighbourhood in the bank is (section
-    3.3, equation 7).
+    3.3, equation 7). Of more patches than the memory may hold the coreset is picked by
+    merge-and-reduce; :class:`~anomalist.neighbors.StreamingCoreset` tells what then holds.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class PatchCore(Detector):
         Standard deviation, in pixels, of the Gaussian that smooths the map.
     memory_limit_mb : int
         Ceiling, in MB, of the memory for patches while fitting. Beyond it the coreset is picked by
-        merge-and-reduce, see :class:`~anomalist.neighbors.StreamingCoreset` for what then holds.
+        merge-and-reduce.
 
     Attributes
     ----------

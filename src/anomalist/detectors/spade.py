@@ -27,7 +27,7 @@ ImageScore = Literal["knn", "map"]
 
 @dataclass(kw_only=True, eq=False)
 class SPADE(Detector):
-    """Distance of each patch to the nearest in the most similar good images (Cohen & Hoshen 2020).
+    """Distance of patches to the nearest in the most similar good images (Cohen & Hoshen 2020).
 
     The last of ``layers``, averaged over all locations, describes an image; the others are the
     levels of its feature pyramid. An image scores its mean distance to the K nearest good images
@@ -39,6 +39,7 @@ class SPADE(Detector):
 
     Fitting keeps the pyramids of all good images in a file without a name in the temporary folder
     (``TMPDIR``), which goes when the detector goes. Scoring reads those of K images from it.
+    Whatever scores an image, ``predictions.maps.max(axis=(1, 2))`` is what ``"map"`` gives.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class SPADE(Detector):
     image_score : str
         ``knn``, the mean distance to the K nearest images as in the paper, or ``map``, the maximum
         of the image's own map: better where small defects don't move the whole image's features.
-        The maps are the same, so ``predictions.maps.max(axis=(1, 2))`` always gives the second.
+        The maps are the same.
     sigma : float
         Standard deviation, in pixels, of the Gaussian that smooths the map.
 
@@ -89,6 +90,11 @@ class SPADE(Detector):
             raise ParameterError(
                 f"layers must be at least two, the last for the whole image, not {self.layers}"
             )
+
+    @property
+    def seeded(self) -> bool:
+        """Nothing in it is random."""
+        return False
 
     def _fit(self, features: FeatureBatches) -> None:
         pooled = []

@@ -25,6 +25,7 @@ from anomalist.metrics.evaluation import (
     evaluate,
     other_metrics,
 )
+from anomalist.metrics.own import OwnMetric, is_own
 from anomalist.metrics.paired import PairedRates, paired_rates
 from anomalist.metrics.pimo import aupimo
 from anomalist.metrics.pixels import EvaluatedAt
@@ -40,6 +41,7 @@ __all__ = [
     "EvaluatedAt",
     "Evaluation",
     "Metrics",
+    "OwnMetric",
     "PairedRates",
     "aupimo",
     "auroc",
@@ -54,6 +56,7 @@ __all__ = [
     "f1_at",
     "f1_interval",
     "false_alarm_rate",
+    "is_own",
     "mean_difference",
     "other_metrics",
     "paired_bootstrap",

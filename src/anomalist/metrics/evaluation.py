@@ -13,6 +13,7 @@ import numpy.typing as npt
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.bootstrap import Interval, overlap_interval, pixel_intervals, score_intervals
 from anomalist.metrics.loco import LogicalStructural
+from anomalist.metrics.own import is_own
 from anomalist.metrics.pimo import FPR_BOUNDS, PerImageOverlap
 from anomalist.metrics.pixels import EvaluatedAt, Pixels
 from anomalist.metrics.pro import extra_limits
@@ -38,12 +39,14 @@ _OTHERS = ("pixel_PRO_", "pixel_AUPIMO", "image_AUROC_", "pixel_sPRO_", "ClassF1
 def other_metrics(columns: Iterable[str]) -> list[str]:
     """Return those columns of a table that are metrics which only some runs have, in their order.
 
+    Those of one's own are among them, see `~anomalist.metrics.OwnMetric`.
+
     Examples
     --------
     >>> other_metrics(["detector", "pixel_PRO", "pixel_PRO_0.05", "oracle_pixel_PRO"])
     ['pixel_PRO_0.05']
     """
-    return [name for name in columns if name.startswith(_OTHERS)]
+    return [name for name in columns if name.startswith(_OTHERS) or is_own(name)]
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,10 @@ def evaluate(
     -------
     Metrics
         Values that the data can't give are None, and ``notes`` says why: labels or masks are
-        unknown, all labels are the same, or no pixel is defective. An anomalous image with an
-        empty mask (at the input, also a defect that vanished when its mask was scaled down) adds no
-        region, its pixels count as normal, and a note says how many there are.
+        unknown, all labels are the same, or no pixel is defective. Anomalous images without a mask
+        are left out of what is measured of pixels, and a note says how many. One with an empty mask
+        (at the input, also a defect that vanished when its mask was scaled down) adds no region,
+        its pixels count as normal, and a note says how many there are.
 
     Raises
     ------
@@ -254,7 +258,7 @@ class Evaluation:
             self.pixels = Pixels.at_original(predictions)
         if self.pixels is None and masks is not None:
             self.evaluated_at = "input"
-            self.pixels = Pixels.of_arrays(predictions.maps, masks)
+            self.pixels = Pixels.of_predictions(predictions)
         self._check_truth()
 
     def _check_truth(self) -> None:
@@ -296,6 +300,13 @@ class Evaluation:
         return PerImageOverlap(self.pixels, self._good)
 
     @property
+    def _unmasked(self) -> npt.NDArray[np.bool_]:
+        """The anomalous images of which no pixel is measured."""
+        assert self.pixels is not None
+        unmasked: npt.NDArray[np.bool_] = self.predictions.unmasked & (self.pixels.n_pixels == 0)
+        return unmasked
+
+    @property
     def _good(self) -> npt.NDArray[np.bool_]:
         """The images in which false positives of AUPIMO are counted."""
         assert self.pixels is not None
@@ -318,7 +329,16 @@ class Evaluation:
         """Why metrics are missing, and what else a reader must know."""
         notes, empty = [], 0
         if self.labels is not None and self.pixels is not None:
-            empty = int(np.count_nonzero(self.labels & (self.pixels.n_positive == 0)))
+            unmasked = self._unmasked
+            if without := int(np.count_nonzero(unmasked)):
+                notes.append(
+                    f"pixels are measured of {np.count_nonzero(self.labels & ~unmasked)} of"
+                    f" {np.count_nonzero(self.labels)} anomalous images: {without}"
+                    f" {'has' if without == 1 else 'have'} no mask, such as"
+                    f" {self.predictions.paths[int(unmasked.argmax())]}"
+                )
+            bare = self.labels & ~unmasked & (self.pixels.n_positive == 0)
+            empty = int(np.count_nonzero(bare))
         if empty:
             small = ", or the defect is too small for the map's resolution"
             notes.append(
@@ -332,7 +352,7 @@ class Evaluation:
             kind = "anomalous" if self.labels.any() else "normal"
             notes.append(f"no image metrics: all {len(self.labels)} images are {kind}")
         if self.pixels is None:
-            notes.append("no pixel metrics: they take a mask of every defect")
+            notes.append("no pixel metrics: they take masks of defects")
         elif self.pixel_summary is None:
             kind = "normal" if self.pixels.n_positive.any() else "defective"
             notes.append(f"no pixel metrics: the masks hold no {kind} pixel")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from anomalist.errors import DataError, ParameterError
 from anomalist.metrics.bootstrap import Interval
@@ -105,6 +104,8 @@ def paired_rates(
     apart = only_before + only_after
     before_interval = wilson_interval(both + only_before, n, level)
     after_interval = wilson_interval(both + only_after, n, level)
+    from scipy.stats import binomtest  # type: ignore[import-untyped] # takes long to load
+
     return PairedRates(
         images=n,
         before=both + only_before,

@@ -27,6 +27,8 @@ Box = tuple[slice, slice]
 Piece = tuple[int, int, int]
 """An image, its first row and the row after its last."""
 
+# Of an image whose pixels have no part in what is measured.
+_NO_SIZE = (0, 0)
 _FEW = 4
 """Thresholds up to which comparing all pixels is faster than sorting them."""
 
@@ -84,6 +86,12 @@ class Grid:
     columns_part: npt.NDArray[np.float64]
 
     @classmethod
+    def of_nothing(cls) -> Grid:
+        """Lay no pixel on a map."""
+        at, part = np.empty(0, np.int64), np.empty(0)
+        return cls(at, part, at, part)
+
+    @classmethod
     def of(cls, transform: Transform, size: tuple[int, int], shape: tuple[int, int]) -> Grid:
         """Lay a map of ``shape`` on an image of ``size`` that went through a transform."""
         left, top, right, bottom = transform.region(size)
@@ -106,7 +114,8 @@ def _axis(
 class Pixels:
     """Map values and truth of N images' pixels, at one size or each image at its own.
 
-    What is enlarged is made when it is asked for, and never all at once.
+    An image of which the truth isn't known has none. What is enlarged is made when it is asked for,
+    and never all at once.
 
     Parameters
     ----------
@@ -157,6 +166,24 @@ class Pixels:
         return cls(maps, list(threaded_map(Marked, masks)))
 
     @classmethod
+    def of_predictions(cls, predictions: Predictions) -> Pixels:
+        """Take maps and masks of predictions as they are, but for images that have no mask.
+
+        Raises
+        ------
+        DataError
+            As in `of_arrays`.
+        """
+        assert predictions.masks is not None
+        pixels, unmasked = cls.of_arrays(predictions.maps, predictions.masks), predictions.unmasked
+        if not unmasked.any():
+            return pixels
+        shown = [
+            one[: 0 if none else None] for one, none in zip(pixels.maps, unmasked, strict=True)
+        ]
+        return cls(shown, pixels.marked)
+
+    @classmethod
     def at_original(cls, predictions: Predictions) -> Pixels | None:
         """Enlarge maps to the size of their images, beside the images' own masks.
 
@@ -177,12 +204,15 @@ class Pixels:
         transform, masks = predictions.transform, predictions.masks
         if transform is None or masks is None:
             return None
-        images = predictions.images
-        if any(s.label is None or (s.label and s.mask is None) for s in images):
+        images, unmasked = predictions.images, predictions.unmasked
+        if any(s.label is None for s in images) or _none_known(images):
             return None
 
         def read(i: int) -> tuple[Marked, tuple[int, int], bool]:
             sample = images[i]
+            if sample.label and sample.mask is None:
+                # One that was marked by hand isn't known by its image.
+                return Marked(None), _NO_SIZE, bool(unmasked[i])
             mask = sample.read_mask() if sample.label else None
             if mask is None:
                 return Marked(None), sample.size(), not masks[i].any()
@@ -196,7 +226,8 @@ class Pixels:
         if not same:
             return None
         maps = predictions.maps
-        grids = {size: Grid.of(transform, size, maps.shape[1:]) for size in set(sizes)}
+        grids = {size: Grid.of(transform, size, maps.shape[1:]) for size in {*sizes} - {_NO_SIZE}}
+        grids[_NO_SIZE] = Grid.of_nothing()
         return cls(maps, marked, [grids[size] for size in sizes])
 
     @classmethod
@@ -225,18 +256,20 @@ class Pixels:
         Returns
         -------
         Pixels or None
-            None where a defective image has no mask, or it isn't known which are defective.
+            None where no defective image has a mask, or it isn't known which are defective.
 
         Raises
         ------
         DataError
             If an image or a mask can't be read.
         """
-        if any(s.label is None or (s.label and s.mask is None) for s in images):
+        if any(s.label is None for s in images) or _none_known(images):
             return None
 
         def read(i: int) -> tuple[Marked, tuple[int, int]]:
             sample, shape = images[i], maps[i].shape
+            if sample.label and sample.mask is None:
+                return Marked(None), _NO_SIZE
             mask = sample.read_mask() if sample.label else None
             if at == "original":
                 return Marked(mask), sample.size() if mask is None else mask.shape
@@ -246,10 +279,15 @@ class Pixels:
 
         marked, sizes = zip(*threaded_map(read, range(len(images))), strict=True)
         if at == "input":
-            return cls(maps, marked)
+            known = [
+                one[:0] if size == _NO_SIZE else one for one, size in zip(maps, sizes, strict=True)
+            ]
+            return cls(maps if _NO_SIZE not in sizes else known, marked)
 
         @cache
         def grid(size: tuple[int, int], shape: tuple[int, int]) -> Grid:
+            if size == _NO_SIZE:
+                return Grid.of_nothing()
             return Grid.of(Transform(shape) if transform is None else transform, size, shape)
 
         return cls(maps, marked, [grid(s, one.shape) for s, one in zip(sizes, maps, strict=True)])
@@ -379,6 +417,12 @@ def _enlarge(
             target[y, x] = line[at] + step[at] * columns_part[x] if at >= 0 else unseen
 
 
+def _none_known(images: ImageSet) -> bool:
+    """Whether there are defective images and none of them has a mask."""
+    masks = [sample.mask is not None for sample in images if sample.label]
+    return bool(masks) and not any(masks)
+
+
 @dataclass(frozen=True, eq=False)
 class Counts:
     """What each of N images has at each of K thresholds, descending.
@@ -405,7 +449,8 @@ def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
     pieces = [pixels.pieces(image) for image in range(len(pixels))]
 
     def count(share: Sequence[int]) -> Iterator[tuple[int, tuple[Array, Array, Array, Array]]]:
-        most = max((p[2] - p[1]) * pixels.shapes[i][1] for i in share for p in pieces[i])
+        sizes = [(p[2] - p[1]) * pixels.shapes[i][1] for i in share for p in pieces[i]]
+        most = max(sizes, default=0)
         buffer, spare = np.empty(most, pixels.dtype), np.empty(most, pixels.dtype)
         for image in share:
             at_least = np.zeros(len(ascending), np.int64)

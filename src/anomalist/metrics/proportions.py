@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from scipy.special import betaincinv  # type: ignore[import-untyped]
-from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from anomalist.errors import ParameterError
 
@@ -78,5 +77,7 @@ def wilson_interval(count: int, total: int, level: float = 0.95) -> tuple[float,
     >>> f"{low:.3f} to {high:.3f}"
     '0.000 to 0.060'
     """
+    from scipy.stats import binomtest  # type: ignore[import-untyped] # takes long to load
+
     ends = binomtest(count, total).proportion_ci(level, method="wilson")
     return float(ends.low), float(ends.high)

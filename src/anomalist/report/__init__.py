@@ -1,11 +1,13 @@
 """Tables and pictures of results."""
 
 from anomalist.drawing import HEATMAP_SIDE, colour_map, heatmap, overlay
+from anomalist.report.compact import write_compact
 from anomalist.report.contact_sheet import SHEET_SIDE, contact_sheet
 from anomalist.report.copies import copies_sheet
 from anomalist.report.html import write_report
 from anomalist.report.latex import to_latex
 from anomalist.report.markdown import to_markdown
+from anomalist.report.per_image import write_per_image
 from anomalist.report.pictures import (
     HeatmapFormat,
     PictureWriter,
@@ -13,6 +15,7 @@ from anomalist.report.pictures import (
     save_heatmap,
     write_heatmaps,
 )
+from anomalist.report.runs import Results
 from anomalist.report.sheets import heatmap_sheet, synthesis_sheet
 from anomalist.report.stress import Stress
 from anomalist.report.summary import category_metrics, summary, where_pixels
@@ -23,6 +26,7 @@ __all__ = [
     "SHEET_SIDE",
     "HeatmapFormat",
     "PictureWriter",
+    "Results",
     "Stress",
     "category_metrics",
     "colour_map",
@@ -39,7 +43,9 @@ __all__ = [
     "to_latex",
     "to_markdown",
     "where_pixels",
+    "write_compact",
     "write_heatmaps",
+    "write_per_image",
     "write_report",
     "write_tables",
 ]

@@ -31,8 +31,6 @@ def environment() -> jinja2.Environment:
     >>> environment().from_string("{{ name }}").render(name="<b>")
     '&lt;b&gt;'
     """
-    made = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES, other_metrics
+from anomalist.report.titles import spread_text
 
 _METRICS = (*METRIC_NAMES, *CALIBRATED_NAMES)
 _COSTS = ("fit_seconds", "images_per_second", "peak_memory_mb")
@@ -132,10 +133,9 @@ def _cells(runs: pd.DataFrame, others: Iterable[str]) -> dict[str, str]:
         title = CALIBRATED_TITLES.get(name, name)
         if column.isna().any():
             cells[title] = "–"
-        elif len(column) > 1:
-            cells[title] = f"{100 * column.mean():.2f} ± {100 * column.std():.2f}"
         else:
-            cells[title] = f"{100 * column.mean():.2f}"
+            deviation = float(column.std()) if len(column) > 1 else None
+            cells[title] = spread_text(name, float(column.mean()), deviation)
     fit, speed, memory = (_numbers(runs, name).mean() for name in _COSTS)
     return {
         **cells,

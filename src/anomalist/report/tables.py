@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from anomalist.files import atomic_path, write_text
-from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES, other_metrics
+from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES, is_own, other_metrics
 from anomalist.report.latex import to_latex
 from anomalist.report.markdown import to_markdown
 from anomalist.report.summary import (
@@ -77,12 +77,14 @@ def _tables_for_a_paper(table: pd.DataFrame, sizes: str) -> str:
     """Metrics of images, metrics of pixels, and costs: all of them side by side are too wide."""
     rows = ["detector", "category"]
     calibrated = list(CALIBRATED_TITLES.values())
+    own = [name for name in table.columns if is_own(name)]
     image = [name for name in table.columns if name.startswith("image_")] + calibrated
     pixel = [name for name in table.columns if name.startswith("pixel_")]
-    cost = [name for name in table.columns if name not in (*rows, *image, *pixel)]
+    cost = [name for name in table.columns if name not in (*rows, *image, *pixel, *own)]
     parts = [
         "% Needs the package booktabs. Metrics are in percent, with their standard deviation over\n"
         f"% seeds where there are several. {sizes}\n"
     ]
-    parts += [to_latex(table[rows + columns]) for columns in (image, pixel, cost)]
+    groups = [group for group in (image, pixel, own, cost) if group]
+    parts += [to_latex(table[rows + columns]) for columns in groups]
     return "\n".join(parts)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from anomalist.digits import shown
+from anomalist.metrics import is_own
+
 METRIC_TITLES = {
     "image_AUROC": "Image AUROC",
     "image_AP": "Image AP",
@@ -40,10 +43,33 @@ def metric_title(name: str) -> str:
     ('Image AUROC, logical', 'Pixel AUPIMO')
     """
     known = METRIC_TITLES | ORACLE_TITLES
-    if name in known or "_" not in name:
+    if name in known or "_" not in name or is_own(name):
         return known.get(name, name)
     kind, metric, *rest = name.split("_")
     title = f"{kind.capitalize()} {metric}"
     for part in rest:
         title += f" to {part}" if part[0].isdigit() else f", {part}"
     return title
+
+
+def metric_text(name: str, value: float) -> str:
+    """Return a metric as people read it: in percent, but for one's own, of unknown unit.
+
+    Examples
+    --------
+    >>> metric_text("image_AUROC", 0.98765), metric_text("my_metrics:missed", 3.0)
+    ('98.77', '3')
+    """
+    return shown(value) if is_own(name) else f"{100 * value:.2f}"
+
+
+def spread_text(name: str, value: float, deviation: float | None) -> str:
+    """Return a metric and, where there is one, its standard deviation over seeds.
+
+    Examples
+    --------
+    >>> spread_text("image_AUROC", 0.98765, 0.001), spread_text("image_AUROC", 0.98765, None)
+    ('98.77 ± 0.10', '98.77')
+    """
+    text = metric_text(name, value)
+    return text if deviation is None else f"{text} ± {metric_text(name, deviation)}"

@@ -18,9 +18,13 @@ from anomalist.testing.subject import Subject, refused, require, require_close, 
 
 
 def a_seed_gives_the_same_bits(subject: Subject) -> None:
-    """Two fits with one seed give the same."""
+    """Two fits with one seed give the same, and any two of what says that it isn't seeded."""
     again = subject.make().fit(subject.category.train).predict(subject.category.test)
     require_same(again, subject.predictions, "a second fit with the same seed")
+    if not subject.fitted.seeded:
+        other = subject.make(seed=subject.fitted.seed + 1).fit(subject.category.train)
+        same = "another seed of one that isn't seeded"
+        require_same(other.predict(subject.category.test), subject.predictions, same)
 
 
 def batches_change_rounding_at_most(subject: Subject) -> None:

@@ -10,10 +10,10 @@
     return null;
   };
   const button = document.querySelector(".theme");
-  const choices = ["", "dark", "light"], names = { "": "as the system", dark: "dark", light: "light" };
+  const choices = ["", "dark", "light"], names = { "": "auto", dark: "dark", light: "light" };
   const choose = (theme) => {
     if (theme) document.documentElement.dataset.theme = theme; else delete document.documentElement.dataset.theme;
-    if (button) button.textContent = `Colours: ${names[theme]}`;
+    if (button) { button.textContent = `◐ ${names[theme]}`; button.setAttribute("aria-label", `Colours: ${names[theme]}`); }
   };
   const kept = remembered();
   choose(choices.includes(kept) ? kept : "");

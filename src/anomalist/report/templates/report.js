@@ -50,7 +50,7 @@
     const ticks = [-3, -2, -1, 0, 1, 2, 3, 4, 5].flatMap((power) => steps.map((step) => Number(`${step}e${power}`)));
     const x = time.value === "predict" ? "milliseconds to judge an image" : "seconds to fit a category";
     const chosen = (list) => list.options[list.selectedIndex].text;
-    draw(byId("tradeoff"), traces, layout(axis(x, { type: "log", tickvals: ticks, ticktext: ticks.map(String) }), axis(`${chosen(accuracy)}, %`)), "Nothing to show: it could not be measured.");
+    draw(byId("tradeoff"), traces, layout(axis(x, { type: "log", range: [Math.min(...times) / 1.25, Math.max(...times) * 1.25].map(Math.log10), tickvals: ticks, ticktext: ticks.map(String) }), axis(`${chosen(accuracy)}, %`)), "Nothing to show: it could not be measured.");
   };
 
   const curveAxes = {
@@ -114,9 +114,18 @@
   for (const id of ["tradeoff-accuracy", "tradeoff-time"]) byId(id).addEventListener("change", tradeoff);
   tradeoff();
   drawRun();
-  const resize = () => { for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.Plots.resize(place); };
-  window.addEventListener("beforeprint", resize);
-  window.addEventListener("afterprint", resize);
+  // Paper has a size of its own, which charts learn only by being told.
+  const PAPER = { width: 660, height: 300 };
+  const plots = () => document.querySelectorAll(".js-plotly-plot");
+  window.addEventListener("beforeprint", () => {
+    for (const place of plots()) {
+      const small = place.closest(".charts") !== null;
+      Plotly.relayout(place, { autosize: false, width: small ? PAPER.width / 2 : PAPER.width, height: small ? 0.6 * PAPER.height : PAPER.height });
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const place of plots()) Plotly.relayout(place, { autosize: true, width: null, height: null });
+  });
 
   // Stress
 
@@ -252,6 +261,8 @@
     more.hidden = shown === found.length;
     byId("count").textContent = found.length ? `${shown} of ${found.length} matching images, ${images.length} in this file.` : "No image matches: choose less.";
   };
+  const most = images.reduce((many, image) => Math.max(many, Object.keys(image.detectors).length), 1);
+  cards.style.setProperty("--tiles", most + 1);
   const filter = () => { found = matching(); cards.replaceChildren(); extend(); };
 
   const blend = () => cards.style.setProperty("--blend", control.blend.value / 100);
