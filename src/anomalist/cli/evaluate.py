@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -10,6 +11,9 @@ from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import add_device, add_evaluate_at
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
+
+if TYPE_CHECKING:
+    from anomalist.inspection import Measured
 
 
 def parser() -> ArgumentParser:
@@ -58,6 +62,12 @@ def run(arguments: Namespace, output: Output) -> None:
         output.warn(f"{page} holds results of predict, whose page stays: no page is written")
         page = None
     detector = open_model(arguments.model, device=arguments.device)
+    files: list[Path] = []
+
+    def write(measured: Measured) -> None:
+        if arguments.out is not None:
+            files.extend(measured.write(arguments.out))
+
     with StageProgress(output) as progress:
         measured = evaluate_model(
             detector,
@@ -68,10 +78,10 @@ def run(arguments: Namespace, output: Output) -> None:
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
             page=page,
+            measured=write,
             progress=lambda done, total: progress("predict", done, total),
         )
     output.result(measured)
-    files = [] if arguments.out is None else measured.write(arguments.out)
     if page is not None:
         files.append(Path(page) / INDEX)
     for path in files:

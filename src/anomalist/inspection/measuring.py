@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,7 @@ def evaluate_model(
     evaluate_at: EvaluatedAt = "original",
     pro_limits: Iterable[float] = (),
     page: str | Path | None = None,
+    measured: Callable[[Measured], object] | None = None,
     progress: Progress | None = None,
 ) -> Measured:
     """Measure a model on a folder of good and defective images.
@@ -216,6 +217,8 @@ def evaluate_model(
         False positive rates up to which PRO is measured too, besides 0.3.
     page : str or Path, optional
         A folder for a page to look through the images with, see `~anomalist.report.write_page`.
+    measured : callable, optional
+        Called with what was measured, before the page is written.
     progress : callable, optional
         Called with the number of images done and the total.
 
@@ -248,7 +251,7 @@ def evaluate_model(
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
     notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
     copies = NearCopies.of_model(detector, images)
-    measured = measure(
+    found_out = measure(
         predictions,
         detector,
         alpha,
@@ -257,6 +260,8 @@ def evaluate_model(
         pro_limits,
         near_copies=copies,
     )
+    if measured is not None:
+        measured(found_out)
     if page is not None:
         write_evaluation_page(
             page,
@@ -264,7 +269,7 @@ def evaluate_model(
             detector,
             Rule.of(detector, alpha=alpha),
             title=f"Evaluated: {images.name or Path(data).name}",
-            metrics=measured.values(),
-            notes=measured.notes,
+            metrics=found_out.values(),
+            notes=found_out.notes,
         )
-    return measured
+    return found_out
