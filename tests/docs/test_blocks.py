@@ -325,7 +325,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "conftest.py", "tests/__init__.py"):
         shutil.copy(ROOT / name, root / name)
-    for name in ("conftest.py", "s3.py"):
+    for name in ("browser.py", "conftest.py", "nursery.py", "processes.py", "s3.py"):
         shutil.copy(ROOT / "tests" / name, root / "tests" / name)
     yield root
     shutil.rmtree(root)
