@@ -71,6 +71,12 @@ def parser() -> ArgumentParser:
     )
     add_heatmap_options(arguments, "all; by parts, the anomalous ones")
     arguments.add_argument(
+        "--no_page",
+        action="store_true",
+        help="leave out index.html, the page to look through results with, which isn't written by"
+        " parts",
+    )
+    arguments.add_argument(
         "--watch",
         type=float,
         default=None,
@@ -165,6 +171,7 @@ def run(arguments: Namespace, output: Output) -> int:
                 out,
                 rule,
                 **pictures,
+                page=not arguments.no_page,
                 identity=identity,
                 used=_used(arguments),
                 finding=tell,
@@ -225,9 +232,10 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, In
 
 def _show(done: Tally, out: Path, output: Output) -> None:
     from anomalist.data.walking import HEATMAPS, SHEET
+    from anomalist.report.browser import INDEX
 
     show_counts(done, output)
-    written = [name for name in (SHEET, HEATMAPS) if (out / name).exists()]
+    written = [name for name in (INDEX, SHEET, HEATMAPS) if (out / name).exists()]
     output.result(
         f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
     )
