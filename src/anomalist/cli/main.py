@@ -80,7 +80,8 @@ class _Call:
         before = min(before, max(len(rest) - 1, 0))
         self.arguments = rest[before : before + 1] + rest[:before] + rest[before + 1 :]
         if self.arguments[:1] == ["help"]:  # as programs with subcommands have it
-            self.arguments = [*self.arguments[1:], "--help"]
+            words = [a for a in self.arguments if a != "help" and not a.startswith("-")]
+            self.arguments = [*words, "--help"]
         self.name = self.arguments[0] if self.arguments else "--help"
         self.stops = Stops(self._end_at_once)
         self.output: Output | None = None
@@ -140,7 +141,7 @@ class _Call:
         except SystemExit:  # as --help ends
             write("")
             raise
-        parsed["command_line"] = shlex.join(self.arguments)
+        parsed["command_line"] = shlex.join(["anomalist", *self.arguments])
         self.json = parsed.json
         self.output = Output(json=parsed.json, quiet=parsed.quiet)
         if parsed.get("cache_gb") is not None:
