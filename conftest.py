@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 # Each library reads its own when it is imported; processes that a test starts inherit them.
@@ -21,8 +24,10 @@ import hypothesis
 import pytest
 import torch
 
-from anomalist.features import backbone
+from anomalist.cli import signatures
+from anomalist.features import backbone, weights
 from anomalist.features.network import Network
+from anomalist.files import sha256_of
 
 # The same examples every time, and no test is timed: a busy machine fails none.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
@@ -59,8 +64,22 @@ class _Lasting(weakref.WeakSet[Network]):
         self._last.append(item)
 
 
+@cache
+def _of_installed(path: Path) -> str:
+    return sha256_of(path)
+
+
+def _sha256_of(path: str | Path) -> str:
+    """Hash a file; one that is installed, once."""
+    installed = Path(path).is_relative_to(sysconfig.get_path("purelib"))
+    return _of_installed(Path(path)) if installed else sha256_of(path)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _networks() -> Iterator[None]:
+def _kept() -> Iterator[None]:
+    """Keep from test to test what a process would do once: it has one command, not thousands."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backbone, "_networks", _Lasting())
+        patch.setattr(weights, "sha256_of", _sha256_of)
+        patch.setattr(signatures, "entry_points", cache(entry_points))
         yield

@@ -23,7 +23,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from anomalist import MVTecAD, PatchCore
 from anomalist.benchmark.resources import peak_memory_mb
 from anomalist.data import ImageSet, read_image
-from anomalist.data.imageset import Sample
+from anomalist.data.sample import Sample
 from anomalist.features import patch_embeddings
 from anomalist.neighbors import Index
 from anomalist.report import to_markdown

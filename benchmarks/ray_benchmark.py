@@ -9,7 +9,8 @@ run a node is killed when a quarter of the runs is done, and the command itself 
 by SIGKILL. The same command goes on. Then the tables are compared, but for times and memory.
 ``overhead`` runs the plan in one process and with ``--ray local``, which starts and ends a node of
 all processors, in turn, and tells the ratios of wall times, all of starting and ending counted.
-``eight`` deals a plan of 15 categories to eight nodes of one processor, whose tasks sleep for as
+``eight`` has the executor do a plan of 15 categories on eight nodes of one processor, with workers
+that sleep instead, for as
 long as those of the runs in ``--times`` took, scaled so that one node would sleep for eight times
 ``--seconds``; and tells the wall time from the moment that all workers are there, against the
 shortest that any order could have: the longest chain of tasks that wait for each other, or an
@@ -20,6 +21,7 @@ as many test images, taken evenly, so that a busy machine can do it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shutil
 import signal
@@ -27,15 +29,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from anomalist.benchmark import RunStore
+from anomalist.benchmark import RayExecutor, RunRecord, RunStore
 from anomalist.benchmark.dealing import Dealer, expected_seconds
+from anomalist.benchmark.ray_worker import Sent
 from anomalist.benchmark.tasks import Key, Task, plan
 from anomalist.data import Category, Dataset
 from anomalist.detectors import DETECTORS, Detector
@@ -222,37 +225,75 @@ def dealt(dealer: Dealer, seconds: dict[Key, float]) -> float:
     return now
 
 
+class _Silent:
+    """A watcher: workers are asked how far they are, as in every run."""
+
+    def notice(self, text: str) -> None:
+        print(text, flush=True)
+
+    def begin(self, runs: int, reused: int) -> None: ...
+
+    def stage(self, task: Task, name: str, done: int, total: int) -> None: ...
+
+    def trained(self, task: Task, step: int, values: Mapping[str, float]) -> None: ...
+
+    def end(self, record: RunRecord) -> None: ...
+
+
 def slept(
-    address: str, tasks: Sequence[Task], known: Sequence[Any], seconds: dict[Key, float]
+    address: str, tasks: Sequence[Task], known: Sequence[RunRecord], seconds: dict[Key, float]
 ) -> float:
-    """Return the wall time on a cluster, from when all of its workers are there."""
+    """Return the wall time of the executor itself, from when all of its workers are there."""
     from anomalist.cluster import connected
 
-    with connected(address) as ray:
+    record = known[0]
+
+    class Gate:
+        def __init__(self) -> None:
+            self.there, self.opened = 0, 0.0
+
+        def come(self) -> None:
+            self.there += 1
+            if self.there == _NODES:
+                self.opened = time.time()
+
+        def when(self) -> float:
+            return self.opened
+
+    with connected(address) as ray, tempfile.TemporaryDirectory() as folder:
+        gate = ray.remote(num_cpus=0)(Gate).remote()
 
         class Sleeper:
-            def ready(self) -> None:
-                import torch  # noqa: F401 - as a worker has it
+            def __init__(self, threads: int, store: Mapping[str, Any], folder: str) -> None: ...
 
-            def do(self, seconds: float) -> None:
-                time.sleep(seconds)
+            def ready(self) -> int:
+                import ray
 
-        actors = [ray.remote(Sleeper).options(num_cpus=1).remote() for _ in range(_NODES)]
-        ray.get([actor.ready.remote() for actor in actors])
-        dealer = Dealer(tasks, known)
-        hands = {actor: dealer.join() for actor in actors}
-        busy: dict[Any, tuple[Any, Task]] = {}
-        begin = time.perf_counter()
-        while dealer.left:
-            for actor, hand in hands.items():
-                if all(actor is not a for a, _ in busy.values()):
-                    task = dealer.deal(hand)
-                    if task is not None:
-                        busy[actor.do.remote(seconds[task.key])] = actor, task
-            (ready, *_), _ = ray.wait([*busy], num_returns=1)
-            actor, task = busy.pop(ready)
-            dealer.done(hands[actor], task)
-        return time.perf_counter() - begin
+                ray.get(gate.come.remote())
+                while not ray.get(gate.when.remote()):
+                    time.sleep(0.05)
+                return os.getpid()
+
+            def do(self, key: Key, *given: Any) -> Sent:
+                time.sleep(seconds[key])
+                name, category, seed = key
+                done = dataclasses.replace(record, detector=name, category=category, seed=seed)
+                return Sent(done.to_json())
+
+            def told(self) -> list[Any]:
+                return []
+
+        class Asleep(RayExecutor):
+            worker = Sleeper
+
+        store = RunStore(folder)
+        for one in known:  # by what these took, tasks are dealt
+            store.write(one)
+        Asleep(address, cpus=1, memory_mb=100).run(tasks, store, _Silent())
+        end = time.time()
+        done = {(r.detector, r.category, r.seed) for r in store.inventory().everything}
+        assert done >= {task.key for task in tasks}
+        return end - float(ray.get(gate.when.remote()))
 
 
 def main() -> None:

@@ -55,18 +55,26 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def environment_of(url: str) -> dict[str, str]:
+    """Return what the environment of a process must have to find the server as any S3."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "testing-id",
+        "AWS_SECRET_ACCESS_KEY": "testing-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
 def use_s3(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Let this process, and those that it starts, find the server as any S3."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "FSSPEC_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    for name, value in environment_of(url).items():
+        monkeypatch.setenv(name, value)
     if _connected.get("url") != url:
         forget_connections()
         _connected["url"] = url

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from anomalist.errors import ResultsError
+from anomalist.errors import ResultsError, StorageError
 from anomalist.files import atomic_path, held_alone, write_text
 
 
@@ -125,3 +125,11 @@ def test_where_there_are_no_locks_the_name_counts(
 def test_names_that_arent_text_are_written_as_escapes(tmp_path: Path) -> None:
     write_text(tmp_path / "a.json", json.dumps("a\udcff.png", ensure_ascii=False))
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == "a\udcff.png"
+
+
+def test_what_a_storage_says_stays_as_it_is(tmp_path: Path) -> None:
+    said = StorageError("s3://bucket/a: the storage doesn't answer")
+    with pytest.raises(StorageError) as caught, atomic_path(tmp_path / "a"):
+        raise said
+    assert str(caught.value) == "s3://bucket/a: the storage doesn't answer"
+    assert list(tmp_path.iterdir()) == []

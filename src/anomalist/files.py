@@ -73,7 +73,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(target)
     except OSError as error:
-        if error.filename is None:  # a full disk says nothing of the file
+        # A full disk says nothing of the file; a storage that was read meanwhile says it all.
+        if error.filename is None and error.errno is not None:
             error.filename = str(target)
         raise
     finally:

@@ -134,6 +134,17 @@ def test_benchmark_prints_a_table_and_writes_results(
     assert "[2/2] patchcore dot seed 1" in captured.err
 
 
+def test_the_command_is_kept_as_it_is_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = []
+    monkeypatch.setattr(
+        "anomalist.cli.report.run", lambda parsed, output: kept.append(parsed.command_line)
+    )
+    assert main(["report", f"{tmp_path}/two words"]) == 0
+    assert kept == [f"anomalist report '{tmp_path}/two words'"]
+
+
 def test_the_table_says_why_a_metric_is_missing(
     dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from anomalist.cluster import connected
+from tests.s3 import environment_of
 
 
 class Cluster:
     """Nodes of a cluster on this machine, each with workers of its own."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, env: dict[str, str]) -> None:
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster()
+        self._cluster, self._env = Cluster(), env
         for _ in range(nodes):
             self.add()
 
@@ -31,7 +32,7 @@ class Cluster:
         """Add a node of one processor; what it is to have besides, such as ``resources={...}``."""
         usual = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 100 * 2**20}
         return self._cluster.add_node(
-            include_dashboard=False, env_vars=env or {}, **{**usual, **resources}
+            include_dashboard=False, env_vars={**self._env, **(env or {})}, **{**usual, **resources}
         )
 
     def remove(self, node: Any) -> None:
@@ -44,8 +45,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Three nodes of one processor each; who adds one, removes it."""
+def cluster(s3_server: str) -> Iterator[Cluster]:
+    """Three nodes of one processor each that reach the server of S3; who adds one, removes it."""
     pytest.importorskip("ray")
     # Not below pytest's folders: the path of a socket has at most 107 characters.
     folder = tempfile.mkdtemp(prefix="ray-")
@@ -53,7 +54,8 @@ def cluster() -> Iterator[Cluster]:
         # Or "auto" of others on this machine would find it.
         patch.setenv("RAY_TMPDIR", folder)
         patch.delenv("RAY_ADDRESS", raising=False)
-        started = Cluster(3)
+        cache = {"ANOMALIST_CACHE": f"{folder}/cache"}
+        started = Cluster(3, {**environment_of(s3_server), **cache})
         try:
             yield started
         finally:

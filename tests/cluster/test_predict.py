@@ -105,6 +105,19 @@ def test_a_node_that_is_lost_in_the_middle(
     assert len({row["path"] for row in rows(str(tmp_path / "out"))}) == 12
 
 
+def test_a_client_gives_the_same_rows(
+    photos: Path, model: Path, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(photos, tmp_path / "here", model, cluster.address)
+    # As by ray://, from where Ray Data can't be run.
+    monkeypatch.setattr(on_ray, "through_client", lambda: True)
+    tally = predict(photos, tmp_path / "out", model, cluster.address)
+    assert (tally.total, tally.failed) == (12, 1)
+    assert rows(str(tmp_path / "out")) == rows(str(tmp_path / "here"))
+    with pytest.raises(ClusterError, match="no machine of the cluster has room for a worker"):
+        predict(photos, tmp_path / "none", model, cluster.address, workers=Workers(cpus=2))
+
+
 @pytest.mark.parametrize(
     "workers", [Workers(cpus=2), Workers(gpus=0.5), Workers(memory_mb=10_000_000)]
 )

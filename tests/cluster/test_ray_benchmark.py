@@ -24,7 +24,9 @@ from anomalist.benchmark import (
     benchmark,
     open_results,
     plan,
+    stress,
 )
+from anomalist.cli.main import main
 from anomalist.data import MVTecAD
 from anomalist.detectors import CFA, Detector, Ensemble, PaDiM, PatchCore
 from anomalist.errors import ClusterError
@@ -143,11 +145,13 @@ def test_a_node_that_is_lost_is_done_without(
 
 
 def test_results_on_object_storage_are_those_of_a_folder(
-    dots: Path, local: Path, tmp_path: Path, s3: str
+    dots: Path, local: Path, tmp_path: Path, s3: str, cluster: Cluster, ray: Any
 ) -> None:
     address = f"{s3}/some results"
+    executor = RayExecutor(cluster.address, memory_mb=500)
     watch = Watch()
-    run(dots, address, None, watch)
+    run(dots, address, executor, watch)
+    assert watch.notices == []
     storage = open_storage(address)
     assert {key for key in storage.keys("") if not key.endswith(".html")} == {
         name for name in files(local) if not name.endswith(".html")
@@ -161,6 +165,41 @@ def test_results_on_object_storage_are_those_of_a_folder(
     store = pickle.loads(pickle.dumps(open_results(address)))
     assert store.reachable
     assert store.inventory().records == open_results(address).inventory().records
+    # Its tables and its report are written again like those of a folder.
+    for key in ("results.csv", "report.html"):
+        storage.delete(key)
+    assert main(["report", address, "--quiet"]) == 0
+    (tmp_path / "results.csv").write_bytes(storage.read("results.csv"))
+    pd.testing.assert_frame_equal(table(tmp_path), table(local))
+    assert b"</html>" in storage.read("report.html")
+
+
+def test_a_stress_test_gives_the_same_table(
+    dots: Path, tmp_path: Path, cluster: Cluster, ray: Any
+) -> None:
+    settings: dict[str, Any] = {"image_size": 64, "device": "cpu"}
+    asked: dict[str, Any] = {
+        "conditions": ["brightness=0.4", "shots=2"],
+        "draws": 2,
+        "alpha": 0.3,
+    }
+    parts = {"padim": PaDiM(**settings), "cfa": CFA(epochs=1, **settings)}
+    executor = RayExecutor(cluster.address, memory_mb=500)
+    frames = []
+    for name, where in (("here", None), ("there", executor)):
+        stress(MVTecAD(dots), parts, tmp_path / name, executor=where, **asked)
+        frames.append(pd.read_csv(tmp_path / name / "stress.csv"))
+    pd.testing.assert_frame_equal(*frames)
+    runs = sorted((tmp_path / "there" / "stress").rglob("*.json"))
+    assert {p.relative_to(tmp_path / "there") for p in runs} == {
+        p.relative_to(tmp_path / "here") for p in (tmp_path / "here" / "stress").rglob("*.json")
+    }
+    # What is missing is done again, and nothing else.
+    runs[0].unlink()
+    times = {run: run.stat().st_mtime_ns for run in runs[1:]}
+    stress(MVTecAD(dots), parts, tmp_path / "there", executor=executor, **asked)
+    assert runs[0].is_file()
+    assert {run: run.stat().st_mtime_ns for run in runs[1:]} == times
 
 
 class Deadly(PatchCore):
@@ -204,13 +243,10 @@ def test_what_no_node_has_is_told_before_any_work(
     dots: Path, tmp_path: Path, cluster: Cluster, ray: Any
 ) -> None:
     tasks = [task(dots, device="cpu")]
-    for settings, found in (
-        ({"cpus": 9}, "to have 9 processors, and the largest node of the cluster has 1"),
-        ({"memory_mb": 1e9}, "1000000000 MB of memory"),
-    ):
-        with pytest.raises(ClusterError, match=found):
+    for settings in ({"cpus": 9}, {"memory_mb": 1e9}, {"gpus": 2}):
+        with pytest.raises(ClusterError, match="no machine of the cluster has room for a worker"):
             RayExecutor(cluster.address, **settings).run(tasks, RunStore(tmp_path))
-    with pytest.raises(ClusterError, match="no node of the cluster has an accelerator"):
+    with pytest.raises(ClusterError, match="no machine of the cluster has an accelerator"):
         RayExecutor(cluster.address).run([task(dots, device="cuda")], RunStore(tmp_path))
 
 

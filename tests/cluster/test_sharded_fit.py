@@ -22,8 +22,10 @@ from anomalist.cli.main import main
 from anomalist.detectors import Detector, PaDiM, PatchCore
 from anomalist.errors import ClusterError, DataError, ParameterError
 from anomalist.inspection import FitResult, fit_shards, open_parts
+from anomalist.inspection.shard_work import one_by_one
 from anomalist.inspection.sharded import draw
 from anomalist.inspection.shards_on_ray import RayShards
+from tests.s3 import upload
 
 SMALL: dict[str, Any] = {"image_size": 64, "device": "cpu", "batch_size": 2}
 FOUND: dict[str, Any] = {"calibrate_images": 4, "shards": 3}
@@ -138,10 +140,29 @@ def test_a_folder_that_a_worker_lacks_is_told(ray: Any, folder: Path, tmp_path: 
 
 def test_workers_that_fit_no_node_are_refused(ray: Any, folder: Path, tmp_path: Path) -> None:
     for settings in ({"cpus": 64}, {"gpus": 2.0}, {"memory_mb": 10**9}):
-        with pytest.raises(ClusterError, match="no node of the cluster has room"):
+        with pytest.raises(ClusterError, match="no machine of the cluster has room"):
             fitted(PaDiM(**SMALL), folder, tmp_path, run=RayShards(ray, **settings))
     with pytest.raises(ParameterError, match="--worker_cpus must be at least 1"):
         RayShards(ray, cpus=0)
+
+
+@pytest.mark.usefixtures("one_thread", "cache")
+def test_workers_read_photographs_at_an_address(
+    ray: Any, folder: Path, tmp_path: Path, s3: str
+) -> None:
+    address = upload(folder, f"{s3}/some plates")
+    models = []
+    for data, run in ((folder, one_by_one), (address, RayShards(ray, (Path(address),)))):
+        parts = open_parts(data, read=False)
+        result = fit_shards(PaDiM(**SMALL), parts, tmp_path / "a.anomalist", run=run, **FOUND)
+        models.append(result.detector)
+    here, there = models
+    assert isinstance(here, PaDiM)
+    assert isinstance(there, PaDiM)
+    np.testing.assert_array_equal(here.means_, there.means_)
+    assert here.calibration_ is not None
+    assert there.calibration_ is not None
+    assert here.calibration_.image_threshold(0.3) == there.calibration_.image_threshold(0.3)
 
 
 def test_the_command_fits_on_a_cluster(

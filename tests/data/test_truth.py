@@ -114,7 +114,7 @@ def test_remarks_are_kept_with_the_state_of_the_files(
     sample = Sample(photograph(tmp_path / "0.png"), True, "cut", mask)
     sample.read_mask()
     with monkeypatch.context() as patch:
-        patch.setattr("anomalist.data.imageset.read_truth", None)
+        patch.setattr("anomalist.data.sample.read_truth", None)
         assert sample.mask_remarks() == (HALF,)
     saved(mask, marks(A, B))
     assert sample.mask_remarks() == ()

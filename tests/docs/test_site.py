@@ -8,8 +8,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,20 @@ def test_every_command_and_flag_is_on_the_page_of_commands(site: Path) -> None:
 def test_roles_of_docstrings_are_links(site: Path) -> None:
     for page in (site / "reference").glob("*.html"):
         assert not re.search(r":(class|func|meth):", page.read_text(encoding="utf-8")), page
+
+
+@pytest.mark.parametrize("name", ["index", "start", "inspect", "reference/commands"])
+def test_everyone_can_read_a_page_on_a_phone_as_well(
+    name: str, site: Path, browser: Any, axe: Callable[[Any], None]
+) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto((site / f"{name}.html").as_uri())
+    page.add_style_tag(content="* { transition: none !important; }")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for scheme in ("default", "slate"):  # the site has a button for it, beside the system's wish
+        page.evaluate("scheme => document.body.dataset.mdColorScheme = scheme", scheme)
+        axe(page)
+    page.close()
 
 
 @pytest.mark.parametrize(

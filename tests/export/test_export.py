@@ -224,6 +224,23 @@ def test_a_missing_extra_names_the_command(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_a_missing_extra_is_told_before_anything_large_is_loaded(format: str) -> None:
+    code = (
+        "import sys; sys.modules['onnx'] = sys.modules['openvino'] = None;"
+        " from anomalist.cli.main import main; code = main(sys.argv[1:]);"
+        " assert not {'torch', 'numpy', 'PIL'} & sys.modules.keys(); sys.exit(code)"
+    )
+    arguments = ["export", "part.anomalist", "--out", "part.x", "--format", format]
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    names = "onnx isn't" if format == "onnx" else "onnx, openvino aren't"
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"anomalist: error: {names} installed: pip install 'anomalist[export]'\n"
+    )
+
+
 def test_the_runner_takes_files_images_and_arrays(exported: Path, dot: Category) -> None:
     runner = OnnxDetector(exported, threads=1)
     image = Image.open(dot.test.paths[0]).convert("RGB")

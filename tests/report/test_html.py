@@ -643,6 +643,13 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], Path]:
     return records, folder
 
 
+@pytest.fixture(scope="module")
+def whole(big: tuple[list[Record], Path]) -> Path:
+    """The report with room for all images."""
+    records, folder = big
+    return write_report(records, folder, max_megabytes=100).rename(folder / "whole.html")
+
+
 def test_fifteen_categories_and_eight_detectors_stay_below_the_limit(
     big: tuple[list[Record], Path],
 ) -> None:
@@ -656,14 +663,14 @@ def test_fifteen_categories_and_eight_detectors_stay_below_the_limit(
     assert f"{len(page.images)} of 180 test images are shown" in page.words
 
 
-def test_wrong_decisions_come_first(big: tuple[list[Record], Path]) -> None:
+def test_wrong_decisions_come_first(big: tuple[list[Record], Path], whole: Path) -> None:
     records, folder = big
     page = report(records, folder, max_megabytes=6.5)
 
     def wrong(judged: dict[str, Any]) -> bool:
         return any(one["outcome"] in ("miss", "false alarm") for one in judged.values())
 
-    everything = report(records, folder, max_megabytes=100).images
+    everything = Page(whole.read_text(encoding="utf-8")).images
     assert len(everything) == 180
     there_are = sum(wrong(image["detectors"]) for image in everything)
     assert 0 < len(page.images) < 180
@@ -788,9 +795,8 @@ def test_the_keyboard_reaches_everything(opened: Opened) -> None:
     assert wanted | {"outcome", "sort", "blend", "show-truth", "show-contour"} <= reached
 
 
-def test_more_images_come_on_request(browser: Any, big: tuple[list[Record], Path]) -> None:
-    records, folder = big
-    opened = Opened(browser, write_report(records, folder))
+def test_more_images_come_on_request(browser: Any, whole: Path) -> None:
+    opened = Opened(browser, whole)
     assert opened.count() == 24
     opened.page.locator("#more").click()
     assert opened.count() == 48
@@ -822,6 +828,8 @@ def test_the_first_screen_holds_four_answers_and_the_figure(
             "e => [e.scrollWidth > e.clientWidth + 1, e.classList.contains('wider'), e.tabIndex]"
         )
         assert (wider, stop == 0) == (overflows, overflows)
+    layouts = "cells => [...new Set(cells.map(cell => getComputedStyle(cell).display))].sort()"
+    assert set(page.locator("th, td").evaluate_all(layouts)) <= {"table-cell", "none"}
     # No name is broken in two.
     for name in page.locator("#summary tbody th, #numbers tbody th").all():
         assert name.evaluate("e => e.getClientRects().length && e.clientHeight") < 60

@@ -4,6 +4,7 @@ import pytest
 
 from anomalist.report.metric_tables import by_detector, overview
 from anomalist.report.phrases import alphas, targets
+from anomalist.report.provenance import notes
 from anomalist.report.ranking import Ranking, ranking, scale
 from anomalist.report.runs import Results
 from anomalist.report.verdict import Answer, answers
@@ -143,3 +144,18 @@ def test_a_detector_of_several_false_alarm_rates_is_named_with_its_categories() 
     screw.calibration["alpha"] = 0.1
     results = Results([bottle, screw, other])
     assert targets(results) == "5 % (a on bottle, b) and 10 % (a on screw)"
+
+
+# What is noted
+
+
+def test_a_note_of_several_detectors_is_told_once_with_whose_it_is() -> None:
+    records = [record(name, category) for name in "ab" for category in ("bottle", "screw")]
+    for run in records:
+        run.notes = ("few scenes",)
+        if run.category == "screw":
+            run.notes += (f"{run.detector}: the light has changed",)
+    assert notes(Results(records)) == [
+        ("few scenes", "bottle and screw"),
+        ("the light has changed", "screw (a, b)"),
+    ]

@@ -154,22 +154,19 @@ class ObjectResultStore:
         return self._local
 
     @contextmanager
-    def folder_of(self, prefix: str) -> Iterator[Path]:
-        """Give a folder with the blobs whose keys start so; what is written beside is put.
+    def folder_of_tables(self) -> Iterator[Path]:
+        """Give a folder with what tables and reports are made of, beside records.
 
-        Parameters
-        ----------
-        prefix : str
-            Such as ``pictures/``: what tables and reports are made of, beside records.
+        What is written there is put beside the records when the block succeeds, the report last.
         """
         with tempfile.TemporaryDirectory(prefix="anomalist-tables-") as name:
             folder = RunStore(name)
-            there = self.keys(prefix)
+            there = self.keys("pictures/")
             for key in there:
                 with folder.put(key) as path:
                     path.write_bytes(self._storage.read(key))
             yield folder.out
-            for key in folder.keys(""):
+            for key in sorted(folder.keys(""), key=lambda key: key == "report.html"):
                 if key not in there:
                     self._storage.write(key, (folder.out / key).read_bytes())
 

@@ -20,7 +20,7 @@ from anomalist.benchmark.records import RunRecord
 from anomalist.benchmark.store import ResultStore
 from anomalist.benchmark.tasks import Key, Task
 from anomalist.benchmark.watching import Watcher
-from anomalist.cluster import connected, resources
+from anomalist.cluster import Needs, accelerators, check_asked, connected, resources
 from anomalist.data.names import plural
 from anomalist.errors import ClusterError, ParameterError
 
@@ -35,26 +35,6 @@ _POLL_SECONDS = 0.5
 #: Seconds after which it is told that no worker has found room yet.
 _PATIENCE_SECONDS = 120.0
 _NAMED = 3
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What each worker asks of the cluster.
-
-    Parameters
-    ----------
-    cpus, gpus : int
-        Processors and accelerators.
-    memory_mb : float
-        Memory in MB: Ray places no more workers on a machine than its memory has room for.
-    threads : int
-        Threads of torch, which decide bits.
-    """
-
-    cpus: int
-    gpus: int
-    memory_mb: float
-    threads: int
 
 
 class RayExecutor:
@@ -73,6 +53,9 @@ class RayExecutor:
     cpus : int, optional
         Processors of a task; by default as many as torch has threads here, or as the largest node
         has, if that is less.
+    gpus : float, optional
+        Accelerators of a task; by default 1 where the cluster has any and a detector may run on
+        one, else 0.
     memory_mb : float, optional
         Memory of a task in MB; by default 1.2 times the highest peak that records in the results
         folder tell of the same names, 3000 where they tell none, and no more than the largest node
@@ -92,26 +75,32 @@ class RayExecutor:
     >>> RayExecutor("local", cpus=0)
     Traceback (most recent call last):
     ...
-    anomalist.errors.ParameterError: cpus must be positive, not 0
+    anomalist.errors.ParameterError: --worker_cpus must be at least 1, not 0
     """
+
+    #: What does tasks on the cluster: a class that is called as `Worker` is.
+    worker: type = Worker
 
     def __init__(
         self,
         address: str,
         *,
         cpus: int | None = None,
+        gpus: float | None = None,
         memory_mb: float | None = None,
         retries: int = 3,
         store: Mapping[str, Any] | None = None,
     ) -> None:
-        for name, value in (("cpus", cpus), ("memory_mb", memory_mb)):
-            if value is not None and not value > 0:
-                raise ParameterError(f"{name} must be positive, not {value}")
+        check_asked(worker_cpus=cpus, worker_gpus=gpus, worker_memory_mb=memory_mb)
         if retries < 0:
             raise ParameterError(f"retries must not be negative, not {retries}")
-        self._address = address
-        self._cpus, self._memory_mb, self._retries = cpus, memory_mb, retries
-        self._store = dict(store or {})
+        #: Of the cluster.
+        self.address = address
+        self._cpus, self._gpus, self._memory_mb = cpus, gpus, memory_mb
+        #: How often what was lost with its worker is done again.
+        self.retries = retries
+        #: What the feature store of each worker takes.
+        self.store = dict(store or {})
 
     def run(
         self, tasks: Sequence[Task], results: ResultStore, watcher: Watcher | None = None
@@ -127,48 +116,45 @@ class RayExecutor:
         if not tasks:
             return
         known = results.inventory().everything
-        with connected(self._address) as ray:
-            needs = self._needs(ray, tasks, known)
-            run = _Run(ray, tasks, known, results, watcher, needs, self._store, self._retries)
+        with connected(self.address) as ray:
+            needs = self.needs(ray, tasks, known)
+            do = ray.remote(self.worker)
+            run = _Run(ray, do, tasks, known, results, watcher, needs, self.store, self.retries)
             try:
                 run.go()
             finally:
                 run.stop()
 
-    def _needs(self, ray: Any, tasks: Sequence[Task], known: Iterable[RunRecord]) -> Needs:
-        """Return what workers ask for, such that a node can have one."""
-        nodes = resources(ray)
-        largest = max(int(n.get("CPU", 0)) for n in nodes)
-        threads = torch.get_num_threads()
-        cpus = self._cpus or max(1, min(threads, largest))
-        if cpus > largest:
-            raise ClusterError(
-                f"a task is to have {cpus} processors, and the largest node of the cluster has"
-                f" {largest}"
-            )
-        kinds = {member.device.partition(":")[0] for task in tasks for member in task.members}
-        accelerated = any(n.get("GPU", 0) >= 1 for n in nodes)
-        if "cuda" in kinds and not accelerated:
-            raise ClusterError(
-                "tasks ask for --device cuda, and no node of the cluster has an accelerator"
-            )
-        gpus = int(accelerated and not kinds.isdisjoint({"cuda", "auto"}))
-        able = [n for n in nodes if n.get("CPU", 0) >= cpus and n.get("GPU", 0) >= gpus]
-        if not able:
-            raise ClusterError(
-                f"no node of the cluster has {cpus} processors and an accelerator: lower the"
-                " processors of a task, or choose --device cpu"
-            )
-        most = max(n.get("memory", 0) for n in able) / 2**20
+    def needs(self, ray: Any, tasks: Sequence[Task], known: Iterable[RunRecord]) -> Needs:
+        """Return what workers ask for, such that a machine can have one.
+
+        Parameters
+        ----------
+        ray : module
+            Connected.
+        tasks : sequence of Task
+            What they are to do.
+        known : iterable of RunRecord
+            Runs whose peaks of memory count for tasks of their names.
+
+        Raises
+        ------
+        ClusterError
+            If no machine has room for one.
+        """
+        machines = resources(ray)
+        largest = int(max((m.get("CPU", 0) for m in machines), default=0))
+        cpus = self._cpus or max(1, min(torch.get_num_threads(), largest))
+        devices = [member.device for task in tasks for member in task.members]
+        gpus = accelerators(machines, devices) if self._gpus is None else self._gpus
+        needs = Needs(cpus, gpus, self._memory_mb)
+        needs.check_room(machines)
+        if self._memory_mb is not None:
+            return needs
+        most = max(m.get("memory", 0) for m in machines if needs.room([m])) / 2**20
         names = {task.name for task in tasks}
         peaks = [r.peak_memory_mb * _ROOM for r in known if r.detector in names]
-        memory = self._memory_mb or min(max(peaks, default=DEFAULT_MEMORY_MB), most)
-        if memory > most:
-            raise ClusterError(
-                f"a task is to have {memory:.0f} MB of memory, and the largest node of the cluster"
-                f" has {most:.0f} MB to give"
-            )
-        return Needs(cpus, gpus, memory, threads)
+        return Needs(cpus, gpus, min(max(peaks, default=DEFAULT_MEMORY_MB), most))
 
 
 @dataclass(eq=False)
@@ -190,6 +176,7 @@ class _Run:
     """One call of the executor."""
 
     ray: Any
+    worker: Any
     tasks: Sequence[Task]
     known: Iterable[RunRecord]
     results: ResultStore
@@ -197,6 +184,7 @@ class _Run:
     needs: Needs
     store: Mapping[str, Any]
     retries: int
+    threads: int = field(default_factory=torch.get_num_threads)
     _workers: list[_Hired] = field(default_factory=list)
     _lost: dict[Key, int] = field(default_factory=dict)
     _failed: dict[Key, str] = field(default_factory=dict)
@@ -233,29 +221,18 @@ class _Run:
             self._patience = math.inf
         elif time.monotonic() > self._patience:
             self._patience = math.inf
-            needs = self.needs
-            self._notice(
-                f"waiting for room on the cluster: a worker takes {plural(needs.cpus, 'processor')}"
-                f"{', an accelerator' if needs.gpus else ''} and {needs.memory_mb:.0f} MB of memory"
-            )
+            self._notice(f"waiting for room on the cluster: a worker takes {self.needs}")
 
     def _hire(self, dealer: Dealer) -> None:
         """Ask for workers, as many as there are tasks for; Ray starts those it has room for."""
         coming = sum(not w.here for w in self._workers)
         idle = sum(w.here and w.task is None for w in self._workers)
         for _ in range(min(_WAITING, dealer.waiting - idle) - coming):
-            needs = self.needs
-            actor = (
-                self.ray.remote(Worker)
-                .options(
-                    num_cpus=needs.cpus,
-                    num_gpus=needs.gpus,
-                    memory=int(needs.memory_mb * 2**20),
-                    max_restarts=0,
-                    max_concurrency=2,  # it is asked how far it is while it works
-                )
-                .remote(needs.threads, self.store, str(Path.cwd()))
-            )
+            actor = self.worker.options(
+                **self.needs.options,
+                max_restarts=0,
+                max_concurrency=2,  # it is asked how far it is while it works
+            ).remote(self.threads, self.store, str(Path.cwd()))
             self._workers.append(_Hired(actor, dealer.join(), actor.ready.remote()))
 
     def _give(self, dealer: Dealer, worker: _Hired) -> None:

@@ -60,9 +60,9 @@ def benchmark(
 
     Each run has a record of its own in ``out/runs``, written whole or not at all. A run whose
     record is there, made with the same configuration, data and version, is not done again, so a
-    benchmark that was stopped at any moment goes on where it was. Where nothing depends on the
-    seed, neither what a detector learns nor how it is calibrated, one seed is computed: the records
-    of the others are copies, and ``repeats_seed`` says of which.
+    benchmark that was stopped at any moment goes on where it was. Of a detector that doesn't depend
+    on its seed (`Detector.seeded <anomalist.detectors.Detector.seeded>`), one seed is computed: the
+    records of the others are copies, and ``repeats_seed`` says of which.
 
     A name stands for one configuration in a results folder: the detector's settings, those of an
     ensemble's members, the content of the weights, and ``alpha``, ``calibrate``, ``groups``,
@@ -216,11 +216,8 @@ def benchmark(
     write_repeats(repeats, results, watcher)
     after = _confirmed(tasks, results)
     _tell(watcher, after.left_out)
-    if isinstance(results, ObjectResultStore):
-        with results.folder_of("pictures/") as folder:
-            write_results(after.records, folder, left_out=after.left_out)
-    else:
-        write_results(after.records, out, left_out=after.left_out)
+    with results.folder_of_tables() as folder:
+        write_results(after.records, folder, left_out=after.left_out)
     records = {(r.detector, r.category, r.seed): r for r in after.everything}
     return [records[task.key] for task in tasks]
 

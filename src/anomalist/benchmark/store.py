@@ -149,6 +149,11 @@ class RunStore:
         keys = (f.relative_to(self.out).as_posix() for f in top.rglob("*") if f.is_file())
         return sorted(key for key in keys if key.startswith(prefix))
 
+    @contextmanager
+    def folder_of_tables(self) -> Iterator[Path]:
+        """Give the folder in which tables and the report are written: the results folder."""
+        yield self.out
+
     def scratch(self, name: str, category: str, seed: int) -> Path:
         """Return what paths of files start with that keep an unfinished run: beside its record."""
         return self.path(name, category, seed).with_suffix("")

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
-from anomalist.benchmark.fitting import Clock, Fitting, Shelf
-from anomalist.benchmark.models import Fitted
 from anomalist.benchmark.names import named
-from anomalist.benchmark.recording import Done, record_of
 from anomalist.benchmark.records import RunRecord
-from anomalist.benchmark.resources import peak_memory_mb, reset_peak_memory
 from anomalist.benchmark.runner import benchmark, write_results
 from anomalist.benchmark.store import RunStore
+from anomalist.benchmark.stress_bench import Group, Missing, StressBench, of_case
 from anomalist.benchmark.stress_cases import CHANGED, Case, parse_cases
-from anomalist.benchmark.stress_sets import disturbed
-from anomalist.benchmark.stress_store import (
-    case_hash,
-    case_store,
-    stress_frame,
-    stress_runs,
-    with_hits,
-)
-from anomalist.benchmark.tasks import Asked, Task, plan
+from anomalist.benchmark.stress_store import case_store, stress_frame, stress_runs
+from anomalist.benchmark.tasks import Asked, plan
 from anomalist.benchmark.watching import Watcher
 from anomalist.calibration import DEFAULT_ALPHA
-from anomalist.data import Category, Dataset, ImageSet
+from anomalist.data import Category, Dataset
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
-from anomalist.detectors.grouping import group_images
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import Backbone, FeatureStore, unite_backbones
+from anomalist.features import FeatureStore
 from anomalist.metrics import EvaluatedAt, extra_limits
+
+if TYPE_CHECKING:
+    from anomalist.benchmark.ray_executor import RayExecutor
 
 #: Draws of what is learnt from, where the number of photographs is the condition.
 DEFAULT_DRAWS = 3
@@ -68,6 +59,7 @@ def stress(
     store: FeatureStore | None = None,
     watcher: StressWatcher | None = None,
     command: str | None = None,
+    executor: RayExecutor | None = None,
 ) -> pd.DataFrame:
     """Measure detectors under disturbed conditions, at stated levels, beside the undisturbed run.
 
@@ -105,6 +97,9 @@ def stress(
         As for `benchmark`; ``store`` keeps the features of undisturbed images.
     watcher : StressWatcher, optional
         Is told of progress; without one, what isn't counted is a warning.
+    executor : RayExecutor, optional
+        Does all on the machines of a cluster, with the same bits. What one fit serves is done by
+        one worker, and its records come home when all of it is done.
 
     Returns
     -------
@@ -120,6 +115,9 @@ def stress(
         If a category has no test image or none whose label is known, or an image can't be read.
     ParameterError
         If a condition or level makes no sense, or as for `benchmark`.
+    ClusterError
+        If the cluster can't be reached or lacks what is needed, or some runs failed there; the
+        others are done then.
 
     Examples
     --------
@@ -170,6 +168,7 @@ def stress(
         store=store,
         watcher=watcher,
         command=command,
+        executor=executor,
     )
     more = [seed for seed in range(max(seeds) + draws + 1) if seed not in seeds]
     of_shots = [*seeds, *more[: max(draws - len(seeds), 0)]]
@@ -184,8 +183,8 @@ def stress(
             command=command,
         )
     )
-    runner = _Runner(sets, out, store, tasks, undisturbed, watcher)
-    runner.run(
+    bench = StressBench(sets, out, store, tasks, watcher)
+    _Runner(bench, undisturbed, watcher, executor).run(
         [
             group
             for name, category in sets.items()
@@ -197,33 +196,19 @@ def stress(
     return stress_frame(stress_runs(out, inventory.records))
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Cases that one fit of each detector and seed serves."""
-
-    category: str
-    cases: tuple[Case, ...]
-    seeds: tuple[int, ...]
-
-    @property
-    def case(self) -> Case | None:
-        """The case whose images are learnt from; None where these are undisturbed."""
-        return None if self.cases[0].where == "test" else self.cases[0]
-
-
 def _groups(
     category: Category, cases: Sequence[Case], seeds: Sequence[int], of_shots: Sequence[int]
-) -> Iterator[_Group]:
+) -> Iterator[Group]:
     alone = tuple(case for case in cases if case.where == "test")
     if alone:
-        yield _Group(category.name, alone, tuple(seeds))
+        yield Group(category.name, alone, tuple(seeds))
     for case in cases:
         if case.where == "all":
-            yield _Group(category.name, (case,), tuple(seeds))
+            yield Group(category.name, (case,), tuple(seeds))
     for case in cases:
         if case.where == "train":
             drawn = of_shots if case.condition == "shots" else seeds
-            yield from (_Group(category.name, (case,), (seed,)) for seed in drawn)
+            yield from (Group(category.name, (case,), (seed,)) for seed in drawn)
 
 
 def _fitting(cases: Sequence[Case], category: Category, watcher: Watcher | None) -> list[Case]:
@@ -240,173 +225,69 @@ def _fitting(cases: Sequence[Case], category: Category, watcher: Watcher | None)
 
 @dataclass
 class _Runner:
-    """Does what is missing, group by group."""
+    """Does what is missing, group by group, here or on a cluster."""
 
-    sets: Mapping[str, Category]
-    out: Path
-    store: FeatureStore
-    tasks: Sequence[Task]
+    bench: StressBench
     undisturbed: Sequence[RunRecord]
     watcher: StressWatcher | None
-    _shared: list[Backbone] = field(default_factory=list)
-    _scenes: dict[str, Category] = field(default_factory=dict)
+    executor: RayExecutor | None
 
-    def run(self, groups: Sequence[_Group]) -> None:
+    def run(self, groups: Sequence[Group]) -> None:
         """Do all, with the time that undisturbed runs took for a first estimate."""
         to_do = {group: self._missing(group) for group in groups}
-        runs = sum(len(self._of(group)) * len(group.cases) for group in groups)
+        runs = sum(len(self.bench.of(group)) * len(group.cases) for group in groups)
         left = sum(len(missing) for cases in to_do.values() for missing in cases.values())
         if self.watcher is not None:
             self.watcher.begin(runs, runs - left)
-        # Held until the end, so that each is made once.
-        members = [member for task in self.tasks for member in task.members]
-        self._shared = unite_backbones(member.make_backbone() for member in members)
-        self._adopted(self.store)
         costs = {group: self._cost(group, missing) for group, missing in to_do.items()}
         total, done, began = sum(costs.values()), 0.0, time.perf_counter()
         if self.watcher is not None and total:
             self.watcher.expect("", total)
-        for group, missing in to_do.items():
-            for case in self._done(group, missing):
-                done += costs[group] / len(missing)
-                if self.watcher is not None:
-                    spent = time.perf_counter() - began
-                    text = f"{group.category} {case.condition} {case.level:g}"
-                    self.watcher.expect(f"{text} ({case.where})", spent / done * (total - done))
+        for group, case in self._done(to_do, costs):
+            done += costs[group] / len(to_do[group])
+            if self.watcher is not None:
+                spent = time.perf_counter() - began
+                text = f"{group.category} {case.condition} {case.level:g}"
+                self.watcher.expect(f"{text} ({case.where})", spent / done * (total - done))
 
-    def _of(self, group: _Group) -> list[Task]:
-        """The tasks of a group, as if nothing were disturbed."""
-        mine = (t for t in self.tasks if t.category == group.category)
-        return [task for task in mine if task.seed in group.seeds]
+    def _done(
+        self, to_do: Mapping[Group, Missing], costs: Mapping[Group, float]
+    ) -> Iterator[tuple[Group, Case]]:
+        """Do groups, and yield each case that is done."""
+        if self.executor is not None:
+            from anomalist.benchmark.stress_on_ray import on_cluster
 
-    def _missing(self, group: _Group) -> dict[Case, list[Task]]:
+            missing = {group: cases for group, cases in to_do.items() if cases}
+            longest_first = dict(sorted(missing.items(), key=lambda item: -costs[item[0]]))
+            yield from on_cluster(self.executor, self.bench, longest_first, self.undisturbed)
+            return
+        for group, cases in to_do.items():
+            for case in self.bench.done(group, cases):
+                yield group, case
+
+    def _missing(self, group: Group) -> Missing:
         """The tasks of each case whose records aren't there."""
         found = {}
         for case in group.cases:
-            results = case_store(self.out, case)
+            results = case_store(self.bench.out, case)
             missing = []
-            for task in self._of(group):
+            for task in self.bench.of(group):
                 record = results.find(*task.key)
-                if record is None or not _of_case(task, case).is_done_by(record):
+                if record is None or not of_case(task, case).is_done_by(record):
                     missing.append(task)
             if missing:
                 found[case] = missing
         return found
 
-    def _cost(self, group: _Group, missing: Mapping[Case, Sequence[Task]]) -> float:
+    def _cost(self, group: Group, missing: Missing) -> float:
         """About how many seconds it takes, by what undisturbed runs took."""
         of = {(r.detector, r.category): r for r in self.undisturbed}
         share = 1.0
         if group.case is not None and group.case.condition == "shots":
-            share = group.case.level / len(self.sets[group.category].train)
+            share = group.case.level / len(self.bench.sets[group.category].train)
         needed = {task.key: task for tasks in missing.values() for task in tasks}
         fits = [of[task.name, task.category] for task in needed.values()]
         tests = [of[task.name, task.category] for tasks in missing.values() for task in tasks]
         return share * sum(r.fit_seconds + r.calibrate_seconds for r in fits) + sum(
             r.predict_seconds for r in tests
         )
-
-    def _done(self, group: _Group, missing: Mapping[Case, Sequence[Task]]) -> Iterator[Case]:
-        """Fit what is needed once, and do case by case."""
-        needed = {task.key: task for tasks in missing.values() for task in tasks}
-        wanted = [task for task in self._of(group) if task.key in needed]
-        category = self._of_scenes(group.category)
-        if group.case is None:
-            fits = self._fits(wanted, category, RunStore(self.out), self.store)
-        for case, tasks in missing.items():
-            (seed,) = group.seeds if case.of_training else group.seeds[:1]
-            changed, notes = disturbed(category, case, seed)
-            results = case_store(self.out, case)
-            of_case = [_of_case(task, case, notes) for task in tasks]
-            # One of its own: whatever is kept from other cases, an image passes in the same batch.
-            features = self._adopted(FeatureStore(memory_limit_mb=self.store.memory_limit_mb))
-            if group.case is not None:
-                fits = self._fits(of_case, changed, results, features)
-            test = self.store if changed.test is category.test else features
-            for task in of_case:
-                if (fitted := fits.get(task.key)) is not None:
-                    record = self._record(task, changed, fitted, test)
-                    results.write(record)
-                    results.clear(*task.key)
-                    if self.watcher is not None:
-                        self.watcher.end(record)
-            yield case
-
-    def _of_scenes(self, name: str) -> Category:
-        """The category, each of whose images to learn from says of which scene it is."""
-        if name not in self._scenes:
-            category = self.sets[name]
-            how = self.tasks[0].asked.groups
-            scenes = group_images(category.train, how).groups
-            samples = [
-                dataclasses.replace(sample, group=str(scene))
-                for sample, scene in zip(category.train, scenes, strict=True)
-            ]
-            train = ImageSet(samples, category.train.name)
-            self._scenes[name] = dataclasses.replace(category, train=train)
-        return self._scenes[name]
-
-    def _fits(
-        self, tasks: Sequence[Task], category: Category, results: RunStore, features: FeatureStore
-    ) -> dict[tuple[str, str, int], Fitted]:
-        """Fit the detector of each task; those that can't be on so few images are told."""
-        shelf = Shelf(tasks)
-        grouping = group_images(category.train, "auto")
-        found = {}
-        for task in tasks:
-            few = len(category.train) < len(self.sets[task.category].train)
-            try:
-                task = _as_many(task, len(category.train))
-                fitting = Fitting(task, category, results, features, shelf, self.watcher, grouping)
-                fitted = fitting.fitted()
-            except (DataError, ParameterError) as error:
-                if not few:
-                    raise
-                if self.watcher is not None:
-                    self.watcher.notice(
-                        f"{task.name} can't learn from {plural(len(category.train), 'image')} of"
-                        f" {task.category}: {error}"
-                    )
-                continue
-            # Held-out maps are the largest part, and members have been assembled.
-            found[task.key] = dataclasses.replace(fitted, held_out=None)
-        return found
-
-    def _record(
-        self, task: Task, category: Category, fitted: Fitted, features: FeatureStore
-    ) -> RunRecord:
-        def tell(done: int, total: int) -> None:
-            if self.watcher is not None:
-                self.watcher.stage(task, "predict", done, total)
-
-        reset_peak_memory()
-        clock = Clock(features)
-        predictions = fitted.detector.predict(category.test, store=features, progress=tell)
-        seconds = clock.seconds()
-        peak = max(peak_memory_mb(), fitted.peak_memory_mb)
-        record = record_of(Done(task, category, fitted, predictions, seconds, peak))
-        return with_hits(dataclasses.replace(record, curves={}))
-
-    def _adopted(self, store: FeatureStore) -> FeatureStore:
-        for backbone in self._shared:
-            store.adopt(backbone)
-        return store
-
-
-def _of_case(task: Task, case: Case, notes: tuple[str, ...] = ()) -> Task:
-    """A task on the images of a case."""
-    return dataclasses.replace(
-        task, data_hash=case_hash(task.data_hash, case), keeps_model=False, notes=notes
-    )
-
-
-def _as_many(task: Task, images: int) -> Task:
-    """A task on so many images, which isn't calibrated where they don't allow it."""
-    task = dataclasses.replace(task, split=task.asked.split_of(task.detector, images))
-    try:
-        for member in task.members:
-            member.check_calibrates(images)
-    except ParameterError:
-        uncalibrated = dataclasses.replace(task.asked, calibrate=False)
-        return dataclasses.replace(task, asked=uncalibrated, split=0.0)
-    return task

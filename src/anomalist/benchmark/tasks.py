@@ -154,8 +154,7 @@ class Task:
     @property
     def seed_matters(self) -> bool:
         """Whether another seed may give another record."""
-        dealt = self.asked.calibrate and self.detector.dealt_by_seed
-        return self.detector.seeded or dealt or self.split > 0
+        return self.detector.seeded or self.split > 0
 
     @property
     def members(self) -> list[Detector]:
@@ -170,7 +169,7 @@ class Task:
         return [
             Identity(
                 *(self.category, self.data_hash, config),
-                seed=member.seed if member.seeded or member.dealt_by_seed else 0,
+                seed=member.seed if member.seeded else 0,
                 version=version,
                 deal=deal,
             )

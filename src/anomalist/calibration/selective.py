@@ -12,6 +12,7 @@ from anomalist.metrics.ranking import check_binary
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 State = Literal["anomalous", "unsure", "normal", "undecided"]
+"""What becomes of an image; undecided where there is no threshold."""
 
 DEFAULT_REVIEW = 0.2
 """The share of good images that may be called anomalous or set aside, where none is given."""

@@ -88,7 +88,6 @@ def parser() -> ArgumentParser:
         "do the runs",
         cpus="as many as torch has threads here, or as the largest node has",
         memory="what earlier runs took and a fifth more, 3000 where there are none",
-        gpus=None,
     )
     add_detector_options(arguments)
     return arguments

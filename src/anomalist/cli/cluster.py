@@ -23,7 +23,6 @@ def add_ray(
     cpus: str,
     memory: str = "none",
     workers: str | None = None,
-    gpus: str | None = "1 where the cluster has any",
 ) -> None:
     """Add ``--ray`` and what each worker on the cluster is given.
 
@@ -35,7 +34,7 @@ def add_ray(
         What is done there, as a help text begins.
     cpus, memory : str
         What is taken where it isn't said.
-    workers, gpus : str, optional
+    workers : str, optional
         The same; None where it can't be said.
     """
     group = parser.add_argument_group("cluster")
@@ -49,7 +48,7 @@ def add_ray(
     for flag, kind, what, default in (
         ("workers", int, "workers on the cluster", workers),
         ("worker_cpus", int, "processors of each worker", cpus),
-        ("worker_gpus", float, "accelerators of each", gpus),
+        ("worker_gpus", float, "accelerators of each", "1 where the cluster has any"),
         ("worker_memory_mb", int, "memory that is set aside for each", memory),
     ):
         if default is not None:
@@ -92,6 +91,7 @@ def ray_executor(arguments: Namespace) -> Iterator[RayExecutor | None]:
     executor = RayExecutor(
         arguments.ray,
         cpus=arguments.worker_cpus,
+        gpus=arguments.worker_gpus,
         memory_mb=arguments.worker_memory_mb,
         store=dict(arguments.store),
     )

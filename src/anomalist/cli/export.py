@@ -56,6 +56,9 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
+    from anomalist.export.needed import check_installed
+
+    check_installed(arguments.format)  # before torch is loaded, which takes seconds
     from anomalist.calibration import fewest_images
     from anomalist.detectors import load
     from anomalist.export.exporter import export

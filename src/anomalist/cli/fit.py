@@ -105,6 +105,7 @@ def run(arguments: Namespace, output: Output) -> None:
     if arguments.out is None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
     from anomalist.cli.progress import GOES_ON, StageProgress, duration
+    from anomalist.data.names import existing
     from anomalist.inspection import add_parts, fit_parts, open_parts
     from anomalist.inspection.fit_result import unfinished_training
 
@@ -124,7 +125,7 @@ def run(arguments: Namespace, output: Output) -> None:
     if arguments.add is not None:
         # Newer photographs of one category lie in a folder without any.
         named = arguments.category
-        if named is not None and not (Path(arguments.add) / named).is_dir():
+        if named is not None and not (existing(arguments.add) / named).is_dir():
             named = None
         more = open_parts(arguments.add, named, **folder_options(arguments))
         parts = add_parts(parts, more)

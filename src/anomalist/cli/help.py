@@ -30,7 +30,9 @@ _RARE = ("print_config",)
 FILE, FOLDER = "FILE", "FOLDER"
 #: What the value of an argument is called where its type doesn't tell, by the argument's name.
 VALUES = {
-    **dict.fromkeys(("config", "inputs", "model", "names", "out", "scores", "weights"), FILE),
+    **dict.fromkeys(
+        ("config", "inputs", "model", "models", "names", "out", "scores", "weights"), FILE
+    ),
     **dict.fromkeys(("data", "folder", "maps", "state", "tensorboard", "textures"), FOLDER),
     **dict.fromkeys(("category", "name", "preset"), "NAME"),
     **dict.fromkeys(("categories", "detectors"), "NAME,..."),

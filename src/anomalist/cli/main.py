@@ -140,7 +140,7 @@ class _Call:
         except SystemExit:  # as --help ends
             write("")
             raise
-        parsed["command_line"] = shlex.join(self.arguments)
+        parsed["command_line"] = shlex.join(["anomalist", *self.arguments])
         self.json = parsed.json
         self.output = Output(json=parsed.json, quiet=parsed.quiet)
         if parsed.get("cache_gb") is not None:

@@ -14,7 +14,9 @@ from anomalist.errors import DataError
 def parser() -> ArgumentParser:
     """Return the parser of the command's arguments."""
     arguments = command_parser(__doc__ or "")
-    arguments.add_argument("out", type=str, help="a results folder that benchmark wrote")
+    arguments.add_argument(
+        "out", type=str, help="a results folder that benchmark wrote, or its address"
+    )
     arguments.add_argument(
         "--max_megabytes",
         type=float,
@@ -26,22 +28,25 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
-    from anomalist.benchmark import RunStore, write_results
+    from anomalist.benchmark import RunStore, open_results, write_results
     from anomalist.cli.table import print_summary
     from anomalist.files import check_writable
 
-    out = Path(arguments.out)
-    inventory = RunStore(out).inventory()
+    results = open_results(arguments.out)
+    out = results.out if isinstance(results, RunStore) else results.address
+    inventory = results.inventory()
     if not inventory.records:
-        none = f"{out} holds no run records (looked for {out / 'runs'}/*/*.json)"
+        none = f"{out} holds no run records (looked for {out}/runs/*/*.json)"
         raise DataError("; ".join(inventory.unreadable) or none)
-    check_writable(out / "report.html")
+    if isinstance(out, Path):
+        check_writable(out / "report.html")
     for line in inventory.notices:
         output.warn(line)
-    write_results(
-        inventory.records,
-        out,
-        left_out=inventory.left_out,
-        max_megabytes=arguments.max_megabytes,
-    )
+    with results.folder_of_tables() as folder:
+        write_results(
+            inventory.records,
+            folder,
+            left_out=inventory.left_out,
+            max_megabytes=arguments.max_megabytes,
+        )
     print_summary(inventory.records, out, output)

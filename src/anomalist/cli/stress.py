@@ -5,6 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.building import build_detectors
+from anomalist.cli.cluster import add_ray
 from anomalist.cli.folders import add_folder_options, open_categories, results_folder
 from anomalist.cli.hyperparameters import add_detector_options
 from anomalist.cli.options import add_evaluate_at, add_groups, add_split, add_store_options
@@ -60,6 +61,12 @@ def parser() -> ArgumentParser:
     add_groups(arguments)
     add_evaluate_at(arguments)
     add_store_options(arguments)
+    add_ray(
+        arguments,
+        "do all",
+        cpus="as many as torch has threads here, or as the largest node has",
+        memory="what earlier runs took and a fifth more, 3000 where there are none",
+    )
     add_detector_options(arguments)
     return arguments
 
@@ -67,6 +74,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace, output: Output) -> None:
     """Run the command."""
     from anomalist.benchmark import RunStore, stress, stress_runs
+    from anomalist.cli.cluster import ray_executor
     from anomalist.cli.progress import StressProgress
     from anomalist.features import FeatureStore
     from anomalist.report import Stress
@@ -74,7 +82,7 @@ def run(arguments: Namespace, output: Output) -> None:
     dataset = open_categories(arguments, output)
     detectors = build_detectors(arguments, output)
     out = results_folder(arguments, dataset, "stress.csv")
-    with StressProgress(output, out) as progress:
+    with ray_executor(arguments) as executor, StressProgress(output, out) as progress:
         frame = stress(
             dataset,
             detectors,
@@ -92,6 +100,7 @@ def run(arguments: Namespace, output: Output) -> None:
             store=FeatureStore(**arguments.store),
             watcher=progress,
             command=arguments.command_line,
+            executor=executor,
         )
     runs = stress_runs(out, RunStore(out).inventory().records)
     verdict = Stress(runs).verdict() if runs else []

@@ -79,7 +79,10 @@ def connected(address: str) -> Iterator[Any]:
 def _start(ray: Any, address: str) -> None:
     """Connect, or start Ray here, without a word on the terminal."""
     options: dict[str, Any] = {"log_to_driver": False}
-    if not address.startswith(_CLIENT):
+    if address.startswith(_CLIENT):
+        logging.getLogger("ray").setLevel(logging.ERROR)  # no option says so there
+        _show_token()
+    else:
         options["logging_level"] = logging.ERROR
     if address == "local":
         options["include_dashboard"] = False
@@ -89,11 +92,31 @@ def _start(ray: Any, address: str) -> None:
         raise ClusterError(_told(address, error)) from error
 
 
+def _show_token() -> None:
+    """Let a client of a cluster show the token that is there, as Ray does for others."""
+    with suppress(ImportError):  # Ray knows none yet
+        from ray._private.authentication import authentication_token_setup as setup
+
+        setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def through_client() -> bool:
+    """Tell whether the connection is by ``ray://``, which not all of Ray goes through."""
+    from ray.util.client import ray as client
+
+    return bool(client.is_connected())  # type: ignore[no-untyped-call]
+
+
 def _told(address: str, error: Exception) -> str:
     """Say why there is no connection."""
     text = " ".join(str(error).split())
     if address == "local":
         return f"Ray doesn't start on this machine: {text}"
+    if "timeout" in text and address.startswith(_CLIENT):  # so it calls being refused, too
+        text += (
+            "; if the cluster wants a token, put that of its head's ~/.ray/auth_token into the"
+            " same file here"
+        )
     return f"no connection to Ray at {address}: {text}"
 
 

@@ -7,7 +7,7 @@ from anomalist.data.formats import FORMATS, open_dataset
 from anomalist.data.given import ImageLike, ImagesLike, as_image_set
 from anomalist.data.header import DEPTHS
 from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image
-from anomalist.data.imageset import Category, Dataset, ImageSet, Sample
+from anomalist.data.imageset import Category, Dataset, ImageSet
 from anomalist.data.kolektor import KolektorSDD
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
@@ -17,6 +17,7 @@ from anomalist.data.mvtec_ad import MVTecAD
 from anomalist.data.mvtec_ad_2 import MVTecAD2
 from anomalist.data.real_iad import RealIAD
 from anomalist.data.remarks import Remarks, bit_depth_of, gather_remarks, is_constant
+from anomalist.data.sample import Sample
 from anomalist.data.samples import make_sample_set
 from anomalist.data.saturation import ANOMALIES, Defect, read_saturations
 from anomalist.data.several import Several, open_datasets, part_of

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from anomalist.data.imageset import ImageSet, Sample
+from anomalist.data.imageset import ImageSet
 from anomalist.data.names import existing
+from anomalist.data.sample import Sample
 from anomalist.data.source import ALLOWED, held
 from anomalist.errors import ParameterError
 from anomalist.storage import is_address

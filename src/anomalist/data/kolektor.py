@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anomalist.data.holdout import hold_out
-from anomalist.data.imageset import Sample
 from anomalist.data.listed import Listed, ListedDataset, check_there
+from anomalist.data.sample import Sample
 from anomalist.errors import DataError
 
 _ITEM = re.compile(r"(?i)kos\d+$")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from anomalist.data.excluding import excluded
-from anomalist.data.imageset import Category, ImageSet, Sample
+from anomalist.data.imageset import Category, ImageSet
 from anomalist.data.layout import check_category, existing_folder
 from anomalist.data.names import images
+from anomalist.data.sample import Sample
 from anomalist.data.tree import is_below
 from anomalist.data.understanding import Understanding
 from anomalist.data.walking import walk

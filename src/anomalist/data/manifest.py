@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomalist.data.holdout import hold_out
-from anomalist.data.imageset import Sample
 from anomalist.data.listed import NOT_GOOD, Listed, ListedDataset
 from anomalist.data.manifest_files import ManifestFiles
 from anomalist.data.manifest_rows import SUFFIXES, Row, is_manifest, read_rows
 from anomalist.data.names import existing, first_of, images, plural
 from anomalist.data.roles import meaning_of
+from anomalist.data.sample import Sample
 from anomalist.data.words import Role
 from anomalist.errors import DataError
 

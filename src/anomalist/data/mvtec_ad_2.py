@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from anomalist.data.imageset import ImageSet, Sample
+from anomalist.data.imageset import ImageSet
 from anomalist.data.known_layouts import KnownLayout
 from anomalist.data.layout import list_images
+from anomalist.data.sample import Sample
 from anomalist.data.understanding import Understanding
 
 #: Folders of images without labels; the second was taken in other light, too.

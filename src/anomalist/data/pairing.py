@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from anomalist.data.images import read_image
 from anomalist.data.names import composed
 from anomalist.data.roles import is_neutral, meaning_of, split_of
@@ -78,11 +80,12 @@ def masks_beside(files: Sequence[Path]) -> dict[Path, Path]:
     {'a_GT.png': 'a.png'}
     """
     by_stem: dict[str, list[Path]] = defaultdict(list)
-    for path in files:
+    alike = _alike(files)
+    for path in alike:
         by_stem[composed(path.stem)].append(path)
     found: dict[Path, Path] = {}
     unlikely: dict[tuple[Path, Path], int] = defaultdict(int)
-    for path in files:
+    for path in alike:
         stem, named, _ = mask_stem(composed(path.stem))
         others = by_stem.get(stem, ()) if named else ()
         if not others:
@@ -105,6 +108,22 @@ def masks_beside(files: Sequence[Path]) -> dict[Path, Path]:
             unlikely[pair] += 1
     # Of two that are masks by their pixels, each with the stem of the other, neither has a photo.
     return {m: photo for m, photo in found.items() if photo not in found}
+
+
+def _alike(files: Sequence[Path]) -> list[Path]:
+    """Return the files that share a stem with another, or are a mask's by name or its photograph.
+
+    Of a million others nothing but a number is held.
+    """
+    own = np.empty(len(files), np.int64)
+    meant = np.empty(len(files), np.int64)
+    for place, path in enumerate(files):
+        stem = composed(path.stem)
+        own[place], meant[place] = hash(stem), hash(mask_stem(stem)[0])
+    _, place_of, counts = np.unique(own, return_inverse=True, return_counts=True)
+    named = (meant != own) & np.isin(meant, own)
+    alike = (counts[place_of] > 1) | named | np.isin(own, meant[named])
+    return [files[place] for place in np.flatnonzero(alike).tolist()]
 
 
 def looks_like_mask(path: Path, *, named: bool = False) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from anomalist.data.imageset import Sample
 from anomalist.data.listed import NOT_GOOD, Listed, ListedDataset, check_there
 from anomalist.data.names import images, plural
+from anomalist.data.sample import Sample
 from anomalist.errors import DataError, ParameterError
 
 _LISTS = re.compile(r"(?i)real_?iad(?:variety)?_jsons(?:_(?P<name>.+))?$")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anomalist.data.deep import bits_of
 from anomalist.data.emptiness import CONSTANT
-from anomalist.data.imageset import Sample
+from anomalist.data.sample import Sample
 from anomalist.errors import DataError
 
 _NAMED = 3

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anomalist.data.holdout import hold_out
-from anomalist.data.imageset import ImageSet, Sample
+from anomalist.data.imageset import ImageSet
 from anomalist.data.names import common_end, composed, first_of, images
 from anomalist.data.pairing import Matched, key_of, masks_beside, match, read_annotations
+from anomalist.data.paths import Paths
 from anomalist.data.roles import Meaning, is_kind, is_neutral, is_place, meaning_of
+from anomalist.data.sample import Sample
 from anomalist.data.saturation import ANOMALIES, SATURATION_FILE
 from anomalist.data.tree import Node, is_below
 from anomalist.data.understanding import Understanding
@@ -33,12 +35,14 @@ _LISTED = 12
 _SPLITS = (None, Role.TRAIN, Role.VALIDATION, Role.TEST)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Item:
-    """An image and what names say of it."""
+    """An image and what names say of it; there may be millions at once."""
 
-    path: Path
-    parts: tuple[str, ...]
+    folder: Path
+    # Of the folder, below that of the category.
+    above: tuple[str, ...]
+    name: str
     split: Role | None
     what: Role | None
     kind: str
@@ -46,6 +50,14 @@ class _Item:
     # The folder that nobody has said anything of.
     unnamed: str = ""
     by_mask: bool = False
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.name
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (*self.above, self.name)
 
 
 _NOBODY = "no folder and no mask says whether they are good"
@@ -98,11 +110,9 @@ class Sorter:
         self._check_strays(matched)
         is_split = any(item.split is not None for item in self.items)
         self._settle(is_split)
-        train, test = self._split(matched) if is_split else self._hold_out(matched)
-        out = self.reading.excluded
-        gone = sorted(out.files & {item.path for item in self.items})
-        kept_train = [s for s in train if s.path not in out.files]
-        kept_test = [s for s in test if s.path not in out.files]
+        train, test = self._split() if is_split else self._hold_out()
+        out = self.reading.excluded.files
+        gone = sorted({item.path for item in self.items if item.path in out}) if out else []
         self.left_out["they lie in none of the categories"] += self.reading.beside
         left = {why: tuple(paths) for why, paths in self.left_out.items() if paths}
         notes = [*self.notes, *self._left_notes(left), *self.reading.listing.notes()]
@@ -110,8 +120,8 @@ class Sorter:
             self.name,
             self.node.path,
             is_split,
-            ImageSet(kept_train, f"{self.name}/train"),
-            ImageSet(kept_test, f"{self.name}/test"),
+            self._images("train", train, matched),
+            self._images("test", test, matched),
             tuple(self.masks),
             left,
             tuple(gone),
@@ -121,21 +131,17 @@ class Sorter:
     # What names say.
 
     def _visit(self, node: Node, state: _State) -> None:
+        above = node.parts[len(self.node.parts) :]
         for path in node.files:
-            self._put(path, node, state)
+            if state.what is Role.MASK:
+                self.masks[path] = (*above, path.name)
+            else:
+                said = state.split, state.what, state.kind, state.why, state.unnamed
+                self.items.append(_Item(node.path, above, path.name, *said))
         labels = self._has_good(node)
         for child in node.folders.values():
             meaning = self.reading.meaning(child)
             self._visit(child, self._next(child, meaning, state, labels))
-
-    def _put(self, path: Path, node: Node, state: _State) -> None:
-        parts = (*node.parts[len(self.node.parts) :], path.name)
-        if state.what is Role.MASK:
-            self.masks[path] = parts
-        else:
-            self.items.append(
-                _Item(path, parts, state.split, state.what, state.kind, state.why, state.unnamed)
-            )
 
     def _has_good(self, node: Node) -> bool:
         return any(
@@ -246,8 +252,10 @@ class Sorter:
     # What masks say.
 
     def _beside(self) -> None:
-        beside = masks_beside([item.path for item in self.items])
-        places = {item.path: item.parts for item in self.items} if beside else {}
+        beside = masks_beside(Paths(item.path for item in self.items))
+        if not beside:
+            return
+        places = {item.path: item.parts for item in self.items}
         for mask, photo in beside.items():
             # Its place is its photograph's.
             self.masks[mask] = (*places[photo][:-1], mask.name)
@@ -267,6 +275,8 @@ class Sorter:
                 listed.update({tuple(Path(name).parts): path for name in names})
         found: dict[Path, tuple[Path, ...]] = {}
         stray: tuple[Path, ...] = ()
+        if not (masks or drawn or listed):
+            return Matched(found, stray)
         first = {i.path: i.parts for i in self.items if i.what is not Role.GOOD}
         rest = {i.path: i.parts for i in self.items if i.what is Role.GOOD}
         for photos in (first, rest):
@@ -481,6 +491,11 @@ class Sorter:
 
     # What becomes of it.
 
+    def _images(self, part: str, items: list[_Item], matched: Matched) -> ImageSet:
+        out = self.reading.excluded.files
+        kept = (item for item in items if not out or item.path not in out)
+        return ImageSet((self._sample(item, matched) for item in kept), f"{self.name}/{part}")
+
     def _sample(self, item: _Item, matched: Matched) -> Sample:
         if item.what is Role.GOOD:
             return Sample(item.path, False, "good")
@@ -489,8 +504,8 @@ class Sorter:
         told = self.node.path / SATURATION_FILE if item.kind in ANOMALIES else None
         return Sample(item.path, True, item.kind, mask, saturation=told)
 
-    def _split(self, matched: Matched) -> tuple[list[Sample], list[Sample]]:
-        train, test = [], []
+    def _split(self) -> tuple[list[_Item], list[_Item]]:
+        train, test = list[_Item](), list[_Item]()
         for item in self.items:
             good = item.what is Role.GOOD
             if item.what is Role.UNSURE:
@@ -503,10 +518,9 @@ class Sorter:
                 test.append(item)
         if not train:
             raise self._no_good()
-        return (
-            [self._sample(item, matched) for item in sorted(train, key=self._order)],
-            [self._sample(item, matched) for item in sorted(test, key=self._order)],
-        )
+        train.sort(key=self._order)
+        test.sort(key=self._order)
+        return train, test
 
     def _order(self, item: _Item) -> tuple[int, str, str]:
         """Training images first, then validation; folder by folder, in the order of paths."""
@@ -515,7 +529,7 @@ class Sorter:
             parts = parts[1:]
         return _SPLITS.index(item.split), parts[0] if len(parts) > 1 else "", "/".join(item.parts)
 
-    def _hold_out(self, matched: Matched) -> tuple[list[Sample], list[Sample]]:
+    def _hold_out(self) -> tuple[list[_Item], list[_Item]]:
         good = [i for i in self.items if i.what is Role.GOOD]
         defects = [i for i in self.items if i.what is Role.DEFECTIVE]
         for item in self.items:
@@ -523,10 +537,12 @@ class Sorter:
                 self._left(item, item.why)
         good.sort(key=self._order)
         defects.sort(key=self._order)
-        held = self._lots(good) if defects else set()
+        if not defects:
+            return good, []
+        held = self._lots(good)
         train = [i for i in good if i.path not in held]
         test = [i for i in good if i.path in held] + defects
-        return [self._sample(i, matched) for i in train], [self._sample(i, matched) for i in test]
+        return train, test
 
     def _lots(self, good: list[_Item]) -> set[Path]:
         names = {item.path: "/".join(item.parts) for item in good}

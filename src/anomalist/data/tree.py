@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anomalist.data.paths import Paths
 from anomalist.data.walking import Listing
 
 
@@ -23,7 +24,7 @@ class Node:
         Its name.
     parts : tuple of str
         Of its path below the root.
-    files : list of Path
+    files : Paths
         The images right in it.
     folders : dict of str to Node
         The folders right in it.
@@ -32,7 +33,7 @@ class Node:
     path: Path
     name: str
     parts: tuple[str, ...]
-    files: list[Path] = field(default_factory=list)
+    files: Paths = field(default_factory=Paths)
     folders: dict[str, Node] = field(default_factory=dict)
 
     def walk(self) -> Iterator[Node]:

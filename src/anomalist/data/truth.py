@@ -18,7 +18,7 @@ from anomalist.data.picture import turned
 from anomalist.errors import DataError
 
 if TYPE_CHECKING:
-    from anomalist.data.imageset import Sample
+    from anomalist.data.sample import Sample
 
 _NAMED = 3
 # Outlines in files that aren't JSON.

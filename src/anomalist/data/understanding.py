@@ -48,16 +48,16 @@ class Understanding:
     excluded: tuple[Path, ...]
     notes: tuple[str, ...]
 
-    def groups(self) -> list[tuple[str, list[Path]]]:
+    def groups(self) -> list[tuple[str, Sequence[Path]]]:
         """Return what images are taken for, each with its files."""
         tested: dict[str, list[Path]] = defaultdict(list)
         for sample in self.test:
             tested[sample.defect].append(sample.path)
-        found = [("good, to learn from", self.train.paths)]
+        found: list[tuple[str, Sequence[Path]]] = [("good, to learn from", self.train.paths)]
         found += [(f"{kind}, to test on", paths) for kind, paths in _good_first(tested)]
-        found += [("masks", list(self.masks))] if self.masks else []
-        found += [("left out on request", list(self.excluded))] if self.excluded else []
-        found += [(f"left out: {why}", list(paths)) for why, paths in self.left_out.items()]
+        found += [("masks", self.masks)] if self.masks else []
+        found += [("left out on request", self.excluded)] if self.excluded else []
+        found += [(f"left out: {why}", paths) for why, paths in self.left_out.items()]
         return found
 
     def describe(self) -> str:

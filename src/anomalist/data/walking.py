@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from anomalist.data.images import IMAGE_SUFFIXES
 from anomalist.data.names import first_of
+from anomalist.data.paths import Paths
 from anomalist.files import absolute
 
 #: Lies in a folder that ``anomalist predict`` writes results to.
@@ -63,7 +67,7 @@ class Listing:
     ----------
     root : Path
         The folder.
-    files : tuple of Path
+    files : sequence of Path
         Its image files, each real file once, by their path below the folder, written with forward
         slashes and compared character by character: the same order on every system. Of several
         paths to one file it is the first.
@@ -88,7 +92,7 @@ class Listing:
     """
 
     root: Path
-    files: tuple[Path, ...] = ()
+    files: Sequence[Path] = ()
     folders: tuple[Path, ...] = ()
     annotations: tuple[Path, ...] = ()
     left_out: dict[str, Few] = field(default_factory=dict)
@@ -204,7 +208,9 @@ class _Walk:
         self.enters = enters
         self.recursive = recursive
         self.own = None if results is None else absolute(results)
-        self.files: list[Path] = []
+        self.files = Paths()
+        # By what a file system numbers the device and the file of each; 0 where it doesn't.
+        self.devices, self.numbers = array("Q"), array("Q")
         self.folders: list[Path] = []
         self.annotations: list[Path] = []
         self.left_out: dict[str, Few] = {}
@@ -213,7 +219,7 @@ class _Walk:
         self.unreadable: list[tuple[Path, str]] = []
         self.broken: list[Path] = []
         self.repeated: list[tuple[Path, Path]] = []
-        # Files and folders that were met, by identity.
+        # Folders that were met, and files without a number, by identity.
         self.met: dict[object, Path] = {}
 
     def listing(self) -> Listing:
@@ -222,10 +228,11 @@ class _Walk:
             self._enter()
         else:
             self.results[owner] = len(_Walk(self.root)._inside())
+        files = self._each_once()
         results = tuple((path, count) for path, count in self.results.items() if count)
         return Listing(
             self.root,
-            tuple(self.files),
+            files,
             tuple(self.folders),
             tuple(self.annotations),
             self.left_out,
@@ -238,9 +245,29 @@ class _Walk:
             tuple(self.repeated),
         )
 
-    def _inside(self) -> list[Path]:
+    def _inside(self) -> Paths:
         self._enter()
-        return self.files
+        return self._each_once()
+
+    def _each_once(self) -> Paths:
+        """The files, each real one under the first of its paths."""
+        devices, numbers = np.frombuffer(self.devices, "Q"), np.frombuffer(self.numbers, "Q")
+        order = np.lexsort((numbers, devices))  # a stable one
+        devices, numbers = devices[order], numbers[order]
+        same = (devices[1:] == devices[:-1]) & (numbers[1:] == numbers[:-1]) & (numbers[1:] != 0)
+        if not same.any():
+            return self.files
+        again = np.concatenate([[False], same])
+        first = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
+        of = np.empty(len(order), np.intp)
+        of[order] = order[first]
+        kept = Paths()
+        for place, path in enumerate(self.files):
+            if of[place] == place:
+                kept.append(path)
+            else:
+                self.repeated.append((path, self.files[int(of[place])]))
+        return kept
 
     def _enter(self) -> None:
         with suppress(OSError):
@@ -342,17 +369,24 @@ class _Walk:
             if entry.is_symlink():
                 self._lost(path, error)
             else:  # its reader tells why
-                self.files.append(path)
+                self._put(path)
             return
         if not (entry.is_file() if state is None else stat.S_ISREG(state.st_mode)):
             self.special = self.special.more(path)
         elif suffix in IMAGE_SUFFIXES:
-            if state is None or self._first(_identity(state, entry.path), path):
-                self.files.append(path)
+            if state is not None and state.st_ino:
+                self._put(path, state.st_dev, state.st_ino)
+            elif state is None or self._first(_identity(state, entry.path), path):
+                self._put(path)
         else:
             self.left_out[suffix] = self.left_out.get(suffix, Few()).more(path)
             if suffix == ".json":
                 self.annotations.append(path)
+
+    def _put(self, path: Path, device: int = 0, number: int = 0) -> None:
+        self.files.append(path)
+        self.devices.append(device)
+        self.numbers.append(number)
 
     def _lost(self, path: Path, error: OSError) -> None:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):

@@ -523,7 +523,7 @@ class Detector(Saved):
             self,
             images,
             folds=self.folds,
-            seed=self.seed,
+            seed=self.seed if self.seeded else 0,
             groups=groups,
             store=store,
             progress=progress,
@@ -550,12 +550,7 @@ class Detector(Saved):
 
     @property
     def seeded(self) -> bool:
-        """Whether the seed changes what it learns of the same images."""
-        return True
-
-    @property
-    def dealt_by_seed(self) -> bool:
-        """Whether the seed changes how :meth:`calibrate` deals images that it was fitted to."""
+        """Whether the seed changes anything that it gives, but for what a ``split`` holds out."""
         return True
 
     @property

@@ -121,13 +121,8 @@ class Ensemble(Detector):
 
     @property
     def seeded(self) -> bool:
-        """Whether the seed changes anything: members are calibrated where it is fitted."""
-        return any(part.seeded or part.dealt_by_seed for part in self.components())
-
-    @property
-    def dealt_by_seed(self) -> bool:
-        """Whether a member deals images by its seed."""
-        return any(part.dealt_by_seed for part in self.components())
+        """Whether that of a member changes anything."""
+        return any(part.seeded for part in self.components())
 
     def parameters(self) -> dict[str, Any]:
         """Return all hyperparameters by name, as plain JSON values, those of members included."""

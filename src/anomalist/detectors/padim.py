@@ -101,11 +101,6 @@ class PaDiM(Detector):
         """Whether dimensions are drawn."""
         return self.dimensions is not None
 
-    @property
-    def dealt_by_seed(self) -> bool:
-        """Each image is left out alone, or with its group."""
-        return False
-
     def _fit(self, features: FeatureBatches) -> None:
         gaussians = self._gaussians(features, Shard(0, 1, len(features)))
         self.means_, self.factors_ = gaussians.finish()

@@ -96,11 +96,6 @@ class SPADE(Detector):
         """Nothing in it is random."""
         return False
 
-    @property
-    def dealt_by_seed(self) -> bool:
-        """Each image is left out alone, or with its group."""
-        return False
-
     def _fit(self, features: FeatureBatches) -> None:
         pooled = []
         with tempfile.TemporaryFile() as file:

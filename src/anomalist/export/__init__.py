@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from anomalist.errors import ExportError
-from anomalist.export.runtime import ExportedDetector, OnnxDetector, OpenVINODetector
 
 if TYPE_CHECKING:
     from anomalist.export.exporter import ExportReport, export
+    from anomalist.export.runtime import ExportedDetector, OnnxDetector, OpenVINODetector
 
 __all__ = [
     "ExportError",
@@ -22,7 +22,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # What exports needs torch; what runs an exported detector must not.
-    if name in ("ExportReport", "export"):
-        return getattr(importlib.import_module("anomalist.export.exporter"), name)
+    # What exports needs torch; what runs an exported detector must not, and what only asks whether
+    # the extra is installed needs neither.
+    if name in __all__:
+        module = "exporter" if name in ("ExportReport", "export") else "runtime"
+        return getattr(importlib.import_module(f"anomalist.export.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ from anomalist.data import ImageSet, as_image_set, make_sample_set, open_dataset
 from anomalist.detectors import Detector, Ensemble
 from anomalist.errors import ExportError, ParameterError
 from anomalist.export.graph import Graph
+from anomalist.export.needed import NEEDED
 from anomalist.export.runtime import (
     ExportedDetector,
     OnnxDetector,
@@ -140,8 +141,7 @@ def export(
         raise ParameterError(f"tolerance must be positive, not {tolerance}")
     if images is not None and len(images) == 0:
         raise ParameterError("export needs at least one image to compare on")
-    modules = ("onnx", "onnxscript", "onnxruntime", *(["openvino"] if format == "openvino" else []))
-    for module in modules:
+    for module in NEEDED[format]:
         required(module)
     detector._check_fitted()
     alpha = detector.alpha_ if alpha is None else alpha
@@ -171,7 +171,7 @@ def export(
             **_differences(expected, got, threshold),
             tolerance=tolerance,
             versions={"anomalist": anomalist.__version__}
-            | {name: version(name) for name in ("torch", *modules)},
+            | {name: version(name) for name in ("torch", *NEEDED[format])},
         )
         if not max(report.score_relative, report.map_relative) <= tolerance:
             raise ExportError(

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.data import ImagesLike, Transform, as_image_set
-from anomalist.errors import AnomalistError, ExportError, ModelFileError, ParameterError
+from anomalist.errors import AnomalistError, ModelFileError, ParameterError
+from anomalist.export.needed import not_installed
 from anomalist.predictions import Predictions
 
 Float32 = npt.NDArray[np.float32]
@@ -35,9 +36,7 @@ def required(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ExportError(
-            f"{module} isn't installed: pip install 'anomalist[export]' ({error})"
-        ) from error
+        raise not_installed([module], error) from error
 
 
 class ExportedDetector(ABC):

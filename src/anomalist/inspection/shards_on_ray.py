@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anomalist import errors
-from anomalist.cluster import check_asked, resources
+from anomalist.cluster import Needs, accelerators, check_asked, resources
 from anomalist.errors import AnomalistError, ClusterError
 from anomalist.inspection.shard_work import OnShard, ShardWork, Summarised
 from anomalist.origins import origin_of
@@ -95,22 +95,11 @@ class RayShards:
     def _options(self, device: str) -> dict[str, Any]:
         """What Ray must know of a worker."""
         nodes = self.nodes
-        cpus = self.cpus or int(min((node["CPU"] for node in nodes), default=0))
-        gpus = self.gpus
-        if gpus is None:
-            there = any(node.get("GPU", 0) >= 1 for node in nodes)
-            gpus = 1.0 if there and device in ("auto", "cuda") else 0.0
-        asked = {"CPU": cpus, "GPU": gpus, "memory": (self.memory_mb or 0) * 2**20}
-        if not cpus or not any(
-            all(node.get(what, 0) >= amount for what, amount in asked.items()) for node in nodes
-        ):
-            raise ClusterError(
-                f"no node of the cluster has room for a worker of {cpus} processors, {gpus:g}"
-                f" accelerators and {self.memory_mb or 0} MB: lower --worker_cpus, --worker_gpus or"
-                " --worker_memory_mb"
-            )
-        options = {"num_cpus": cpus, "num_gpus": gpus, "num_returns": 2, "max_retries": _RETRIES}
-        return options | ({} if self.memory_mb is None else {"memory": asked["memory"]})
+        cpus = self.cpus or int(min((node["CPU"] for node in nodes), default=1))
+        gpus = accelerators(nodes, [device]) if self.gpus is None else self.gpus
+        needs = Needs(cpus, gpus, self.memory_mb)
+        needs.check_room(nodes)
+        return {**needs.options, "num_returns": 2, "max_retries": _RETRIES}
 
     def _wait(
         self,

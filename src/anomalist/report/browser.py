@@ -16,10 +16,10 @@ import numpy as np
 
 from anomalist.calibration import DEFAULT_ALPHA, DEFAULT_REVIEW, state
 from anomalist.data.walking import PAGE
+from anomalist.drawing.colours import colour_map
 from anomalist.errors import ResultsError
 from anomalist.files import absolute, atomic_path, write_text
 from anomalist.report.assets import asset, environment
-from anomalist.report.figures import colour_map
 from anomalist.report.gallery import outcome
 from anomalist.report.preview import Previews, layers_name, photograph_name
 

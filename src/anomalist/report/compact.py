@@ -178,8 +178,8 @@ def compact_latex(tables: Sequence[CompactTable], remarks: Sequence[str] = ()) -
     <BLANKLINE>
     """
     head = ["% Needs the packages booktabs and graphicx.", *(f"% {line}" for line in remarks)]
-    parts = "\n\\bigskip\n\n".join(_latex(table) for table in tables)
-    return "\n".join([*head, parts])
+    parts = [_latex(table) for table in tables]
+    return "\n".join(["\n".join(head), *parts])
 
 
 def _latex(table: CompactTable) -> str:

@@ -10,13 +10,7 @@ from anomalist.metrics import is_own
 from anomalist.report.phrases import alphas, ends, number
 from anomalist.report.runs import Estimate, Results
 from anomalist.report.summary import headline_others
-from anomalist.report.titles import (
-    METRIC_TITLES,
-    ORACLE_TITLES,
-    UNRANKED,
-    metric_text,
-    metric_title,
-)
+from anomalist.report.titles import METRIC_TITLES, ORACLE_TITLES, UNRANKED, metric_title
 
 _HEADLINE = (
     "image_AUROC",
@@ -37,7 +31,7 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric as it is printed, with its interval and its spread over seeds."""
+    """A metric as it is printed: in percent, with its interval and its spread over seeds."""
 
     value: str
     interval: str = ""
@@ -82,9 +76,9 @@ def oracle_titles(results: Results) -> dict[str, str]:
 
 def _others(results: Results) -> dict[str, str]:
     """Titles of the metrics that only some runs have."""
-    names = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
-    as_it_is = ", as it is"  # where captions say that all is in percent
-    return {name: metric_title(name) + as_it_is * is_own(name) for name in names}
+    known = headline_others(dict.fromkeys(n for run in results.runs for n in run.metrics))
+    names = [name for name in known if not is_own(name)]  # of which the unit isn't known
+    return {name: metric_title(name) for name in names}
 
 
 def by_detector(
@@ -100,8 +94,7 @@ def by_detector(
     Where thresholds were set for several false-alarm rates, each line tells its own.
     """
     columns = {n: title for n, title in metrics.items() if _any(results, n, categories)}
-    ranked = {n for n in columns if marks and n not in UNRANKED and not is_own(n)}
-    ahead = {n: results.ahead(n) if n in ranked else [] for n in columns}
+    ahead = {n: results.ahead(n) if marks and n not in UNRANKED else [] for n in columns}
     several = len(results.targets) > 1
     rows = []
     for detector in by_accuracy(results, categories):
@@ -109,7 +102,7 @@ def by_detector(
         if not runs:
             continue
         cells = [
-            cell(results.estimate(detector, n, categories), n, _mark(detector, ahead[n], results))
+            cell(results.estimate(detector, n, categories), _mark(detector, ahead[n], results))
             for n in columns
         ]
         costs = [number(results.cost(detector, cost, categories)) for cost in _COSTS]
@@ -140,28 +133,26 @@ def by_metric(results: Results, metrics: Mapping[str, str]) -> list[Table]:
         if results.shared:
             lines.append((MEAN, results.shared))
         rows = [
-            Row(line, [cell(results.estimate(d, name, of), name) for d in results.detectors], [])
+            Row(line, [cell(results.estimate(d, name, of)) for d in results.detectors], [])
             for line, of in lines
         ]
         tables.append(Table(title, results.detectors, [], rows))
     return tables
 
 
-def cell(estimate: Estimate | None, metric: str, mark: str = "") -> Cell:
+def cell(estimate: Estimate | None, mark: str = "") -> Cell:
     """Return a metric as a cell; a dash where it couldn't be measured.
 
     Examples
     --------
-    >>> cell(Estimate(0.9, (0.85, 0.95), 0.01), "image_AUROC")
+    >>> cell(Estimate(0.9, (0.85, 0.95), 0.01))
     Cell(value='90.00', interval='85.0 to 95.0', deviation='± 1.00', mark='')
-    >>> cell(Estimate(3.0, None, 0.5), "my_metrics:missed").value
-    '3'
     """
     if estimate is None:
         return Cell("–")
     interval = "" if estimate.interval is None else ends(estimate.interval)
-    deviation = "" if estimate.deviation is None else f"± {metric_text(metric, estimate.deviation)}"
-    return Cell(metric_text(metric, estimate.value), interval, deviation, mark)
+    deviation = "" if estimate.deviation is None else f"± {100 * estimate.deviation:.2f}"
+    return Cell(f"{100 * estimate.value:.2f}", interval, deviation, mark)
 
 
 def _any(results: Results, metric: str, categories: Sequence[str]) -> bool:

@@ -33,12 +33,18 @@ def environments(results: Results) -> list[tuple[str, list[str]]]:
 
 
 def notes(results: Results) -> list[tuple[str, str]]:
-    """Return what records note, and of which categories."""
-    found: dict[str, dict[str, None]] = {}
+    """Return what records note, and of which categories, or of which detectors on which."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
     for run in results.runs:
         for note in run.notes:
-            found.setdefault(note, {})[run.category] = None
-    return [(note, listed(list(categories))) for note, categories in found.items()]
+            own = note.removeprefix(f"{run.detector}: ")
+            whose = found.setdefault(own, {}).setdefault(run.category, {})
+            if own != note:
+                whose[run.detector] = None
+    return [
+        (note, listed([f"{category} ({', '.join(d)})" if d else category for category, d in of]))
+        for note, of in ((note, whose.items()) for note, whose in found.items())
+    ]
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:

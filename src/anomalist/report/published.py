@@ -60,7 +60,7 @@ def published_tables(
             ]
             if not theirs:
                 continue
-            cells = [cell(results.estimate(detector, m, of), m) for m in columns]
+            cells = [cell(results.estimate(detector, m, of)) for m in columns]
             backbones = sorted({run.backbone for c in of for run in results.of(detector, c)})
             groups.append((detector, (listed(backbones), cells), theirs))
         if groups:

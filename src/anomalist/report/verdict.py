@@ -67,9 +67,11 @@ def _which(results: Results, ranked: list[str], tied: list[str]) -> Answer:
         if len(locating := results.ahead("pixel_PRO")) == 1:
             more += f"; {locating[0]} locates defects best"
         return Answer(question, "no clear winner", more)
-    names = tied[:2] if len(tied) <= _FEW else tied[:1]
-    more = f" + {len(tied) - len(names)}" if len(tied) > len(names) else ""
-    return Answer(question, f"{' ≈ '.join(names)}{more}", "can't be told apart on these images")
+    more = "can't be told apart on these images"
+    if len(tied) > 2:
+        others = f"{len(tied) - 2} more" if len(tied) > _FEW else tied[2]
+        more = f"with {others}, {more}"
+    return Answer(question, " ≈ ".join(tied[:2]), more)
 
 
 def _how_good(results: Results, leader: str) -> Answer:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anomalist import errors
-from anomalist.cluster import check_asked, resources
+from anomalist.cluster import Needs, accelerators, check_asked, resources, through_client
 from anomalist.errors import AnomalistError, ClusterError
 from anomalist.inspection.bulk.hold import LOCK
 from anomalist.inspection.bulk.manifest import Part
@@ -99,9 +100,10 @@ def score_on_ray(
         are then.
     """
     left = {part.number: part for part in parts}
-    pool = _Pool(ray, ray.put(model.read_bytes()), device, job, workers)
+    pool = _Pool([ray.put(model.read_bytes())], device, job, workers)
+    score = partial(_on_cluster, ray, pool) if through_client() else pool.score
     for _ in range(_RETRIES + 1):
-        for number, part in pool.score(list(left.values())):
+        for number, part in score(list(left.values())):
             del left[number]
             yield number, part
         if not left:
@@ -115,10 +117,9 @@ def score_on_ray(
 
 @dataclass(frozen=True)
 class _Pool:
-    """The workers of one call, with a reference to the bytes of the model's file."""
+    """The workers of one call, with a reference to the bytes of the model's file in a list."""
 
-    ray: Any
-    model: Any
+    model: list[Any]
     device: str | None
     job: Job
     workers: Workers
@@ -139,9 +140,16 @@ class _Pool:
 
     def _planned(self, parts: Sequence[ToScore]) -> Any:
         """Return the data set of answers, which are made as they are asked for."""
-        ray, workers = self.ray, self.workers
-        importlib.import_module("ray.data")  # which importing Ray alone doesn't
-        gpus, count = _fitted(ray, self.device, workers, len(parts))
+        import ray
+        import ray.data
+
+        workers = self.workers
+        machines = resources(ray)
+        gpus = accelerators(machines, [self.device]) if workers.gpus is None else workers.gpus
+        needs = Needs(workers.cpus, gpus, workers.memory_mb)
+        needs.check_room(machines)
+        room = needs.room(machines) if workers.count is None else workers.count
+        count = max(1, min(room, needs.room(machines), len(parts)))
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         data = ray.data.from_items(
             [dataclasses.asdict(part) for part in parts], override_num_blocks=len(parts)
@@ -151,11 +159,10 @@ class _Pool:
         # A worker that ends, or the machine that it ran on, takes its part with it and stops no
         # other.
         data.context.max_errored_blocks = -1
-        memory = {} if workers.memory_mb is None else {"memory": workers.memory_mb * 2**20}
         return data.map_batches(
             _Worker,
             fn_constructor_kwargs={
-                "model": self.model,
+                "model": self.model[0],
                 "device": self.device,
                 "job": self.job,
                 "threads": workers.cpus,
@@ -165,34 +172,46 @@ class _Pool:
             compute=ray.data.ActorPoolStrategy(
                 min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1
             ),
-            num_cpus=workers.cpus,
-            num_gpus=gpus or None,
             max_task_retries=0,
             max_restarts=-1,
-            **memory,
+            **{**needs.options, "num_gpus": gpus or None},
         )
 
 
-def _fitted(ray: Any, device: str | None, workers: Workers, parts: int) -> tuple[float, int]:
-    """The accelerators of each worker, and how many workers there are."""
-    nodes = resources(ray)
-    gpus = workers.gpus
-    if gpus is None:
-        has = any(node.get("GPU", 0) for node in nodes)
-        gpus = 1.0 if has and device in (None, "auto", "cuda") else 0.0
-    needs = {"CPU": workers.cpus, "GPU": gpus, "memory": (workers.memory_mb or 0) * 2**20}
-    # A worker lies on one machine: what several have left over makes none.
-    room = sum(
-        min(int(node.get(name, 0) // need) for name, need in needs.items() if need)
-        for node in nodes
-    )
-    if room < 1:
-        raise ClusterError(
-            f"no machine of the cluster has room for a worker of {workers.cpus} processors,"
-            f" {gpus:g} accelerators and {workers.memory_mb or 0} MB: lower --worker_cpus,"
-            " --worker_gpus or --worker_memory_mb"
-        )
-    return gpus, max(1, min(room if workers.count is None else workers.count, parts))
+class _Host:
+    """An actor in whose process Ray Data runs, which can't run in that of a client."""
+
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
+        self._done: Iterator[tuple[int, Part]] = iter(())
+
+    def begin(self, parts: Sequence[ToScore]) -> None:
+        """Begin with parts."""
+        self._done = self._pool.score(parts)
+
+    def told(self) -> tuple[int, Part] | tuple[str, str] | None:
+        """Return the next part that is done, or what went wrong in words; None if all are."""
+        try:
+            return next(self._done, None)
+        except AnomalistError as error:
+            return type(error).__name__, str(error)
+
+
+def _on_cluster(ray: Any, pool: _Pool, parts: Sequence[ToScore]) -> Iterator[tuple[int, Part]]:
+    """Yield those parts that are done when each is given to a worker once, from within."""
+    host = ray.remote(num_cpus=0)(_Host).remote(pool)
+    try:
+        ray.get(host.begin.remote(parts))
+        while (told := ray.get(host.told.remote())) is not None:
+            first, second = told
+            if isinstance(first, str):
+                raise getattr(errors, first, ClusterError)(second)
+            yield first, second
+    except ray.exceptions.RayActorError:
+        return  # its machine is lost: what is left is given out again
+    finally:
+        with suppress(Exception):  # whatever became of the cluster
+            ray.kill(host)
 
 
 def _token(job: Job) -> str | None:

@@ -50,7 +50,7 @@
     const ticks = [-3, -2, -1, 0, 1, 2, 3, 4, 5].flatMap((power) => steps.map((step) => Number(`${step}e${power}`)));
     const x = time.value === "predict" ? "milliseconds to judge an image" : "seconds to fit a category";
     const chosen = (list) => list.options[list.selectedIndex].text;
-    draw(byId("tradeoff"), traces, layout(axis(x, { type: "log", tickvals: ticks, ticktext: ticks.map(String) }), axis(`${chosen(accuracy)}, %`)), "Nothing to show: it could not be measured.");
+    draw(byId("tradeoff"), traces, layout(axis(x, { type: "log", range: [Math.min(...times) / 1.25, Math.max(...times) * 1.25].map(Math.log10), tickvals: ticks, ticktext: ticks.map(String) }), axis(`${chosen(accuracy)}, %`)), "Nothing to show: it could not be measured.");
   };
 
   const curveAxes = {
