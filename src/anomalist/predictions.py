@@ -206,8 +206,8 @@ class Predictions:
         >>> found = Predictions(
         ...     ["frame"], np.ones(1), np.random.rand(1, 8, 8), images=ImageSet([frame])
         ... )
-        >>> found.plot(0, side=160).width
-        326
+        >>> found.plot(0).width
+        646
         """
         if (low is None) != (high is None):
             raise ParameterError("low and high make a scale together: give both or none")
