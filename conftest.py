@@ -40,6 +40,23 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if len(files) == 1 and files.pop().is_file() else None
 
 
+# What takes longest, first: workers share out what is left, and end with tests that are short. A
+# worker that has begun here isn't relieved before it has done it, so one cluster is enough.
+_LONG = (
+    *("tests/cluster/", "tests/docs/test_blocks.py", "tests/export/", "tests/server/test_kill.py"),
+    *("tests/server/test_walk.py", "tests/benchmark/", "tests/detectors/test_glass.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files by how long they take, as far as it matters."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, name in enumerate(_LONG) if item.nodeid.startswith(name)), len(_LONG))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     # Bits depend on the number of threads, and more threads than cores are slow.

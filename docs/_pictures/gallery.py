@@ -133,7 +133,7 @@ def inspected() -> None:
     anomalist("fit", "patchcore", "--data", "sample/brass_key/train/good", "--out", MODEL)
     anomalist("predict", MODEL, "sample/brass_key/test", "--out", "inspected")
     sheet = Image.open("inspected/contact_sheet.png")
-    keep(sheet.crop((0, 0, sheet.width, round(sheet.width * 0.62))), "contact_sheet")
+    keep(sheet.crop((0, 0, sheet.width, round(sheet.width * 0.7))), "contact_sheet")
 
 
 def pages() -> None:

@@ -359,7 +359,7 @@ def failed(count: int) -> Callable[[Path], None]:
     return after
 
 
-FILLING = "predict model.anomalist many --out out --heatmaps none"
+FILLING = "predict model.anomalist many --out out --heatmaps none --no_page"
 
 
 def whole_lines(here: Path) -> None:

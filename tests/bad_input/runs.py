@@ -193,6 +193,14 @@ RESULTS = [
         used(),
     ),
     Case(
+        "a page of that name that isn't of anomalist",
+        "predict model.anomalist photos --out out",
+        "anomalist: error: out/index.html is there, and is no page of anomalist: choose another"
+        " folder, or leave the page out with --no_page",
+        1,
+        content("out/index.html", "mine"),
+    ),
+    Case(
         "a table that predict didn't write",
         "predict model.anomalist photos --out out",
         "anomalist: error: out/predictions.csv is there, but no .anomalist-results beside it that"

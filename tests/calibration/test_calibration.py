@@ -251,7 +251,7 @@ def test_leaving_a_group_out_is_fitting_without_it(
         PaDiM(image_size=64, device="cpu"),
         DFM(image_size=64, device="cpu"),
         CFA(image_size=64, device="cpu", epochs=1),
-        GLASS(image_size=64, device="cpu", meta_epochs=1),
+        GLASS(image_size=64, device="cpu", meta_epochs=1, variants=2),
         Ensemble(members=("patchcore", "padim"), image_size=64, device="cpu"),
     ],
     ids=lambda detector: f"{detector.label}",

@@ -48,6 +48,7 @@ def predict(folder: Path, out: Path, **more: Any) -> tuple[Tally, list[str]]:
         out,
         RULE,
         heatmaps="none",
+        page=False,
         kept=lambda path, _: kept.append(path),
         **more,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -10,6 +11,9 @@ from anomalist.cli.folders import add_folder_options, folder_options
 from anomalist.cli.options import add_device, add_evaluate_at
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
+
+if TYPE_CHECKING:
+    from anomalist.inspection import Measured
 
 
 def parser() -> ArgumentParser:
@@ -33,7 +37,12 @@ def parser() -> ArgumentParser:
         type=str,
         default=None,
         metavar="FOLDER",
-        help="folder for metrics.json and metrics.csv",
+        help="folder for metrics.json, metrics.csv and the page index.html",
+    )
+    arguments.add_argument(
+        "--no_page",
+        action="store_true",
+        help="leave out index.html, the page in --out to look through the images with",
     )
     add_device(arguments)
     return arguments
@@ -44,10 +53,21 @@ def run(arguments: Namespace, output: Output) -> None:
     from anomalist.cli.progress import StageProgress
     from anomalist.files import check_writable
     from anomalist.inspection import evaluate_model, open_model
+    from anomalist.report.browser import INDEX
 
     if arguments.out is not None:
         check_writable(Path(arguments.out) / "metrics.json")
+    page = None if arguments.no_page else arguments.out
+    if page is not None and (Path(page) / "predictions.jsonl").exists():
+        output.warn(f"{page} holds results of predict, whose page stays: no page is written")
+        page = None
     detector = open_model(arguments.model, device=arguments.device)
+    files: list[Path] = []
+
+    def write(measured: Measured) -> None:
+        if arguments.out is not None:
+            files.extend(measured.write(arguments.out))
+
     with StageProgress(output) as progress:
         measured = evaluate_model(
             detector,
@@ -57,10 +77,13 @@ def run(arguments: Namespace, output: Output) -> None:
             alpha=arguments.alpha,
             evaluate_at=arguments.evaluate_at,
             pro_limits=arguments.pro_limits,
+            page=page,
+            measured=write,
             progress=lambda done, total: progress("predict", done, total),
         )
     output.result(measured)
-    files = [] if arguments.out is None else measured.write(arguments.out)
+    if page is not None:
+        files.append(Path(page) / INDEX)
     for path in files:
         output.result(path)
     output.fields |= {**measured.as_dict(), "files": files}

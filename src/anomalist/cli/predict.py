@@ -15,6 +15,7 @@ from anomalist.cli.options import add_device
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
 from anomalist.cli.pictures import add_heatmap_options, heatmap_options
+from anomalist.digits import shown
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ def parser() -> ArgumentParser:
         "--threshold", type=float, default=None, help="score above which an image is anomalous"
     )
     add_heatmap_options(arguments, "all; by parts, the anomalous ones")
+    arguments.add_argument(
+        "--no_page",
+        action="store_true",
+        help="leave out index.html, the page to look through results with, which isn't written by"
+        " parts",
+    )
     arguments.add_argument(
         "--watch",
         type=float,
@@ -144,7 +151,7 @@ def run(arguments: Namespace, output: Output) -> int:
             if found.error is not None:
                 output.warn(f"failed: {found.error}")
             elif watched:
-                output.note(f"{found.path}: {found.decision or found.score}")
+                output.note(f"{found.path}: {found.decision or shown(found.score)}")
             advance()
 
         def keep(path: Path, row: str) -> None:
@@ -165,6 +172,7 @@ def run(arguments: Namespace, output: Output) -> int:
                 out,
                 rule,
                 **pictures,
+                page=not arguments.no_page,
                 identity=identity,
                 used=_used(arguments),
                 finding=tell,
@@ -225,9 +233,10 @@ def _photographs(arguments: Namespace) -> tuple[Iterable[Path | Sample], int, In
 
 def _show(done: Tally, out: Path, output: Output) -> None:
     from anomalist.data.walking import HEATMAPS, SHEET
+    from anomalist.report.browser import INDEX
 
     show_counts(done, output)
-    written = [name for name in (SHEET, HEATMAPS) if (out / name).exists()]
+    written = [name for name in (INDEX, SHEET, HEATMAPS) if (out / name).exists()]
     output.result(
         f"results: {out} ({', '.join(['predictions.csv', 'predictions.jsonl', *written])})"
     )

@@ -22,6 +22,8 @@ from anomalist.files import absolute
 RESULTS_MARKER = ".anomalist-results"
 #: What ``predict`` writes pictures to, in a folder of results.
 HEATMAPS, SHEET, PAGE = RESULT_PICTURES = ("heatmaps", "contact_sheet.png", "page")
+# Without the marker, what tells such a folder: of predict, of evaluate with its page.
+_RESULTS = ({"predictions.csv", "predictions.jsonl"}, {"metrics.json", "index.html", PAGE})
 #: How the picture ends that ``fit`` writes beside a model.
 LEAST_NORMAL = "_least_normal.png"
 
@@ -402,8 +404,9 @@ def _identity(state: os.stat_result, name: str) -> object:
 
 
 def _is_results(names: Collection[str]) -> bool:
-    """Whether a folder of these names is one that ``predict`` wrote to."""
-    return RESULTS_MARKER in names or {"predictions.csv", "predictions.jsonl"} <= set(names)
+    """Whether a folder of these names is one that ``predict`` or ``evaluate`` wrote to."""
+    there = set(names)
+    return RESULTS_MARKER in there or any(some <= there for some in _RESULTS)
 
 
 def _results_above(root: Path, own: str | None) -> Path | None:

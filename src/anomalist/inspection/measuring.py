@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from anomalist.features import FeatureStore, Progress
 from anomalist.files import write_text
 from anomalist.inspection.copies import NearCopies
 from anomalist.inspection.findings import Rule
+from anomalist.inspection.pages import write_evaluation_page
 from anomalist.inspection.parts import understand, unseen
 from anomalist.metrics import EvaluatedAt, Evaluation, Metrics, extra_limits
 from anomalist.metrics.evaluation import metric_rows
 from anomalist.predictions import Predictions
 from anomalist.report import metrics_csv, where_pixels
+from anomalist.report.browser import check_page
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +189,8 @@ def evaluate_model(
     alpha: float | None = None,
     evaluate_at: EvaluatedAt = "original",
     pro_limits: Iterable[float] = (),
+    page: str | Path | None = None,
+    measured: Callable[[Measured], object] | None = None,
     progress: Progress | None = None,
 ) -> Measured:
     """Measure a model on a folder of good and defective images.
@@ -211,6 +215,10 @@ def evaluate_model(
         input; see `~anomalist.metrics.evaluate`.
     pro_limits : iterable of float
         False positive rates up to which PRO is measured too, besides 0.3.
+    page : str or Path, optional
+        A folder for a page to look through the images with, see `~anomalist.report.write_page`.
+    measured : callable, optional
+        Called with what was measured, before the page is written.
     progress : callable, optional
         Called with the number of images done and the total.
 
@@ -218,7 +226,11 @@ def evaluate_model(
     ------
     DataError
         If there is no image to measure on, or one can't be read.
+    ResultsError
+        If another ``index.html`` lies in the folder of the page.
     """
+    if page is not None:
+        check_page(page)
     if alpha is not None:
         fewest_images(alpha)  # refuses one that makes no sense before any work is done
     pro_limits = extra_limits(pro_limits)
@@ -239,7 +251,7 @@ def evaluate_model(
     predictions = detector.predict(images, store=FeatureStore(), progress=progress)
     notes += gather_remarks(images, bit_depth=detector.transform.bit_depth)
     copies = NearCopies.of_model(detector, images)
-    return measure(
+    found_out = measure(
         predictions,
         detector,
         alpha,
@@ -248,3 +260,16 @@ def evaluate_model(
         pro_limits,
         near_copies=copies,
     )
+    if measured is not None:
+        measured(found_out)
+    if page is not None:
+        write_evaluation_page(
+            page,
+            predictions,
+            detector,
+            Rule.of(detector, alpha=alpha),
+            title=f"Evaluated: {images.name or Path(data).name}",
+            metrics=found_out.values(),
+            notes=found_out.notes,
+        )
+    return found_out

@@ -27,6 +27,7 @@ from anomalist.errors import DataError, ParameterError
 from anomalist.files import atomic_path, sha256_of
 from anomalist.inspection.findings import Finding, Rule
 from anomalist.inspection.inputs import place_of
+from anomalist.inspection.pages import ResultsPage
 from anomalist.inspection.results import Results, Tally, Used
 from anomalist.inspection.scoring import in_chunks, predict
 from anomalist.inspection.watching import Watch
@@ -38,6 +39,8 @@ from anomalist.report import (
     PictureWriter,
     contact_sheet,
 )
+from anomalist.report.browser import PREVIEWS, check_page, remove_page
+from anomalist.report.preview import layers_name, write_layers
 
 Heatmaps = Literal["all", "unsure", "anomalous", "none"]
 
@@ -58,7 +61,7 @@ def predict_files(
     heatmap_size: int = HEATMAP_SIDE,
     heatmap_format: HeatmapFormat = "png",
     arrays: bool = False,
-    previews: str | Path | None = None,
+    page: bool = True,
     identity: dict[str, Any] | None = None,
     used: Used = "continue",
     conditions: Conditions | None = None,
@@ -83,10 +86,10 @@ def predict_files(
         renamed has the row that it had, one that is gone or changes as it is read is passed over
         until it comes again, and one that can't be read is tried again at each look.
     out : str or Path
-        The folder of results: ``predictions.csv``, ``predictions.jsonl``, ``heatmaps/`` and
-        ``contact_sheet.png`` of the highest scores. Both tables have a row a photograph. One that
-        can't be scored has ``error`` in ``predictions.jsonl`` and nothing but its path in
-        ``predictions.csv``, and that row goes once it can be scored.
+        The folder of results: ``predictions.csv``, ``predictions.jsonl``, ``heatmaps/``,
+        ``contact_sheet.png`` of the highest scores, and the page. Both tables have a row a
+        photograph. One that can't be scored has ``error`` in ``predictions.jsonl`` and nothing but
+        its path in ``predictions.csv``, and that row goes once it can be scored.
     rule : Rule
         Which are anomalous.
     heatmaps : {"all", "unsure", "anomalous", "none"}
@@ -98,8 +101,9 @@ def predict_files(
         Of the heatmaps.
     arrays : bool
         Whether to write the raw map beside each heatmap, as ``.npy``.
-    previews : str or Path, optional
-        A folder for a small preview of each photograph, see `~anomalist.report.preview_name`.
+    page : bool
+        Whether to write ``index.html``, with its files in ``page/``, to look through the results
+        with: see `~anomalist.report.write_page`. It is written anew now and then, and at the end.
     identity : dict, optional
         What the results depend on beside the rule and the options, as JSON values; see
         :func:`identity_of`. With the same, a call goes on where an earlier one was stopped.
@@ -129,6 +133,8 @@ def predict_files(
         If a result can't be written; what was written before is kept.
     """
     out, identity = Path(out), identity or {}
+    if page:
+        check_page(out)
     model = str(identity["model"])[:MODEL_DIGITS] if "model" in identity else None
     call = {
         **identity,
@@ -152,11 +158,14 @@ def predict_files(
             format=heatmap_format,
             arrays=arrays,
             taken=results.taken,
-            previews=previews,
+            previews=out / PREVIEWS if page else None,
         )
         writer = stack.enter_context(
-            _Writer(detector, rule, results, pictures, heatmaps, previews is not None, finding)
+            _Writer(detector, rule, results, pictures, heatmaps, page, finding)
         )
+        shown = ResultsPage(results, rule, identity) if page else None
+        if shown is None:
+            remove_page(out)  # it wouldn't be true any more
         if conditions is not None:
             for numbers, path in results.looks():
                 conditions.replay(numbers, path)
@@ -172,7 +181,11 @@ def predict_files(
                     writer.write(chunk, predictions, failed, seen)
                     if conditions is not None:
                         _tell_news(conditions, news)
+                    if shown is not None:
+                        shown.refresh()
                 writer.finish()
+                if shown is not None:
+                    shown.refresh()
         except KeyboardInterrupt as error:
             stopped = error
             writer.stop()
@@ -181,8 +194,10 @@ def predict_files(
             results.tally.notes += conditions.notes()
             results.tally.conditions = conditions.as_dict()
         writer.write_sheet()
+        results.settle()
+        if shown is not None:
+            shown.write()
         if stopped is not None:
-            results.settle()
             raise stopped
         results.finish()
     return results.tally
@@ -213,12 +228,13 @@ class _Writer:
         results: Results,
         pictures: PictureWriter,
         heatmaps: Heatmaps,
-        previews: bool,
+        page: bool,
         finding: Callable[[Finding], None] | None,
     ) -> None:
         self._detector, self._rule, self._results = detector, rule, results
         self._pictures, self._heatmaps, self._finding = pictures, heatmaps, finding
-        self._keeps_views = previews or heatmaps != "none"
+        self._page = page
+        self._keeps_views = page or heatmaps != "none"
         self._scale = None if rule.low is None or rule.high is None else (rule.low, rule.high)
         # One thread: so names and rows have the order of the photographs.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="anomalist-pictures")
@@ -353,7 +369,18 @@ class _Writer:
             file = self._pictures.write(sample, prediction.maps[0], low=low, high=high)
             picture = file.relative_to(self._results.folder).as_posix()
             found = dataclasses.replace(found, heatmap=picture)
-        self._pictures.preview(sample)
+        if self._page:
+            self._pictures.preview(sample)
+            write_layers(
+                self._results.folder / PREVIEWS,
+                layers_name(known["sha256"], known["model"], found.threshold),
+                sample.size(),
+                prediction.maps[0],
+                transform=self._detector.transform,
+                low=low,
+                high=high,
+                threshold=self._rule.pixel_threshold,
+            )
         view = self._pictures.small_view(sample) if self._keeps_views else None
         sample.drop_view()
         return _Drawn(dataclasses.replace(found, **known), prediction, view)

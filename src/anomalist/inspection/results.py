@@ -21,6 +21,7 @@ from anomalist.files import absolute, atomic_path, held_alone, sha256_of, write_
 from anomalist.inspection.findings import COLUMNS, Finding
 from anomalist.inspection.inputs import place_of
 from anomalist.models import conforms
+from anomalist.report.browser import remove_page
 
 #: What is done with a folder that holds results already: those of the same call are gone on with,
 #: and all else is refused; any are added to; they are removed first.
@@ -285,6 +286,18 @@ class Results:
                     numbers = {k: v for k, v in looks.items() if conforms(v, float)}
                     yield numbers, entry["path"]
 
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that stand, as lines of ``predictions.jsonl`` are."""
+        with self._jsonl.open("rb") as lines:
+            for line in lines:
+                entry: dict[str, Any] = json.loads(line)
+                if "error" in entry:
+                    failure = self._failures.of(entry["path"])
+                    said = entry.get("sha256"), entry["error"]
+                    if failure is None or (failure.sha256, failure.error) != said:
+                        continue
+                yield entry
+
     def keep(self, path: str) -> None:
         """Say that a photograph has its row: if it failed since, it doesn't any more."""
         failure = self._failures.of(path)
@@ -353,6 +366,7 @@ class Results:
         if self._used == "overwrite":
             if self._jsonl.exists():
                 self._jsonl.replace(self.folder / _REMOVED)
+            remove_page(self.folder)
             calls, there = [], []
         # Removed first is what says what else there is to remove, if that was stopped.
         self._remove_rest()

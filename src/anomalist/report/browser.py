@@ -7,6 +7,7 @@ import heapq
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import numpy as np
 
 from anomalist.calibration import DEFAULT_ALPHA, DEFAULT_REVIEW, state
 from anomalist.data.walking import PAGE
-from anomalist.drawing.colours import colour_map
+from anomalist.drawing import colour_map
 from anomalist.errors import ResultsError
 from anomalist.files import absolute, atomic_path, write_text
 from anomalist.report.assets import asset, environment
 from anomalist.report.gallery import outcome
-from anomalist.report.preview import Previews, layers_name, photograph_name
+from anomalist.report.pictures import preview_name
+from anomalist.report.preview import Previews, layers_name
 
 INDEX = "index.html"
 """What the page is called in a folder of results."""
@@ -166,12 +168,7 @@ def check_page(folder: str | Path) -> None:
         If there is one.
     """
     page = Path(folder) / INDEX
-    try:
-        with page.open("rb") as file:
-            beginning = file.read(_BEGINNING)
-    except FileNotFoundError:
-        return
-    if f'<meta name="generator" content="{_GENERATOR}'.encode() not in beginning:
+    if page.exists() and not _is_ours(page):
         raise ResultsError(
             f"{page} is there, and is no page of anomalist: choose another folder, or leave the"
             " page out with --no_page"
@@ -181,13 +178,25 @@ def check_page(folder: str | Path) -> None:
 def remove_page(folder: str | Path) -> None:
     """Remove the page of a folder and its files, if there is one, and nothing else."""
     folder = Path(folder)
-    if not (folder / INDEX).exists():
+    if not _is_ours(folder / INDEX):
         return
-    check_page(folder)
     (folder / INDEX).unlink()
-    Previews.of(folder / PREVIEWS).prune(folder / PREVIEWS, ())
+    previews = folder / PREVIEWS
+    Previews.of(previews).prune(previews, ())
     for name in ("rows.js", "index.css", "index.js"):
         (folder / PAGE / name).unlink(missing_ok=True)
+    for empty in (previews, folder / PAGE):
+        with suppress(OSError):  # not there, or somebody's own files are in it
+            empty.rmdir()
+
+
+def _is_ours(page: Path) -> bool:
+    try:
+        with page.open("rb") as file:
+            beginning = file.read(_BEGINNING)
+    except FileNotFoundError:
+        return False
+    return f'<meta name="generator" content="{_GENERATOR}'.encode() in beginning
 
 
 def _rows(
@@ -217,7 +226,7 @@ def _rows(
             "outcome": None if score is None else outcome(entry.get("label"), score, threshold),
         }
         if row["sha256"] is not None and score is not None:
-            photograph = photograph_name(row["sha256"])
+            photograph = preview_name(row["sha256"])
             if photograph in previews.photographs:
                 row["preview"] = photograph
                 named.add(photograph)

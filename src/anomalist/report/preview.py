@@ -78,17 +78,6 @@ class Previews:
                 (Path(folder) / name).unlink(missing_ok=True)
 
 
-def photograph_name(sha256: str) -> str:
-    """Return what the small photograph of a content is called.
-
-    Examples
-    --------
-    >>> photograph_name("d0" * 32)
-    'd0d0d0d0d0d0d0d0d0d0d0d0.jpg'
-    """
-    return f"{sha256[:_DIGITS]}.jpg"
-
-
 def layers_name(sha256: str, model: str | None, threshold: float | None) -> str:
     """Return what layers are called: the same for the same content, judged alike.
 

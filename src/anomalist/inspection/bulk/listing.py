@@ -16,7 +16,7 @@ from anomalist.data import IMAGE_SUFFIXES
 from anomalist.data.names import existing, is_pattern, plural, split_pattern
 from anomalist.data.picture import KINDS
 from anomalist.data.roles import meaning_of
-from anomalist.data.walking import HEATMAPS, RESULTS_MARKER, SHEET
+from anomalist.data.walking import HEATMAPS, PAGE, RESULTS_MARKER, SHEET
 from anomalist.data.words import Role
 from anomalist.errors import DataError, ObjectNotFoundError, ResultsError
 from anomalist.files import absolute
@@ -125,7 +125,7 @@ def _photographs(objects: Objects) -> tuple[pa.Table, list[str]]:
     written = pc.ends_with(key, RESULTS_MARKER)
     for marker in marked:
         folder = marker.removesuffix(RESULTS_MARKER)
-        for start in (f"{folder}{HEATMAPS}/", f"{folder}{SHEET}"):
+        for start in (f"{folder}{HEATMAPS}/", f"{folder}{SHEET}", f"{folder}{PAGE}/"):
             written = pc.or_(written, pc.starts_with(key, start))
     pictures = pc.sum(written).as_py() or 0
     if pictures > len(marked):
