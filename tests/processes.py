@@ -25,8 +25,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Read when a package is loaded, so that a process with other values loads it itself.
 _AT_LOADING = ("OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "TORCH", "HF_", "PYTHON")
-# It loads none of them, and how much it may map is limited.
-_ALONE = ("anomalist.server.decoder",)
+# How much the one may map is limited; the other rewrites plugins, which mustn't be loaded before.
+_ALONE = ("anomalist.server.decoder", "pytest")
 _PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -6,13 +6,22 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from anomalist.data import ImageSet, Sample, Transform
+from anomalist.data.names import plural
+from anomalist.digits import shown
 from anomalist.errors import DataError
+from anomalist.notebook import html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Rows that a notebook shows.
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +210,50 @@ class Predictions:
 
         columns = zip(*(part._fields() for part in made), strict=True)
         return cls(**{c[0][0]: joined(c[0][0], [values for _, values in c]) for c in columns})
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row an image: its path and score, and of the truth what is known.
+
+        Returns
+        -------
+        DataFrame
+            ``path`` and ``score``, all digits of it; ``label``, ``defect`` and ``disagreement``
+            where they are known.
+
+        Examples
+        --------
+        >>> predictions = Predictions(["a.png", "b.png"], np.array([0.1, 0.9]), np.zeros((2, 4, 4)))
+        >>> predictions.to_frame().sort_values("score", ascending=False).path.tolist()
+        ['b.png', 'a.png']
+        """
+        import pandas as pd  # which takes a second to load
+
+        columns = {
+            "path": [str(path) for path in self.paths],
+            "score": self.scores,
+            "label": self.labels,
+            "defect": self.defects,
+            "disagreement": self.disagreement,
+        }
+        return pd.DataFrame(
+            {name: values for name, values in columns.items() if values is not None}
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the most anomalous images, as notebooks ask for."""
+        order = np.argsort(-self.scores, kind="stable")[:_MOST_SHOWN]
+        height, width = self.maps.shape[1:]
+        of = f", the {len(order)} most anomalous of which are" if len(order) < len(self) else ""
+        caption = f"Predictions of {plural(len(self), 'image')}, maps of {width} x {height} pixels"
+        header = ["path", "score", *(["truth"] if self.labels is not None else [])]
+        rows = []
+        for i in order:
+            row = [str(self.paths[i]), shown(float(self.scores[i]))]
+            if self.labels is not None:
+                word = "anomalous" if self.labels[i] else "good"
+                row.append(word if self.defects is None else self.defects[i])
+            rows.append(row)
+        return html_table(f"{caption}{of}", header, rows)
 
     def _fields(self) -> list[tuple[str, Any]]:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]

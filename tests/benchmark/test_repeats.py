@@ -57,7 +57,7 @@ def test_a_seed_that_changes_nothing_is_computed_once_and_said_to_be(
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert (scores["detector"] == "dfm").sum() == 2 * len(records[0].images)
     (line,) = tell_repeats(records)
-    assert line == "dfm: nothing in it depends on the seed; seed 1 repeats what another gave"
+    assert line == "dfm: nothing here depends on the seed; seed 1 repeats what another gave"
 
     # What is there serves later seeds too, and nothing is done again.
     fits.clear()

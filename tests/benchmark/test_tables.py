@@ -44,7 +44,10 @@ def test_scores_curves_and_ones_own_metrics_are_written_and_measured_again_when_
     results = pd.read_csv("out/results.csv")
     images = len(record.images)
     assert results["lab_metrics:spread"].tolist() == [1 / 3 + images]
-    assert f"{1 / 3 + images:.4g}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{1 / 3 + images:.4g}" in out
+    assert "lab_metrics:" in out
+    assert r"lab\_metrics:spread" in Path("out/results.tex").read_text()
     assert f"| patchcore | {1 / 3 + images:.4g} |" in Path("out/compact.md").read_text()
 
     scores = pd.read_csv("out/scores.csv")

@@ -107,7 +107,8 @@ def test_a_detectors_settings_come_with_its_name_alone(capsys: pytest.CaptureFix
 
 def test_help_asks_for_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown("help fit", capsys) == shown("fit --help", capsys)
-    assert main(["help"]) == 0
+    assert shown("help --json fit", capsys) == shown("fit --help", capsys)
+    assert main(["help", "help"]) == 0
     first = capsys.readouterr().out
     assert main(["--help"]) == 0
     assert first == capsys.readouterr().out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import os
 import runpy
@@ -30,6 +31,7 @@ from threadpoolctl import threadpool_limits
 
 import anomalist.data
 from anomalist import PatchCore
+from anomalist.benchmark import CONDITIONS
 from anomalist.cli import building, signatures
 from anomalist.cli.main import COMMANDS, main
 from anomalist.cli.output import Output
@@ -170,6 +172,10 @@ def _shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Detector, "__post_init__", small)
     # Of a shallow network an ONNX graph is written much sooner.
     monkeypatch.setattr(PatchCore, "default_layers", ("blocks.1", "blocks.2"))
+    # Each condition at its first level, and the one above where that is none.
+    for name, condition in CONDITIONS.items():
+        levels = condition.levels[: 2 if condition.levels[0] == 0 else 1]
+        monkeypatch.setitem(CONDITIONS, name, dataclasses.replace(condition, levels=levels))
 
 
 @pytest.fixture
@@ -313,12 +319,13 @@ class Page:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of what a method's author works in."""
     root = tmp_path_factory.mktemp("checkout")
-    ignore = shutil.ignore_patterns("__pycache__")
+    # What is compiled goes along, but for what is being written.
+    ignore = shutil.ignore_patterns("*.pyc.*", "*.tmp.*")
     for name in ("src", "tests/detectors", "tests/reference"):
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "conftest.py", "tests/__init__.py"):
         shutil.copy(ROOT / name, root / name)
-    for name in ("conftest.py", "s3.py"):
+    for name in ("browser.py", "conftest.py", "nursery.py", "processes.py", "s3.py"):
         shutil.copy(ROOT / "tests" / name, root / "tests" / name)
     yield root
     shutil.rmtree(root)

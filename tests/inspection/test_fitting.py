@@ -12,6 +12,7 @@ from PIL import Image
 
 from anomalist import GLASS, Ensemble, PatchCore
 from anomalist.data import Sample
+from anomalist.digits import shown
 from anomalist.errors import ParameterError
 from anomalist.inspection import Odd, Rule, fit_parts, model_card, open_model, open_parts
 from anomalist.predictions import Predictions
@@ -55,7 +56,7 @@ def test_an_odd_image_that_sets_the_threshold_is_named_beside_it(tmp_path: Path)
     assert result.odd.without is not None
     assert result.odd.without < result.rule.threshold / 2
     told = result.odd.describe()
-    for words in ("is set by", "017.png", f"would be {result.odd.without:.6g}", "--exclude"):
+    for words in ("is set by", "017.png", f"would be {shown(result.odd.without)}", "--exclude"):
         assert words in told
     whole = result.as_dict()
     assert whole == json.loads(json.dumps(whole, allow_nan=False))

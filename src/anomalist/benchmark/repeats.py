@@ -101,7 +101,7 @@ def tell_repeats(records: Sequence[RunRecord]) -> list[str]:
         if record.repeats_seed is not None:
             seeds.setdefault(record.detector, {})[record.seed] = None
     return [
-        f"{name}: nothing in it depends on the seed; seed{'s' if len(of) > 1 else ''}"
+        f"{name}: nothing here depends on the seed; seed{'s' if len(of) > 1 else ''}"
         f" {', '.join(map(str, sorted(of)))} repeat{'' if len(of) > 1 else 's'} what another gave"
         for name, of in seeds.items()
     ]

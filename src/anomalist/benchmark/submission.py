@@ -21,6 +21,7 @@ from anomalist.data import Dataset, ImageSet, MVTecAD2
 from anomalist.data.mvtec_ad_2 import PRIVATE_COUNTS, PRIVATE_SPLITS
 from anomalist.data.names import plural
 from anomalist.detectors import Detector, load
+from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
 from anomalist.files import atomic_path, check_writable, held_alone, write_text
@@ -74,7 +75,7 @@ class Submission:
     def __str__(self) -> str:
         lines = [f"{'object':<12}  {'threshold':>10}  images taken for anomalous"]
         lines += [
-            f"{name:<12}  {value:>10.5g}  {100 * self.anomalous[name]:.1f}%"
+            f"{name:<12}  {shown(value):>10}  {100 * self.anomalous[name]:.1f}%"
             for name, value in self.thresholds.items()
         ]
         lines.append(

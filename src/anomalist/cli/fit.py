@@ -16,6 +16,7 @@ from anomalist.cli.options import add_groups, add_split, section
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import constant, detector_signatures
+from anomalist.digits import shown
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def _show(result: FitResult, output: Output) -> None:
         of = "images held out to calibrate" if result.split else "images learnt from"
         output.result(f"least normal of the {of}, by held-out score; often mislabelled ones:")
         for path, score in result.least_normal:
-            output.result(f"  {score:10.5g}  {path}")
+            output.result(f"  {shown(score):>10}  {path}")
         output.result(f"  shown in {result.sheet}; --exclude leaves out those that aren't good")
     output.result(result.rule.describe())
     if result.odd is not None:

@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
+from anomalist.digits import shown
 
 
 def parser() -> ArgumentParser:
@@ -50,7 +51,7 @@ def _show_training(training: dict[str, Any], output: Output) -> None:
     output.result(f"  data hash {training['data_hash']}, anomalist {training['version']}")
     output.result(f"  threshold for a false-alarm rate of {training['alpha']:g}")
     if looks := training.get("looks"):
-        ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in looks.items())
+        ranges = (f"{name} {shown(low)} to {shown(high)}" for name, (low, high) in looks.items())
         output.result(f"  {', '.join(ranges)}")
 
 
@@ -69,7 +70,7 @@ def _show_calibration(calibration: dict[str, Any] | None, output: Output) -> Non
             output.result(f"  {row['alpha']:>6g}  needs {row['images_needed']} good images")
         else:
             low, high = row["false_alarms_expected"]
+            image, pixel = shown(row["threshold"]), shown(row["pixel_threshold"])
             output.result(
-                f"  {row['alpha']:>6g}  {row['threshold']:>10.5g}  {row['pixel_threshold']:>10.5g}"
-                f"  {low:.1%} to {high:.1%}"
+                f"  {row['alpha']:>6g}  {image:>10}  {pixel:>10}  {low:.1%} to {high:.1%}"
             )

@@ -80,7 +80,8 @@ class _Call:
         before = min(before, max(len(rest) - 1, 0))
         self.arguments = rest[before : before + 1] + rest[:before] + rest[before + 1 :]
         if self.arguments[:1] == ["help"]:  # as programs with subcommands have it
-            self.arguments = [*self.arguments[1:], "--help"]
+            words = [a for a in self.arguments if a != "help" and not a.startswith("-")]
+            self.arguments = [*words, "--help"]
         self.name = self.arguments[0] if self.arguments else "--help"
         self.stops = Stops(self._end_at_once)
         self.output: Output | None = None

@@ -15,6 +15,7 @@ from anomalist.cli.options import add_device
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
 from anomalist.cli.pictures import add_heatmap_options, heatmap_options
+from anomalist.digits import shown
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def run(arguments: Namespace, output: Output) -> int:
             if found.error is not None:
                 output.warn(f"failed: {found.error}")
             elif watched:
-                output.note(f"{found.path}: {found.decision or found.score}")
+                output.note(f"{found.path}: {found.decision or shown(found.score)}")
             advance()
 
         def keep(path: Path, row: str) -> None:

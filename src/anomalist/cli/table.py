@@ -18,7 +18,7 @@ def print_table(records: list[RunRecord], output: Output) -> None:
     frame = summary(results)
     table = Table()
     for column in frame.columns:
-        name = column.replace("_", " ")
+        name = column if is_own(column) else column.replace("_", " ")
         table.add_column(name, justify="left" if column in ("detector", "category") else "right")
     previous = None
     for row in frame.itertuples(index=False):

@@ -38,6 +38,7 @@ from anomalist.data import (
     load_masks,
 )
 from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.display import detector_html
 from anomalist.detectors.hyperparameters import check_hyperparameters
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
@@ -562,6 +563,10 @@ class Detector(Saved):
     def label(self) -> str:
         """What it is called in tables and folders."""
         return self.name
+
+    def _repr_html_(self) -> str:
+        """Show the hyperparameters and what it was fitted to, as notebooks ask for."""
+        return detector_html(self)
 
     def components(self) -> list[Detector]:
         """Return the detectors that must be fitted for this one: itself."""

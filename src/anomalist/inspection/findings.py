@@ -23,6 +23,7 @@ from anomalist.calibration import (
 from anomalist.data import Sample, Transform
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
+from anomalist.digits import shown
 from anomalist.errors import ParameterError
 from anomalist.metrics.regions import EIGHT_NEIGHBORS
 from anomalist.predictions import Predictions
@@ -217,7 +218,7 @@ class Rule:
         """Say in a sentence what the threshold promises, or why there is none."""
         rate = f"{self.alpha:.2%}".replace(".00%", "%")
         if self.given:
-            return f"threshold {self.threshold:.6g}, as given"
+            return f"threshold {shown(self.threshold)}, as given"
         if self.threshold is None:
             had = f"there {'is' if self.images == 1 else 'are'} {self.images}"
             return (
@@ -235,11 +236,11 @@ class Rule:
             expected += " (scored by other trainings, whose scales differ: --split promises more)"
         if self.rate > self.alpha:
             return (
-                f"threshold {self.threshold:.6g}, the highest score of {of}; a false-alarm rate of"
-                f" {rate} takes {fewest_images(self.alpha)} scenes, so few promise {self.rate:.1%}:"
-                f" {expected}"
+                f"threshold {shown(self.threshold)}, the highest score of {of}; a false-alarm rate"
+                f" of {rate} takes {fewest_images(self.alpha)} scenes, so few promise"
+                f" {self.rate:.1%}: {expected}"
             )
-        start = f"threshold {self.threshold:.6g}, for a false-alarm rate of {rate}"
+        start = f"threshold {shown(self.threshold)}, for a false-alarm rate of {rate}"
         return f"{start}; from {of}, {expected}"
 
     @property

@@ -25,6 +25,7 @@ from anomalist.calibration import (
 from anomalist.data import DEPTHS, ImageSet, Sample, gather_remarks
 from anomalist.data.walking import LEAST_NORMAL
 from anomalist.detectors import Detector
+from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress, pick_device
 from anomalist.files import absolute, atomic_path, check_writable
@@ -178,11 +179,13 @@ class Odd:
                 f" threshold; {look}"
             )
         else:
-            rest = f"without {it}, and without fitting anew, it would be {self.without:.6g}"
+            without = shown(self.without, beside=self.threshold)
+            rest = f"without {it}, and without fitting anew, it would be {without}"
         if self.threshold < min(self.scores):
             return f"{named}: held-out {scores} far above all others'; {rest}; {look}"
+        threshold = shown(self.threshold, beside=self.without)
         return (
-            f"threshold {self.threshold:.6g} is set by {named}, whose {scores} {far} far above the"
+            f"threshold {threshold} is set by {named}, whose {scores} {far} far above the"
             f" others; {rest}; {look}"
         )
 

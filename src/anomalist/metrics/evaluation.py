@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,11 @@ from anomalist.metrics.pixels import EvaluatedAt, Pixels
 from anomalist.metrics.pro import extra_limits
 from anomalist.metrics.ranking import check_binary, rank
 from anomalist.metrics.summary import Summary, rank_pixels
+from anomalist.notebook import html_table
 from anomalist.predictions import Predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRIC_NAMES = (
     "image_AUROC",
@@ -93,6 +98,43 @@ class Metrics:
     def as_dict(self) -> dict[str, float | None]:
         """Return the values by name, the seven that all data sets have first."""
         return {name: getattr(self, name) for name in METRIC_NAMES} | self.others
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row a metric, with its interval where intervals were asked for.
+
+        Returns
+        -------
+        DataFrame
+            ``metric`` and ``value``, a fraction, and ``low`` and ``high``; nan where there is none.
+
+        Examples
+        --------
+        >>> Metrics(image_AUROC=0.9).to_frame().query("metric == 'image_AUROC'").value.tolist()
+        [0.9]
+        """
+        import pandas as pd  # which takes a second to load
+
+        values = self.as_dict()
+        frame = pd.DataFrame({"metric": list(values), "value": pd.array(list(values.values()))})
+        frame["value"] = frame["value"].astype(float)
+        if self.intervals:
+            ends = [self.intervals.get(name, (math.nan, math.nan)) for name in values]
+            frame["low"], frame["high"] = zip(*ends, strict=True)
+        return frame
+
+    def _repr_html_(self) -> str:
+        """Show the metrics and what a reader must know, as notebooks ask for."""
+        header = ["metric", "value", *([f"{100 * self.level:g} % interval"] * bool(self.intervals))]
+        rows = []
+        for name, value in self.as_dict().items():
+            row = [name, "–" if value is None else f"{value:.4f}"]
+            if self.intervals:
+                ends = self.intervals.get(name)
+                row.append("–" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}")
+            rows.append(row)
+        where = "their own size" if self.evaluated_at == "original" else "the detector's input"
+        caption = f"Metrics, fractions; pixels at {where}"
+        return html_table(caption, header, rows, [f"Note: {note}" for note in self.notes])
 
     def __str__(self) -> str:
         width = max(map(len, self.as_dict()))

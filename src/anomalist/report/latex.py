@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from anomalist.metrics import is_own
+
 
 def to_latex(table: pd.DataFrame) -> str:
     r"""Return a table as LaTeX for the booktabs package, each detector's rows below its name.
@@ -68,7 +70,8 @@ LATEX = str.maketrans(
 
 def _head(names: list[str]) -> list[str]:
     """The heads of the columns, in two lines where one of them has two words or more."""
-    heads = [name.replace("_", " ").translate(LATEX).partition(" ") for name in names]
+    told = [name if is_own(name) else name.replace("_", " ") for name in names]
+    heads = [name.translate(LATEX).partition(" ") for name in told]
     upper = [first if rest else "" for first, _, rest in heads]
     lower = [rest or first for first, _, rest in heads]
     return [ampersand(line) for line in (upper, lower) if any(line)]

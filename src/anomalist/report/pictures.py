@@ -19,6 +19,7 @@ from anomalist.predictions import Predictions
 from anomalist.report.contact_sheet import SHEET_SIDE
 
 HeatmapFormat = Literal["png", "jpg"]
+"""How heatmaps are written: without loss, or smaller and sooner."""
 
 PREVIEW_SIDE = 320
 """Pixels of the longer side of a preview, at most."""
