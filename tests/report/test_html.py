@@ -887,7 +887,8 @@ def test_dark_where_dark_is_preferred_and_light_on_paper(browser: Any, out: Path
 
 
 def test_odd_reports_open_without_an_error(browser: Any, tmp_path: Path) -> None:
-    evil = record("<img src=x onerror=alert(1)>", "c&d")
+    long = "_of_wide_resnet50_2_layer2_layer3_coreset_ratio_0_01_image_size_512"
+    evil = record(f"<img src=x onerror=alert(1)>{long}{'x' * 40}", "c&d")
     evil.images[5].update(path="crack/</script><script>alert(1)</script>", defect="<b>")
     unknown = record("a", "bottle")
     for image in unknown.images:
@@ -896,8 +897,9 @@ def test_odd_reports_open_without_an_error(browser: Any, tmp_path: Path) -> None
     for i, runs in enumerate(([evil], [unknown])):
         folder = tmp_path / str(i)
         write_pictures(folder, runs)
-        opened = Opened(browser, write_report(runs, folder))
+        opened = Opened(browser, write_report(runs, folder), 360)
         assert opened.count() == 12
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
         assert opened.problems == []
         assert len([url for url in opened.requests if not url.startswith("data:")]) == 1
         opened.context.close()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup, escape
 
 from anomalist.digits import shown
 from anomalist.report.runs import Estimate, Results, Run
@@ -102,6 +105,18 @@ def with_interval(estimate: Estimate) -> str:
     if estimate.interval is None:
         return text
     return f"{text} (95 % interval {ends(estimate.interval)})"
+
+
+def breakable(name: str) -> Markup:
+    """Return a name as HTML that breaks after its marks, and only in parts that no line holds.
+
+    Examples
+    --------
+    >>> breakable("glass_512.a<b")
+    Markup('glass_<wbr>512.<wbr>a&lt;<wbr>b')
+    """
+    parts = re.findall(r"[^\W_]{1,16}\W*_*|.", name, re.DOTALL)
+    return Markup("<wbr>").join(escape(part) for part in parts)
 
 
 def targets(results: Results) -> str:
