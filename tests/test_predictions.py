@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anomalist.data import ImageSet, Sample, Transform, as_image_set
-from anomalist.errors import DataError
+from anomalist.errors import DataError, ParameterError
 from anomalist.predictions import Predictions
 
 
@@ -150,3 +150,27 @@ def test_images_are_the_files_unless_others_are_given() -> None:
     given = Predictions(images.paths, np.zeros(2), np.zeros((2, 4, 4)), images=images)
     assert given.images is images
     assert len(Predictions([], np.zeros(0), np.zeros((0, 4, 4))).images) == 0
+
+
+def test_an_image_is_plotted_beside_its_heatmap() -> None:
+    frames = [Sample(f"f{i}", image=np.full((150, 200), 60 + i, np.uint8)) for i in range(2)]
+    maps = np.zeros((2, 6, 8))
+    maps[1, 2:4, 2:5] = 4.0
+    found = Predictions(
+        ["f0", "f1"], np.array([0.0, 4.0]), maps, masks=maps > 0, images=ImageSet(frames)
+    )
+    good, bad = (np.asarray(found.plot(i)) for i in (0, -1))
+    assert good.shape[1] == bad.shape[1] == 2 * 200 + 6
+    top = 18 + 6
+    for picture, grey in ((good, 60), (bad, 61)):
+        assert (picture[top : top + 150, :200] == grey).all()
+    assert (good[top : top + 150, 206:] == 60).all()
+    assert (bad[top + 75, 206 + 90] != 61).any()
+    outlined = np.asarray(found.plot(1, low=0.0, high=2.0, threshold=1.0))
+    assert (outlined == (0, 220, 255)).all(axis=2).any()
+    with pytest.raises(ParameterError, match="give both or none"):
+        found.plot(0, low=1.0)
+    with pytest.raises(ParameterError, match="side must be from 16"):
+        found.plot(0, side=2)
+    with pytest.raises(IndexError):
+        found.plot(2)

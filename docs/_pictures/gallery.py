@@ -28,6 +28,14 @@ OUT = Path(__file__).resolve().parents[1] / "images" / "gallery"
 DETECTORS = ("patchcore", "padim", "dfm")
 MODEL = "models/key.anomalist"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+# The temporary folder that all is made in is of no interest to readers.
+WITHOUT = """folder => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (text.data.includes(folder)) text.data = text.data.replaceAll(folder, "");
+  }
+}"""
 WIDTH = 1000
 QUALITY = 78
 
@@ -73,6 +81,7 @@ def shot(browser: Browser, address: str, name: str, *, height: int = 760) -> Non
     page = browser.new_page(viewport={"width": 1200, "height": height})
     page.goto(address, wait_until="load")
     page.wait_for_timeout(2000)
+    page.evaluate(WITHOUT, f"{Path.cwd()}/")
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         page.screenshot(path=file.name)
         keep(Image.open(file.name), name)
@@ -141,6 +150,7 @@ def pages() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         shot(browser, Path("results/report.html").absolute().as_uri(), "report")
+        shot(browser, Path("inspected/index.html").absolute().as_uri(), "index")
         with serving(Path(MODEL).parent) as address:
             good = sorted(Path("sample/brass_key/test/good").glob("*.png"))[:3]
             bad = sorted(Path("sample/brass_key/test/blocked_hole").glob("*.png"))[:3]

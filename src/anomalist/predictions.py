@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.names import plural
+from anomalist.data.views import check_side
 from anomalist.digits import shown
-from anomalist.errors import DataError
+from anomalist.drawing import check_scale, plot
+from anomalist.errors import DataError, ParameterError
 from anomalist.notebook import html_table
 
 if TYPE_CHECKING:
@@ -166,6 +169,76 @@ class Predictions:
 
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(len(self)))
+
+    def plot(
+        self,
+        index: int,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        threshold: float | None = None,
+        side: int = 384,
+    ) -> Image.Image:
+        """Draw an image and its heatmap side by side, as a notebook shows them.
+
+        Parameters
+        ----------
+        index : int
+            Which; negative ones count from the end.
+        low, high : float, optional
+            Map values of a typical good pixel and of the threshold, such as those of
+            `~anomalist.inspection.Rule`; where they aren't given, the scale goes from the median to
+            the maximum of all maps, so that pictures of the same predictions can be compared.
+        threshold : float, optional
+            Map value above which a pixel is outlined.
+        side : int
+            Most pixels of the longer side of the photograph.
+
+        Returns
+        -------
+        PIL image
+
+        Raises
+        ------
+        DataError
+            If the image can't be read.
+        ParameterError
+            If only one of ``low`` and ``high`` is given, they make no scale, or ``side`` makes no
+            sense.
+        IndexError
+            If there is no such image.
+
+        Examples
+        --------
+        >>> frame = Sample("frame", image=np.zeros((240, 320), np.uint8))
+        >>> found = Predictions(
+        ...     ["frame"], np.ones(1), np.random.rand(1, 8, 8), images=ImageSet([frame])
+        ... )
+        >>> found.plot(0).width
+        646
+        """
+        if (low is None) != (high is None):
+            raise ParameterError("low and high make a scale together: give both or none")
+        check_side("side", side)
+        on_a_scale = low is not None
+        if low is None or high is None:
+            low = float(np.median(self.maps))
+            high = low + (float(self.maps.max()) - low) / 2
+        check_scale(low, high)
+        one = self[index]
+        kind = "" if one.defects is None else f"  {one.defects[0]}"
+        return plot(
+            one.images[0],
+            one.maps[0],
+            transform=self.transform or Transform(self.maps.shape[1:]),
+            low=low,
+            high=high,
+            threshold=threshold,
+            truth=None if one.masks is None else one.masks[0],
+            on_a_scale=on_a_scale,
+            title=f"{one.paths[0]}{kind}  score {shown(float(one.scores[0]))}",
+            side=side,
+        )
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:

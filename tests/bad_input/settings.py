@@ -14,6 +14,21 @@ from tests.bad_input.case import (
 )
 
 CASES = [
+    predict(
+        "a heatmap of no size",
+        "photos --heatmap_size 0",
+        "anomalist: error: heatmap_size must be from 16 to 100,000 pixels, not 0",
+        1,
+        parts,
+    ),
+    predict(
+        "a format that heatmaps don't have",
+        "photos --heatmap_format gif",
+        "anomalist: error: --heatmap_format: expected one of 'png', 'jpg'. Got value: gif"
+        " (anomalist predict --help)",
+        2,
+        parts,
+    ),
     *(
         Case(
             f"a false-alarm rate of {value}",

@@ -153,17 +153,25 @@ def test_names_that_are_alike_keep_pictures_of_their_own(
     assert len({path.read_bytes() for path in pictures}) == 3
 
 
-@pytest.mark.parametrize("which", ["none", "anomalous"])
+@pytest.mark.parametrize("which", ["none", "anomalous", "unsure"])
 def test_heatmaps_are_written_of_what_is_asked(
     which: str, model: Path, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     arguments = ["predict", str(model), str(photos), "--out", str(out), "--heatmaps", which]
-    assert main(arguments) == 0
-    pictures = len(list(out.rglob("heatmaps/*/*.png")))
-    anomalous = sum(row["decision"] == "anomalous" for row in rows(out))
-    assert pictures == (anomalous if which == "anomalous" else 0)
-    assert anomalous < len(rows(out))
+    assert main([*arguments, "--heatmap_format", "jpg", "--heatmap_size", "40"]) == 0
+    asked = {
+        row["path"]
+        for row in rows(out)
+        if row["decision"] == "anomalous" or (which == "unsure" and float(row["p_value"]) <= 0.2)
+    }
+    told = {entry["path"]: entry["heatmap"] for entry in lines(out) if "heatmap" in entry}
+    assert set(told) == (set() if which == "none" else asked)
+    pictures = {path.relative_to(out).as_posix() for path in out.glob("heatmaps/*/*")}
+    assert pictures == set(told.values())
+    assert all(image_size(out / name) == (40, 40) for name in pictures)
+    assert main([*arguments, "--overwrite"]) == 0
+    assert {path.suffix for path in out.glob("heatmaps/*/*")} <= {".png"}
 
 
 def test_another_threshold_decides_otherwise(model: Path, photos: Path, tmp_path: Path) -> None:

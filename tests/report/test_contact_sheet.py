@@ -11,7 +11,7 @@ from anomalist.predictions import Predictions
 from anomalist.report import contact_sheet
 from tests.drawing.eyes import SCALE
 
-GREYS = {"anomalous": (200, 30, 40), "unsure": (170, 105, 0), "normal": (110, 110, 110)}
+COLOURS = {"anomalous": (200, 30, 40), "unsure": (170, 105, 0), "normal": (110, 110, 110)}
 
 
 def test_what_is_anomalous_unsure_and_normal_stands_apart(dot_predictions: Predictions) -> None:
@@ -34,7 +34,7 @@ def test_what_is_anomalous_unsure_and_normal_stands_apart(dot_predictions: Predi
     )
     cell = side + 10
     tops = {}
-    for what, colour in GREYS.items():
+    for what, colour in COLOURS.items():
         # The heading is as wide as the sheet.
         full = np.flatnonzero((sheet == colour).all(axis=(1, 2)))
         tops[what] = full.max() + 1 + 6
@@ -47,8 +47,14 @@ def test_what_is_anomalous_unsure_and_normal_stands_apart(dot_predictions: Predi
         photograph = transform(read_image(dot_predictions.paths[i]))
         large = np.asarray(Image.fromarray(photograph).resize((side, side))).astype(int)
         assert (np.abs(tile - large).max(axis=2) <= 25).mean() > 0.7
-        frame = (sheet[y - 1, x : x + side] == GREYS[what]).all(axis=1).mean()
-        assert frame == pytest.approx(0.5, abs=0.1) if what == "unsure" else frame == 1
+        for line in (
+            sheet[y - 1, x : x + side],
+            sheet[y + side, x : x + side],
+            sheet[y : y + side, x - 1],
+            sheet[y : y + side, x + side],
+        ):
+            frame = (line == COLOURS[what]).all(axis=1).mean()
+            assert frame == pytest.approx(0.5, abs=0.1) if what == "unsure" else frame == 1
         assert (sheet[y + side + 8 : y + side + 40, x : x + side] < 100).any()
 
 

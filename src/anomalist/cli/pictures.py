@@ -35,7 +35,10 @@ def add_heatmap_options(arguments: ArgumentParser, default: str) -> None:
 
 
 def heatmap_options(arguments: Namespace, default: str | None = None) -> dict[str, Any]:
-    """Return what was asked for, as functions take it."""
+    """Return what was asked for, as functions take it, or refuse it before any work is done."""
+    from anomalist.data.views import check_side
+
+    check_side("heatmap_size", arguments.heatmap_size)
     return {
         "heatmaps": arguments.heatmaps or default,
         "heatmap_size": arguments.heatmap_size,

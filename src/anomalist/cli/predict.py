@@ -118,6 +118,7 @@ def run(arguments: Namespace, output: Output) -> int:
         from anomalist.cli.predict_parts import run_by_parts
 
         return run_by_parts(arguments, output)
+    pictures = heatmap_options(arguments, "all")
     out = Path(arguments.out)
     total = 0
     listed: Inputs | None = None
@@ -137,7 +138,6 @@ def run(arguments: Namespace, output: Output) -> int:
     for note in () if listed is None else listed.notes():
         output.warn(note)
     output.note(rule.describe())
-    pictures = heatmap_options(arguments, "all")
     check_heatmaps(pictures["heatmaps"], rule)
     watched = isinstance(looks, Watch)
     done = 0

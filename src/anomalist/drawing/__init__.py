@@ -2,5 +2,6 @@
 
 from anomalist.drawing.colours import check_scale, colour_map
 from anomalist.drawing.overlay import HEATMAP_SIDE, heatmap, overlay
+from anomalist.drawing.plot import plot
 
-__all__ = ["HEATMAP_SIDE", "check_scale", "colour_map", "heatmap", "overlay"]
+__all__ = ["HEATMAP_SIDE", "check_scale", "colour_map", "heatmap", "overlay", "plot"]

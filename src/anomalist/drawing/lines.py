@@ -115,10 +115,14 @@ def framed(picture: Image.Image, margin: int, frame: Frame) -> Image.Image:
     made.paste(colour, (outer, outer, size[0] - outer, size[1] - outer))
     if dash:
         draw = ImageDraw.Draw(made)
-        for x in range(dash, size[0], 2 * dash):
-            draw.rectangle((x, 0, x + dash - 1, size[1]), fill=WHITE)
-        for y in range(dash, size[1], 2 * dash):
-            # Corners stay, so that a frame is seen around the smallest picture.
-            draw.rectangle((0, y, size[0], y + dash - 1), fill=WHITE)
+        # Corners stay, so that a frame is seen around the smallest picture.
+        for x in range(margin + dash // 2, size[0] - margin, 2 * dash):
+            end = min(x + dash, size[0] - margin) - 1
+            draw.rectangle((x, 0, end, margin - 1), fill=WHITE)
+            draw.rectangle((x, size[1] - margin, end, size[1] - 1), fill=WHITE)
+        for y in range(margin + dash // 2, size[1] - margin, 2 * dash):
+            end = min(y + dash, size[1] - margin) - 1
+            draw.rectangle((0, y, margin - 1, end), fill=WHITE)
+            draw.rectangle((size[0] - margin, y, size[0] - 1, end), fill=WHITE)
     made.paste(picture, (margin, margin))
     return made

@@ -12,7 +12,6 @@ from PIL import Image
 
 from anomalist.calibration import DEFAULT_REVIEW, State, state
 from anomalist.data import Transform
-from anomalist.data.names import plural
 from anomalist.digits import shown
 from anomalist.drawing import check_scale, overlay
 from anomalist.drawing.legend import legend, marks_of
@@ -212,7 +211,7 @@ def _heading(one: State, count: int, width: int) -> Image.Image:
         "unsure": "not above the threshold, for a person to look at: at most"
         f" {DEFAULT_REVIEW:.0%} of good images look as odd",
     }.get(one)
-    text = f"{one}: {plural(count, 'image')}" + (f", {said}" if said else "")
+    text = f"{one}: {count} on this sheet" + (f", {said}" if said else "")
     return captions([text], width, _FRAMES[one].colour)
 
 

@@ -164,6 +164,11 @@
 
   const tell = () => {
     byId("facts").replaceChildren(...about.facts.map(([term, text]) => element("li", {}, element("b", { textContent: term }), term ? ": " : "", text)));
+    const box = byId("notes-box");
+    // Many would fill the first screen.
+    if (box.hidden) box.open = about.notes.length < 3;
+    box.hidden = !about.notes.length;
+    box.querySelector("summary").textContent = plural(about.notes.length, "note");
     byId("notes").replaceChildren(...about.notes.map((text) => element("li", { textContent: text })));
     drawScores();
   };
