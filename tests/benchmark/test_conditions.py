@@ -44,8 +44,9 @@ def test_good_test_images_unlike_the_training_images_are_told(
         told = record.conditions
         assert told["photographs"] == 24  # the defective ones aren't held against them
         assert told["shift"]["shifted"] is shifted
-        note = f"{record.detector}: the good images have shifted, from the first on of 24"
-        assert any(text.startswith(note) for text in record.notes) is shifted
+        note = "the good images have shifted, from the first on of 24"
+        own = f"{record.detector}: {note}"
+        assert any(text.startswith(own) for text in record.notes) is shifted
         assert (note in report) is shifted
         if shifted:
             assert told["shift"]["since"]["path"].startswith("good/")

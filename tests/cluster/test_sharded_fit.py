@@ -152,8 +152,9 @@ def test_workers_read_photographs_at_an_address(
 ) -> None:
     address = upload(folder, f"{s3}/some plates")
     models = []
-    for data, run in ((folder, one_by_one), (address, RayShards(ray, (Path(address),)))):
+    for data in (folder, address):
         parts = open_parts(data, read=False)
+        run = one_by_one if data == folder else RayShards(ray, (parts.root,))
         result = fit_shards(PaDiM(**SMALL), parts, tmp_path / "a.anomalist", run=run, **FOUND)
         models.append(result.detector)
     here, there = models
@@ -162,7 +163,7 @@ def test_workers_read_photographs_at_an_address(
     np.testing.assert_array_equal(here.means_, there.means_)
     assert here.calibration_ is not None
     assert there.calibration_ is not None
-    assert here.calibration_.image_threshold(0.3) == there.calibration_.image_threshold(0.3)
+    assert here.calibration_.threshold(0.3) == there.calibration_.threshold(0.3)
 
 
 def test_the_command_fits_on_a_cluster(

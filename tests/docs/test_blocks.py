@@ -401,7 +401,7 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
     try:
         return parser.parse_args(arguments)
     except ArgumentError as error:
-        if "required" in str(error):
+        if " needs " in str(error):
             raise _IncompleteError from error
         raise
 

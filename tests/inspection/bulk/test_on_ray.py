@@ -21,7 +21,17 @@ def test_a_machine_that_does_not_see_the_folders_says_so(tmp_path: Path) -> None
     batch = {name: np.array([value]) for name, value in part.items()}
 
     def told(out: Path, root: Path) -> str:
-        job = Job(open_storage(out), (str(root),), {}, RULE, "none", False, "m")
+        job = Job(
+            open_storage(out),
+            (str(root),),
+            {},
+            RULE,
+            heatmaps="none",
+            heatmap_size=64,
+            heatmap_format="png",
+            arrays=False,
+            model="m",
+        )
         (line,) = _Worker(None, None, job, 1, "mine")(batch)["answer"]
         answer: dict[str, str] = json.loads(line)
         assert answer["kind"] == "ClusterError"
