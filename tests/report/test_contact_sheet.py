@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -95,3 +97,18 @@ def test_contact_sheets_without_images_or_columns_are_refused(
     for name in ("columns", "side", "max_pixels"):
         with pytest.raises(ParameterError, match=f"{name} must be at least 1"):
             contact_sheet(dot_predictions, Transform(64), **SCALE, **{name: 0})  # type: ignore[arg-type]
+
+
+def test_the_truth_of_good_images_alone_needs_no_key(dot_predictions: Predictions) -> None:
+    empty = np.zeros(dot_predictions.maps.shape, np.bool_)
+    known, unknown = (
+        contact_sheet(
+            dataclasses.replace(dot_predictions, masks=masks),
+            Transform(64),
+            low=0.0,
+            high=0.5,
+            threshold=0.5,
+        )
+        for masks in (empty, None)
+    )
+    assert np.array_equal(np.asarray(known), np.asarray(unknown))

@@ -109,8 +109,8 @@ def contact_sheet(
         predictions, transform, states, low, high, threshold, image_threshold, side, marked or {}
     )
     width = max(columns * (tiles.width + GAP) - GAP, _LEAST_WIDTH)
-    known = predictions.masks is not None
-    told = legend(width, marks_of(low, high, threshold), threshold, known)
+    shows_truth = predictions.masks is not None and bool(predictions.masks.any())
+    told = legend(width, marks_of(low, high, threshold), threshold, shows_truth)
     width = max(width, told.width)
     parts = [*_thresholds(width, image_threshold, threshold), told]
     ranked = np.argsort(-predictions.scores, kind="stable").tolist()
