@@ -17,7 +17,15 @@ from anomalist.report import charts, failures, metric_tables, provenance
 from anomalist.report.assets import asset, environment
 from anomalist.report.copies import near_copies
 from anomalist.report.gallery import gallery
-from anomalist.report.phrases import alphas, breakable, number, percent, pixels_are, targets
+from anomalist.report.phrases import (
+    alphas,
+    breakable,
+    number,
+    percent,
+    pixels_are,
+    targets,
+    with_breaks,
+)
 from anomalist.report.published import published_tables
 from anomalist.report.ranking import ranking
 from anomalist.report.runs import Results, Run
@@ -70,7 +78,9 @@ def write_report(
     """
     results, out = Results(runs), Path(out)
     filling = environment()
-    filling.filters.update(percent=percent, number=number, breakable=breakable)
+    filling.filters.update(
+        percent=percent, number=number, breakable=breakable, with_breaks=with_breaks
+    )
     template = filling.from_string(asset("report.html.j2"))
     page = {
         **_page(results, published, stressed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup, escape
 
@@ -117,6 +117,20 @@ def breakable(name: str) -> Markup:
     """
     parts = re.findall(r"[^\W_]{1,16}\W*_*|.", name, re.DOTALL)
     return Markup("<wbr>").join(escape(part) for part in parts)
+
+
+def with_breaks(text: str, names: Iterable[str]) -> Markup:
+    """Return a sentence as HTML in which names break as `breakable` ones do.
+
+    Examples
+    --------
+    >>> with_breaks("glass<mad, by 0.22", ["glass", "glass<mad"])
+    Markup('glass&lt;<wbr>mad, by 0.22')
+    """
+    longest_first = sorted(names, key=len, reverse=True)
+    pattern = "|".join(map(re.escape, longest_first)) or "(?!)"
+    parts = re.split(f"({pattern})", text)
+    return Markup().join(breakable(p) if i % 2 else escape(p) for i, p in enumerate(parts))
 
 
 def targets(results: Results) -> str:
