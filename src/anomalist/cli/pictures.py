@@ -27,7 +27,7 @@ def add_heatmap_options(arguments: ArgumentParser, default: str) -> None:
         "--heatmap_format",
         type=Literal["png", "jpg"],
         default="png",
-        help="of the heatmaps; jpg takes a tenth of the room and of the time",
+        help="of the heatmaps; jpg takes a quarter of the room",
     )
     arguments.add_argument(
         "--arrays", action="store_true", help="write raw maps as .npy beside the heatmaps"
