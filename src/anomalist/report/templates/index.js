@@ -196,7 +196,7 @@
     });
     drawing.append(svg("line", { class: "axis", x1: 0, x2: MOST_BARS, y1: 10, y2: 10 }));
     if (threshold !== undefined) drawing.append(svg("line", { x1: (threshold - low) / step, x2: (threshold - low) / step, y1: -0.5, y2: 10 }));
-    const ends = [`score ${found.shown(low)}`, threshold === undefined ? "" : `threshold ${found.shown(threshold)}`, found.shown(high)];
+    const ends = [`score ${found.shown(low)}`, threshold === undefined ? "" : `│ threshold ${found.shown(threshold)}`, found.shown(high)];
     figure.replaceChildren(drawing, element("figcaption", {}, ...ends.map((text) => element("span", { textContent: text }))));
   };
 
