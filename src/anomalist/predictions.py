@@ -16,7 +16,7 @@ from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.names import plural
 from anomalist.data.views import check_side
 from anomalist.digits import shown
-from anomalist.drawing import check_scale, plot
+from anomalist.drawing import check_scale, plot, scale_of
 from anomalist.errors import DataError, ParameterError
 from anomalist.notebook import html_table
 
@@ -222,8 +222,7 @@ class Predictions:
         check_side("side", side)
         on_a_scale = low is not None
         if low is None or high is None:
-            low = float(np.median(self.maps))
-            high = low + (float(self.maps.max()) - low) / 2
+            low, high = scale_of(self.maps)
         check_scale(low, high)
         one = self[index]
         kind = "" if one.defects is None else f"  {one.defects[0]}"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from anomalist.benchmark import RunRecord
 from anomalist.metrics import auroc
 from anomalist.report import Results, write_compact, write_per_image
 from anomalist.report.compact import compact_tables
+from tests.report.latex import check_compiles
 
 
 def made(
@@ -106,19 +106,7 @@ def test_the_compact_table_compiles_and_fits_a_page(categories: int, tmp_path: P
         for seed in (0, 1)
     ]
     write_compact(Results(runs), tmp_path)
-    document = (
-        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\noindent"
-        "\n" + (tmp_path / "compact.tex").read_text(encoding="utf-8") + r"\end{document}"
-    )
-    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
-    done = subprocess.run(
-        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "Overfull" not in done.stdout
+    check_compiles(tmp_path / "compact.tex", "booktabs,graphicx")
 
 
 def test_scores_and_curves_have_all_digits_and_a_row_each(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from anomalist.metrics import CALIBRATED_NAMES, METRIC_NAMES
 from anomalist.report import category_metrics, summary, to_latex, write_tables
+from tests.report.latex import check_compiles
 
 ALL_METRICS = (*METRIC_NAMES, *CALIBRATED_NAMES)
 
@@ -176,19 +176,7 @@ def test_the_latex_tables_compile_and_fit_a_page(tmp_path: Path) -> None:
         for seed, value in ((0, 1.0), (1, 1.0), (2, 0.7))
     ]
     write_tables(pd.DataFrame(rows), tmp_path / "out")
-    document = (
-        r"\documentclass{article}\usepackage{booktabs}\begin{document}\noindent"
-        "\n" + (tmp_path / "out" / "results.tex").read_text(encoding="utf-8") + r"\end{document}"
-    )
-    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
-    done = subprocess.run(
-        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "Overfull" not in done.stdout
+    check_compiles(tmp_path / "out" / "results.tex", "booktabs")
 
 
 def test_metrics_that_only_some_runs_have_stand_after_the_others(tmp_path: Path) -> None:

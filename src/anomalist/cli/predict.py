@@ -246,14 +246,7 @@ def show_counts(done: Tally, output: Output) -> None:
     """Print how many images were called what, and what a reader must know of them."""
     from anomalist.data.names import plural
 
-    counts = {
-        "anomalous": done.anomalous,
-        "normal": done.normal,
-        "without a decision": done.undecided,
-        "failed": done.failed,
-    }
-    shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     before = f" ({done.before} of them before)" if done.before else ""
-    output.result(f"{plural(done.total, 'image')}{before}: {shown or 'none'}")
+    output.result(f"{plural(done.total, 'image')}{before}: {done.told() or 'none'}")
     for note in done.notes:
         output.result(f"Note: {note}")

@@ -50,6 +50,24 @@ def colour_map(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
+def scale_of(maps: npt.NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Return ``low`` and ``high`` of maps for which no good images say them.
+
+    From the median, which has no colour, to the maximum, which has the last one.
+
+    Parameters
+    ----------
+    maps : array of any shape
+
+    Examples
+    --------
+    >>> scale_of(np.array([1.0, 1.0, 5.0]))
+    (1.0, 3.0)
+    """
+    low = float(np.median(maps))
+    return low, low + (float(maps.max()) - low) / TOP
+
+
 def check_scale(low: float, high: float) -> None:
     """Refuse map values of a typical good pixel and of the threshold that make no scale.
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from anomalist.data.names import first_of, plural
 from anomalist.data.walking import HEATMAPS
 from anomalist.detectors import Detector
+from anomalist.drawing import scale_of
 from anomalist.inspection.findings import Rule
 from anomalist.inspection.results import Results
 from anomalist.predictions import Predictions
@@ -61,14 +60,8 @@ class ResultsPage:
 
     def _write(self, *, goes_on: bool) -> None:
         tally = self._results.tally
-        counts = {
-            "anomalous": tally.anomalous,
-            "normal": tally.normal,
-            "without a decision": tally.undecided,
-            "not scored": tally.failed,
-        }
-        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        facts = [("", f"{plural(tally.total, 'image')}: {told or 'none yet'}")]
+        told = tally.told("not scored") or "none yet"
+        facts = [("", f"{plural(tally.total, 'image')}: {told}")]
         facts.append(("", self._rule.describe()))
         if inputs := [str(name) for name in self._identity.get("inputs", ())]:
             facts.append(("from", first_of(inputs, _TOLD)))
@@ -154,8 +147,7 @@ def _entries(
     """Draw each image, and yield what the page says of it."""
     low, high = rule.low, rule.high
     if low is None or high is None:
-        low = float(np.median(predictions.maps))
-        high = low + (float(predictions.maps.max()) - low) / 2
+        low, high = scale_of(predictions.maps)
     pictures = PictureWriter(out / HEATMAPS, transform=detector.transform, previews=out / PREVIEWS)
     for i, one in enumerate(predictions):
         sample = one.images[0]

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import numpy as np
 from PIL import Image
 
 from anomalist.calibration import State
@@ -23,6 +22,7 @@ from anomalist.data import ImageSet, Remarks, Sample
 from anomalist.data.images import read_bytes
 from anomalist.data.walking import HEATMAPS, SHEET
 from anomalist.detectors import Detector
+from anomalist.drawing import scale_of
 from anomalist.errors import DataError, ParameterError
 from anomalist.files import atomic_path, sha256_of
 from anomalist.inspection.findings import Finding, Rule
@@ -279,8 +279,7 @@ class _Writer:
         It is, when as many more have come or with `finish`, so that others are scored meanwhile.
         """
         if self._scale is None and predictions is not None:
-            low = float(np.median(predictions.maps))
-            self._scale = low, low + (float(predictions.maps.max()) - low) / 2
+            self._scale = scale_of(predictions.maps)
         before = len(self._waiting)
         scored = iter(range(len(chunk)))
         for one in chunk:

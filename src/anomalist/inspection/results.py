@@ -81,6 +81,27 @@ class Tally:
         """All of them."""
         return self.normal + self.anomalous + self.undecided + self.failed
 
+    def told(self, failed: str = "failed") -> str:
+        """Return how many were called what, in words; nothing where there is none.
+
+        Parameters
+        ----------
+        failed : str
+            What those that couldn't be scored are called.
+
+        Examples
+        --------
+        >>> Tally(normal=3, failed=1).told(), Tally().told()
+        ('3 normal, 1 failed', '')
+        """
+        counts = {
+            "anomalous": self.anomalous,
+            "normal": self.normal,
+            "without a decision": self.undecided,
+            failed: self.failed,
+        }
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values.
 

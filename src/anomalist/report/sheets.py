@@ -10,7 +10,7 @@ from PIL import Image
 
 from anomalist.data import Sample, Transform
 from anomalist.digits import shown
-from anomalist.drawing import overlay
+from anomalist.drawing import overlay, scale_of
 from anomalist.drawing.colours import TOP
 from anomalist.drawing.legend import legend, marks_of
 from anomalist.drawing.lines import CYAN, draw_dashes, line_width, outline
@@ -73,8 +73,8 @@ def heatmap_sheet(
         raise ParameterError("low and high make a scale together: give both or none")
     marks = None
     if low is None or high is None:
-        low, top = float(np.median(predictions.maps)), float(predictions.maps.max())
-        high = low + (top - low) / TOP
+        low, high = scale_of(predictions.maps)
+        top = float(predictions.maps.max())
         marks = [(0.0, f"median {shown(low)}"), (TOP, f"maximum {shown(top)}")]
     kinds = sorted(set(predictions.defects), key=lambda kind: (kind != "good", kind))
     columns = []

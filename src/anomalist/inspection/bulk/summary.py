@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from anomalist.conditions import Conditions
 from anomalist.data import ImageSet, Remarks, Sample
 from anomalist.data.names import plural
 from anomalist.data.walking import SHEET
 from anomalist.detectors import Detector
+from anomalist.drawing import scale_of
 from anomalist.errors import DataError, ObjectNotFoundError
 from anomalist.inspection.bulk.keys import part_key
 from anomalist.inspection.bulk.rows import plain, read_part
@@ -131,8 +130,7 @@ def write_sheet(
     all_of_them = Predictions.join(there)
     low, high = rule.low, rule.high
     if low is None or high is None:
-        low = float(np.median(all_of_them.maps))
-        high = low + (float(all_of_them.maps.max()) - low) / 2
+        low, high = scale_of(all_of_them.maps)
     sheet = contact_sheet(
         all_of_them,
         detector.transform,
