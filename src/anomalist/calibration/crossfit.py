@@ -32,6 +32,10 @@ class Fittable(Protocol):
         """How images are brought to its input."""
         ...
 
+    def input_size_of(self, images: ImageSet) -> tuple[int, int]:
+        """Return the height and width to which a fit to these images resizes them."""
+        ...
+
     def fit(
         self,
         images: ImageSet,
@@ -40,6 +44,7 @@ class Fittable(Protocol):
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Any = None,
+        input_size: tuple[int, int] | None = None,
     ) -> Self:
         """Learn what good looks like."""
         ...
@@ -293,8 +298,9 @@ def _fits(
     """Fold by fold: which images it holds, and a copy of the detector fitted to all others."""
     count = int(dealt.max()) + 1
     # What is white is settled once: a copy that hadn't seen the brightest image would see all
-    # others brighter.
+    # others brighter. So is the input's size, which maps of all folds must share.
     depth = detector.bit_depth or bit_depth_of(images)
+    size = detector.input_size_of(images)
     for fold in range(count):
         copy = dataclasses.replace(detector, bit_depth=depth)
         places = np.flatnonzero(dealt != fold)
@@ -303,7 +309,12 @@ def _fits(
         if progress is not None:
             watch = _share(progress, len(places), len(images) * fold, len(images) * count)
         fitted = copy.fit(
-            images[places], groups=groups[places], store=store, progress=watch, training=kept
+            images[places],
+            groups=groups[places],
+            store=store,
+            progress=watch,
+            training=kept,
+            input_size=size,
         )
         yield np.flatnonzero(dealt == fold), fitted
 

@@ -40,6 +40,7 @@ from anomalist.data import (
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.display import detector_html
 from anomalist.detectors.hyperparameters import check_hyperparameters
+from anomalist.detectors.input_size import choose_input_size, transform_to
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
@@ -69,7 +70,9 @@ class Detector(Saved):
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
     image_size : int or (int, int)
-        Side, or height and width, in pixels to which images are resized.
+        Height and width in pixels to which images are resized; or one number for as many pixels as
+        a square of that side has, in the proportions of the photographs that are learnt from. With
+        a ``crop_size`` one number is the side of a square, whatever their proportions.
     crop_size : int, optional
         Side in pixels of the centre crop taken after resizing.
     interpolation : str
@@ -116,7 +119,30 @@ class Detector(Saved):
     def transform(self) -> Transform:
         """How images are brought to the backbone's input."""
         depth = getattr(self, "bit_depth_", self.bit_depth) or DEPTHS[-1]
-        return Transform(self.image_size, self.crop_size, self.interpolation, depth)
+        size = getattr(self, "input_size_", self.image_size)
+        return transform_to(size, self.crop_size, self.interpolation, depth)
+
+    def input_size_of(self, images: ImageSet) -> tuple[int, int]:
+        """Return the height and width to which a fit to these images resizes them and all later.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images, at least one.
+
+        Raises
+        ------
+        DataError
+            If the size of one can't be read.
+        """
+        return choose_input_size(self, images)
+
+    def transform_of(self, images: ImageSet) -> Transform:
+        """Return the `transform` that it will have once it is fitted to these images."""
+        size = self.input_size_of(images)
+        return transform_to(
+            size, self.crop_size, self.interpolation, self.bit_depth or bit_depth_of(images)
+        )
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
@@ -152,6 +178,7 @@ class Detector(Saved):
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Training | None = None,
+        input_size: tuple[int, int] | None = None,
     ) -> Self:
         """Learn what good looks like.
 
@@ -171,6 +198,9 @@ class Detector(Saved):
             Called with the number of images read and the total.
         training : Training, optional
             How the training of a detector that is ``trained`` is watched and kept.
+        input_size : (int, int), optional
+            What `input_size_of` gave for more images than these, such as all of which these are a
+            fold.
 
         Returns
         -------
@@ -191,6 +221,7 @@ class Detector(Saved):
         check_good(given)
         # Once for all parts of it, and for every later image.
         learner.bit_depth_ = self.bit_depth or bit_depth_of(given)
+        learner.input_size_ = input_size or self.input_size_of(given)
         check_shown(given, learner.bit_depth_)
         learner._learn(given, number_groups(groups, len(given)), store, progress, training)
         # All at once, for threads that ask meanwhile.
@@ -216,6 +247,7 @@ class Detector(Saved):
         shard: Shard,
         *,
         bit_depth: int,
+        input_size: tuple[int, int],
         progress: Progress | None = None,
     ) -> Any:
         """Learn from a shard what `join` needs, if it is ``shardable``; it isn't changed itself.
@@ -228,6 +260,8 @@ class Detector(Saved):
             Which of all images they are.
         bit_depth : int
             Bits of the camera whose values 16-bit images of any shard hold.
+        input_size : (int, int)
+            What `input_size_of` gives for images of all shards.
         progress : callable, optional
             Called with the number of images read and the total.
 
@@ -242,11 +276,18 @@ class Detector(Saved):
             If an image can't be read.
         """
         learner = dataclasses.replace(self)
-        learner.bit_depth_ = bit_depth
+        learner.bit_depth_, learner.input_size_ = bit_depth, input_size
         learner.backbone_ = self.make_backbone()
         return learner._summarise(learner._features(images, progress=progress, hashed=True), shard)
 
-    def join(self, summaries: Iterable[Any], shards: list[Shard], *, bit_depth: int) -> Self:
+    def join(
+        self,
+        summaries: Iterable[Any],
+        shards: list[Shard],
+        *,
+        bit_depth: int,
+        input_size: tuple[int, int],
+    ) -> Self:
         """Fit to what `summarise` gave of every shard, in their order.
 
         It is the fit to all images, whatever shards they are dealt into: of PaDiM and DFM but for
@@ -261,7 +302,7 @@ class Detector(Saved):
         """
         learner = dataclasses.replace(self)
         learner._forget()
-        learner.bit_depth_ = bit_depth
+        learner.bit_depth_, learner.input_size_ = bit_depth, input_size
         learner.backbone_ = self.make_backbone()
         learner._join(iter(summaries), shards)
         self.__dict__ = vars(learner)
@@ -285,8 +326,15 @@ class Detector(Saved):
         self.images_ = digests[kept]
         return kept
 
-    def check_shards(self, shards: list[Shard]) -> None:
+    def check_shards(self, shards: list[Shard], input_size: tuple[int, int]) -> None:
         """Refuse shards in which it can't be fitted, before any work.
+
+        Parameters
+        ----------
+        shards : list of Shard
+            All of them.
+        input_size : (int, int)
+            What `input_size_of` gives for images of all shards.
 
         Raises
         ------
@@ -298,7 +346,8 @@ class Detector(Saved):
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        self._check_shards(shards, self.make_backbone().shapes(*self.transform.output_size))
+        transform = transform_to(input_size, self.crop_size)
+        self._check_shards(shards, self.make_backbone().shapes(*transform.output_size))
 
     def calibrate(
         self,

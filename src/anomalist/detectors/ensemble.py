@@ -391,6 +391,7 @@ class Ensemble(Detector):
             "detector": self.name,
             "parameters": self.parameters(),
             "bit_depth": self.bit_depth_,
+            "input_size": list(self.input_size_),
             "members": entries,
             **header,
         }, tensors
@@ -399,7 +400,7 @@ class Ensemble(Detector):
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> None:
         expect(header, {"bit_depth": int})
-        self._take_bit_depth(header["bit_depth"])
+        self._take_view(header)
         self.members_ = []
         expected = [member.name for member in self.components()]
         entries = header.get("members", [])

@@ -16,6 +16,7 @@ from anomalist.calibration import Calibration, Reference
 from anomalist.data import DEPTHS, Transform
 from anomalist.data.copies import SIDE
 from anomalist.detectors.hyperparameters import hyperparameter_kinds
+from anomalist.detectors.input_size import asked_size, check_input_size
 from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
 from anomalist.features import Backbone, NoDeviceError, pick_device
 from anomalist.models import (
@@ -53,6 +54,8 @@ class Saved(ABC):
         What the good images look like that calibrated it, to hold new ones against.
     bit_depth_ : int
         Bits of the camera whose values 16-bit images hold, which decide what is white.
+    input_size_ : (int, int)
+        Height and width to which images are resized, before a crop.
     summary_ : dict
         What is known of the fit, as JSON values.
     thumbnails_ : list of bytes
@@ -67,11 +70,14 @@ class Saved(ABC):
     fitted: ClassVar[tuple[str, ...]]
 
     backbone: str
+    image_size: int | tuple[int, int]
+    crop_size: int | None
     bit_depth: int | None
     device: str
     backbone_: Backbone
     images_: npt.NDArray[np.uint8]
     bit_depth_: int
+    input_size_: tuple[int, int]
     calibration_: Calibration | None
     reference_: Reference | None
     summary_: dict[str, Any]
@@ -123,6 +129,7 @@ class Saved(ABC):
             "detector": self.name,
             "parameters": self.parameters(),
             "bit_depth": self.bit_depth_,
+            "input_size": list(self.input_size_),
             "backbone": {
                 "layers": self.backbone_.layers,
                 "weights_sha256": self.backbone_.weights_sha256,
@@ -237,7 +244,7 @@ class Saved(ABC):
     ) -> None:
         """Take over the fitted state of `_state`: all tensors that there are."""
         expect(header, {"bit_depth": int, "backbone": _BACKBONE, "state": dict[str, Any]})
-        self._take_bit_depth(header["bit_depth"])
+        self._take_view(header)
         left = dict(tensors)
         weights = take_below("backbone.", left)
         images = array_state({"images": left.pop("images")} if "images" in left else {})
@@ -263,10 +270,19 @@ class Saved(ABC):
         check_state(state, self._layout(maps))
         self._restore()
 
-    def _take_bit_depth(self, bit_depth: int) -> None:
+    def _take_view(self, header: dict[str, Any]) -> None:
+        """Take over how images are read and resized."""
+        bit_depth = header["bit_depth"]
         if bit_depth not in DEPTHS or self.bit_depth not in (None, bit_depth):
             raise ModelFileError("its header garbles 'bit_depth'")
         self.bit_depth_ = bit_depth
+        # Files of earlier versions don't tell: their photographs were squeezed to a square.
+        self.input_size_ = asked_size(self)
+        if "input_size" in header:
+            expect(header, {"input_size": tuple[int, int]})
+            height, width = header["input_size"]
+            self.input_size_ = height, width
+            check_input_size(self, self.input_size_)
 
     @property
     @abstractmethod

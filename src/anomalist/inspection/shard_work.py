@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from anomalist.data.copies import SIDE, pictures_of
 from anomalist.data.names import plural
 from anomalist.data.remarks import Remarks
 from anomalist.detectors import Detector
+from anomalist.detectors.input_size import transform_to
 from anomalist.detectors.shards import Shard, spread_evenly
 from anomalist.errors import DataError
 from anomalist.inspection.copies import MOST_PICTURES
@@ -124,6 +124,8 @@ class ShardWork:
         The images.
     bit_depth : int
         Bits of the camera whose values 16-bit images hold.
+    input_size : (int, int)
+        Height and width to which images of all shards are resized.
     settled : bool
         Whether somebody said so, rather than some of the images.
     pictured : int array
@@ -134,6 +136,7 @@ class ShardWork:
     shard: Shard
     images: ImageSet
     bit_depth: int
+    input_size: tuple[int, int]
     settled: bool
     pictured: npt.NDArray[np.intp]
 
@@ -159,7 +162,11 @@ class ShardWork:
                 progress(self.shard.index, done)
 
         summary = self.detector.summarise(
-            self.images, self.shard, bit_depth=self.bit_depth, progress=look
+            self.images,
+            self.shard,
+            bit_depth=self.bit_depth,
+            input_size=self.input_size,
+            progress=look,
         )
         told.pictures = pictures_of(self.images[self.pictured], self.bit_depth)
         return Summarised(summary, told)
@@ -167,7 +174,8 @@ class ShardWork:
     @property
     def transform(self) -> Transform:
         """How the images are brought to the backbone's input."""
-        return dataclasses.replace(self.detector.transform, bit_depth=self.bit_depth)
+        asked = self.detector
+        return transform_to(self.input_size, asked.crop_size, asked.interpolation, self.bit_depth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,11 +209,14 @@ class Home:
         pictures = np.empty((len(pictured), SIDE, SIDE), np.uint8)
         return cls(images, Told(), np.empty((len(images), 32), np.uint8), pictured, pictures)
 
-    def work(self, detector: Detector, shard: Shard, bit_depth: int) -> ShardWork:
+    def work(
+        self, detector: Detector, shard: Shard, bit_depth: int, input_size: tuple[int, int]
+    ) -> ShardWork:
         """Return what is to be done with a shard."""
         pictured = np.flatnonzero(np.isin(shard.places, self.pictured))
         settled = detector.bit_depth is not None
-        return ShardWork(detector, shard, self.images[shard.slice], bit_depth, settled, pictured)
+        images = self.images[shard.slice]
+        return ShardWork(detector, shard, images, bit_depth, input_size, settled, pictured)
 
     def summaries(self, results: Iterable[Summarised], works: list[ShardWork]) -> Iterator[Any]:
         """Give what the detector joins, and keep the rest."""

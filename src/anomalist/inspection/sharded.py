@@ -116,21 +116,22 @@ def fit_shards(
     check_groups(groups)
     out = Path(out)
     check_model_file(out, parts)
-    check_memory(detector, len(parts.train))
     check_good(parts.train)
     grouping = _Scenes.of(parts.train, groups)
     held_out = draw(grouping.groups, calibrate_images, detector.seed)
     learnt = parts.train[np.flatnonzero(~held_out)]
     sample = parts.train[np.flatnonzero(held_out)]
     dealt = deal_shards(len(learnt), shards)
-    detector.check_shards(dealt)
     looked_at = sample if len(sample) else learnt[spread_evenly(len(learnt), _LOOKED_AT)]
+    size = detector.input_size_of(looked_at)
+    check_memory(detector, size, len(parts.train))
+    detector.check_shards(dealt, size)
     depth = detector.bit_depth or bit_depth_of(looked_at)
     check_shown(looked_at, depth)
     home = Home.of(learnt)
-    works = [home.work(detector, shard, depth) for shard in dealt]
+    works = [home.work(detector, shard, depth, size) for shard in dealt]
     results = run(works, _counted(dealt, progress))
-    detector.join(home.summaries(results, works), dealt, bit_depth=depth)
+    detector.join(home.summaries(results, works), dealt, bit_depth=depth, input_size=size)
     kept = detector.keep_digests(home.digests)
     notes = list(grouping.notes)
     predictions = None
