@@ -16,6 +16,7 @@ from anomalist.calibration import Calibration, Reference
 from anomalist.data import DEPTHS, Transform
 from anomalist.data.copies import SIDE
 from anomalist.detectors.hyperparameters import hyperparameter_kinds
+from anomalist.detectors.settling import Settled
 from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
 from anomalist.features import Backbone, NoDeviceError, pick_device
 from anomalist.models import (
@@ -51,8 +52,8 @@ class Saved(ABC):
         How good images score.
     reference_ : Reference or None
         What the good images look like that calibrated it, to hold new ones against.
-    bit_depth_ : int
-        Bits of the camera whose values 16-bit images hold, which decide what is white.
+    settled_ : Settled
+        What was found out about the photographs before it learnt from any.
     summary_ : dict
         What is known of the fit, as JSON values.
     thumbnails_ : list of bytes
@@ -71,7 +72,7 @@ class Saved(ABC):
     device: str
     backbone_: Backbone
     images_: npt.NDArray[np.uint8]
-    bit_depth_: int
+    settled_: Settled
     calibration_: Calibration | None
     reference_: Reference | None
     summary_: dict[str, Any]
@@ -118,6 +119,8 @@ class Saved(ABC):
             if isinstance(value, np.ndarray | Tensor)
         }
         tensors |= {f"backbone.{name}": t for name, t in self.backbone_.state().items()}
+        settled = self.settled_.arrays()
+        tensors |= {f"preparation.{name}": torch.from_numpy(a) for name, a in settled.items()}
         tensors["images"] = torch.from_numpy(self.images_)
         header |= {
             "detector": self.name,
@@ -237,8 +240,12 @@ class Saved(ABC):
     ) -> None:
         """Take over the fitted state of `_state`: all tensors that there are."""
         expect(header, {"bit_depth": int, "backbone": _BACKBONE, "state": dict[str, Any]})
-        self._take_bit_depth(header["bit_depth"])
         left = dict(tensors)
+        prepared = array_state(take_below("preparation.", left))
+        depth = self._saved_bit_depth(header)
+        self.settled_ = Settled(depth)  # which the transform asks for
+        size = self.transform.output_size if self.ignores else None
+        self.settled_ = Settled.from_arrays(depth, prepared, size)
         weights = take_below("backbone.", left)
         images = array_state({"images": left.pop("images")} if "images" in left else {})
         check_state(images, {"images": Layout(np.uint8, ("n", _DIGEST))})
@@ -263,10 +270,21 @@ class Saved(ABC):
         check_state(state, self._layout(maps))
         self._restore()
 
-    def _take_bit_depth(self, bit_depth: int) -> None:
+    def _saved_bit_depth(self, header: dict[str, Any]) -> int:
+        bit_depth: int = header["bit_depth"]
         if bit_depth not in DEPTHS or self.bit_depth not in (None, bit_depth):
             raise ModelFileError("its header garbles 'bit_depth'")
-        self.bit_depth_ = bit_depth
+        return bit_depth
+
+    @property
+    def bit_depth_(self) -> int:
+        """Bits of the camera whose values 16-bit images hold, which decide what is white."""
+        return self.settled_.bit_depth
+
+    @property
+    @abstractmethod
+    def ignores(self) -> bool:
+        """Whether it was asked to ignore a part of photographs."""
 
     @property
     @abstractmethod
