@@ -293,7 +293,7 @@ def _fits(
     """Fold by fold: which images it holds, and a copy of the detector fitted to all others."""
     count = int(dealt.max()) + 1
     # What is white is settled once, for one: a copy that hadn't seen the brightest image would see
-    # all others brighter.
+    # all others brighter. So is the input's size, which maps of all folds must share.
     unfitted = detector.unfitted(images)
     for fold in range(count):
         copy = copies.copy(unfitted)

@@ -169,6 +169,29 @@ class Sample:
             object.__setattr__(made, name, value)
         return made
 
+    def marked(self, defect: str, mask: npt.NDArray[np.bool_]) -> Sample:
+        """Return the sample as one with a defect, its image as it is.
+
+        Parameters
+        ----------
+        defect : str
+            Kind of defect.
+        mask : bool array of shape (H, W)
+            True where it is, before any change moves it.
+
+        Examples
+        --------
+        >>> good = Sample("frame", False, "good", image=np.zeros((48, 64), np.uint8))
+        >>> good.marked("cut", np.ones((48, 64), bool)).label
+        True
+        """
+        made = copy.copy(self)
+        held = _held_mask(str(self.path), mask)
+        truth = {"label": True, "defect": defect, "mask": held, "saturation": None}
+        for name, value in {**truth, "_looks": {}, "_told": None, "_view": None}.items():
+            object.__setattr__(made, name, value)
+        return made
+
     def read(self, bit_depth: int = 16) -> Image.Image:
         """Return the image as RGB, as `read_image` does.
 

@@ -40,6 +40,7 @@ from anomalist.data import (
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.display import detector_html
 from anomalist.detectors.hyperparameters import check_hyperparameters
+from anomalist.detectors.input_size import choose_input_size, transform_to
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
@@ -77,7 +78,9 @@ class Detector(Saved):
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
     image_size : int or (int, int)
-        Side, or height and width, in pixels to which images are resized.
+        Height and width in pixels to which images are resized; or one number for as many pixels as
+        a square of that side has, in the proportions of the photographs that are learnt from. With
+        a ``crop_size`` one number is the side of a square, whatever their proportions.
     crop_size : int, optional
         Side in pixels of the centre crop taken after resizing.
     interpolation : str
@@ -134,7 +137,30 @@ class Detector(Saved):
     def transform(self) -> Transform:
         """How images are brought to the backbone's input."""
         depth = getattr(self, "bit_depth_", self.bit_depth) or DEPTHS[-1]
-        return Transform(self.image_size, self.crop_size, self.interpolation, depth)
+        size = getattr(self, "input_size_", self.image_size)
+        return transform_to(size, self.crop_size, self.interpolation, depth)
+
+    def input_size_of(self, images: ImageSet) -> tuple[int, int]:
+        """Return the height and width to which a fit to these images resizes them and all later.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images, at least one.
+
+        Raises
+        ------
+        DataError
+            If the size of one can't be read.
+        """
+        return choose_input_size(self, images)
+
+    def transform_of(self, images: ImageSet) -> Transform:
+        """Return the `transform` that it will have once it is fitted to these images."""
+        size = self.input_size_of(images)
+        return transform_to(
+            size, self.crop_size, self.interpolation, self.bit_depth or bit_depth_of(images)
+        )
 
     @property
     def ignores(self) -> bool:
@@ -243,16 +269,17 @@ class Detector(Saved):
         DataError
             If an image or a mask can't be read, or what is to be ignored makes no sense for them.
         """
+        size = self.input_size_of(images)
         depth = self.bit_depth or bit_depth_of(images)
         ignored = find_ignored(
             images,
-            dataclasses.replace(self.transform, bit_depth=depth),
+            transform_to(size, self.crop_size, self.interpolation, depth),
             mask=self.ignore,
             boxes=self.ignore_box,
             foreground=self.foreground,
             batch_size=self.batch_size,
         )
-        return Settled(depth, ignored)
+        return Settled(depth, size, ignored)
 
     def unfitted(self, images: ImageSet) -> Self:
         """Return a copy to be fitted to a part of some images, with what is settled by all of them.
@@ -361,8 +388,15 @@ class Detector(Saved):
         self.images_ = digests[kept]
         return kept
 
-    def check_shards(self, shards: list[Shard]) -> None:
+    def check_shards(self, shards: list[Shard], input_size: tuple[int, int]) -> None:
         """Refuse shards in which it can't be fitted, before any work.
+
+        Parameters
+        ----------
+        shards : list of Shard
+            All of them.
+        input_size : (int, int)
+            What `input_size_of` gives for images of all shards.
 
         Raises
         ------
@@ -374,7 +408,8 @@ class Detector(Saved):
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        self._check_shards(shards, self.make_backbone().shapes(*self.transform.output_size))
+        transform = transform_to(input_size, self.crop_size)
+        self._check_shards(shards, self.make_backbone().shapes(*transform.output_size))
 
     def calibrate(
         self,

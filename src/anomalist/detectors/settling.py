@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -35,11 +36,14 @@ class Settled:
     ----------
     bit_depth : int
         Bits of the camera whose values 16-bit images hold.
+    input_size : (int, int)
+        Height and width to which they are resized, before a crop.
     ignored : Ignored, optional
         Which pixels count for nothing.
     """
 
     bit_depth: int
+    input_size: tuple[int, int]
     ignored: Ignored | None = None
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -48,16 +52,13 @@ class Settled:
             return {}
         return {"ignored.mask": self.ignored.mask, "ignored.fill": self.ignored.fill}
 
-    @classmethod
-    def from_arrays(
-        cls, bit_depth: int, arrays: dict[str, npt.NDArray[Any]], size: tuple[int, int] | None
+    def with_arrays(
+        self, arrays: dict[str, npt.NDArray[Any]], size: tuple[int, int] | None
     ) -> Self:
-        """Make it again from what `arrays` returned.
+        """Return the same with what `arrays` returned.
 
         Parameters
         ----------
-        bit_depth : int
-            As it was.
         arrays : dict
             The arrays by name.
         size : (int, int), optional
@@ -70,13 +71,13 @@ class Settled:
         """
         if size is None:
             check_state(arrays, {})
-            return cls(bit_depth)
+            return self
         mask = Layout(np.bool_, size)
         check_state(arrays, {"ignored.mask": mask, "ignored.fill": Layout(np.uint8, ("n", 3))})
         ignored = Ignored(arrays["ignored.mask"], arrays["ignored.fill"])
         if len(ignored.fill) != ignored.mask.sum() or ignored.mask.all():
             raise ModelFileError("'ignored.fill' doesn't fit 'ignored.mask'")
-        return cls(bit_depth, ignored)
+        return dataclasses.replace(self, ignored=ignored)
 
 
 def find_ignored(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from anomalist.data.copies import SIDE, pictures_of
 from anomalist.data.names import plural
 from anomalist.data.remarks import Remarks
 from anomalist.detectors import Detector
+from anomalist.detectors.input_size import transform_to
 from anomalist.detectors.settling import Settled
 from anomalist.detectors.shards import Shard, spread_evenly
 from anomalist.errors import DataError
@@ -168,7 +168,9 @@ class ShardWork:
     @property
     def transform(self) -> Transform:
         """How the images are brought to the backbone's input."""
-        return dataclasses.replace(self.detector.transform, bit_depth=self.settled.bit_depth)
+        asked, settled = self.detector, self.settled
+        size = settled.input_size
+        return transform_to(size, asked.crop_size, asked.interpolation, settled.bit_depth)
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,16 +116,16 @@ def fit_shards(
     check_groups(groups)
     out = Path(out)
     check_model_file(out, parts)
-    check_memory(detector, len(parts.train))
     check_good(parts.train)
     grouping = _Scenes.of(parts.train, groups)
     held_out = draw(grouping.groups, calibrate_images, detector.seed)
     learnt = parts.train[np.flatnonzero(~held_out)]
     sample = parts.train[np.flatnonzero(held_out)]
     dealt = deal_shards(len(learnt), shards)
-    detector.check_shards(dealt)
     looked_at = sample if len(sample) else learnt[spread_evenly(len(learnt), _LOOKED_AT)]
     settled = detector.settle(looked_at)
+    check_memory(detector, settled.input_size, len(parts.train))
+    detector.check_shards(dealt, settled.input_size)
     check_shown(looked_at, settled.bit_depth)
     home = Home.of(learnt)
     works = [home.work(detector, shard, settled) for shard in dealt]
