@@ -7,7 +7,7 @@ from anomalist.choosing.candidates import Candidate, candidates
 from anomalist.choosing.choice import Choice, Row, describe_choice
 from anomalist.choosing.choosing import DEFAULT_BUDGET, choose
 from anomalist.choosing.durations import seconds_of
-from anomalist.choosing.judged import Judge, Verdict
+from anomalist.choosing.judged import Judge, Question, Verdict
 
 __all__ = [
     "DEFAULT_BUDGET",
@@ -15,6 +15,7 @@ __all__ = [
     "Candidate",
     "Choice",
     "Judge",
+    "Question",
     "Row",
     "Verdict",
     "candidates",

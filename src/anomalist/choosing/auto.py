@@ -154,7 +154,7 @@ class Auto(Detector):
         self._forget()
         self.chosen_ = chosen
         self.backbone_, self.images_ = chosen.backbone_, chosen.images_
-        self.bit_depth_, self.input_size_ = chosen.bit_depth_, chosen.input_size_
+        self.settled_ = chosen.settled_
         self.calibration_, self.reference_ = chosen.calibration_, chosen.reference_
         self.summary_, self.thumbnails_ = chosen.summary_, chosen.thumbnails_
         self.pictures_ = chosen.pictures_

@@ -22,8 +22,8 @@ class Row:
         Its kind.
     settings : mapping of str to Any
         In what it differs from the defaults.
-    images : int
-        On how many images it was judged last; 0 if it wasn't.
+    rounds : int
+        In how many rounds it was judged, each on more images and made defects.
     judgement : Judgement or None
         What that gave.
     told : str
@@ -33,7 +33,7 @@ class Row:
     label: str
     detector: str
     settings: Mapping[str, Any]
-    images: int
+    rounds: int
     judgement: Judgement | None
     told: str
 
@@ -47,7 +47,7 @@ class Row:
                 name: list(value) if isinstance(value, tuple) else value
                 for name, value in self.settings.items()
             },
-            "images": self.images,
+            "rounds": self.rounds,
             "score": None if judged is None else judged.score,
             "image_AUROC": None if judged is None else judged.image_AUROC,
             "pixel_AUROC": None if judged is None else judged.pixel_AUROC,
@@ -106,10 +106,10 @@ def describe_choice(choice: Mapping[str, Any]) -> str:
     --------
     >>> row = Row("patchcore", "patchcore", {}, 0, None, "no time")
     >>> print(describe_choice({"chosen": "patchcore", "candidates": [row.as_dict()]}))
-    candidate  images  image AUROC  PRO  found  ms/image
+    candidate  rounds  image AUROC  PRO  found  ms/image
     patchcore                                             no time
     """
-    lines = [("candidate", "images", "image AUROC", "PRO", "found", "ms/image", "")]
+    lines = [("candidate", "rounds", "image AUROC", "PRO", "found", "ms/image", "")]
     for row in choice["candidates"]:
         if row["image_AUROC"] is None:
             lines.append((row["label"], "", "", "", "", "", row["told"]))
@@ -117,7 +117,7 @@ def describe_choice(choice: Mapping[str, Any]) -> str:
         lines.append(
             (
                 row["label"],
-                str(row["images"]),
+                str(row["rounds"]),
                 f"{row['image_AUROC']:.3f}",
                 f"{row['pixel_PRO']:.3f}",
                 f"{row['hits']:.0%}",

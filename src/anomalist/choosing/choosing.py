@@ -39,12 +39,13 @@ def choose(
     """Choose a detector and its settings by good images alone, within a time.
 
     Candidates learn from a share of the images and are asked to tell the others from defects made
-    on them, see :func:`~anomalist.detectors.judging.judge`. In the first of up to four rounds that
-    is done on few of the images; the better half of the candidates comes to the next one, on twice
-    as many. The default comes to every round. It is left only for a candidate whose lead is larger
-    than the standard error of it over kinds of defect, and which is ahead too by the kinds that had
-    no part in the choice. Where time is short, candidates that come late in the list aren't judged,
-    and rounds on many images are left out, which the notes tell. With time enough, the choice
+    on them, see :func:`~anomalist.detectors.judging.judge`. The first of three rounds does that on
+    a quarter of the images, with few defects; the better half of the candidates comes to the next
+    one, on twice as many. What ranks them is the mean of image AUROC and PRO. The default comes to
+    every round. It is left only for a candidate whose lead is larger than the standard error of it
+    over kinds of defect, which has no lower image AUROC, and of which the kinds that had no part in
+    the choice say the same. Where time is short, candidates that come late in the list
+    aren't judged, and rounds are left out, which the notes tell. With time enough, the choice
     depends on the images and the seed alone.
 
     Parameters

@@ -20,6 +20,10 @@ from anomalist.errors import ModelFileError
 from anomalist.features import Progress
 from anomalist.files import atomic_path
 
+# What `~anomalist.detectors.judging.judge` shows at least beside made defects, of how many kinds
+# these are, and what it takes the time of.
+_HELD_OUT, _KINDS, _TIMED = 24, 6, 16
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -33,14 +37,14 @@ class Verdict:
         That it took.
     saved : float
         Seconds that it would have taken longer if no feature map had been made before.
-    images : int
-        On how many good images.
+    work : int
+        The `Question.work` of what was asked.
     """
 
     judgement: Judgement
     seconds: float
     saved: float
-    images: int
+    work: int
 
     @property
     def whole(self) -> float:
@@ -48,9 +52,36 @@ class Verdict:
         return self.seconds + self.saved
 
 
-#: Measures a candidate on good images, of which those of one group aren't independent; by the kinds
-#: of defect that check where ``checking``, else by those that decide.
-Judge = Callable[[Candidate, ImageSet, npt.NDArray[np.int64], bool, Progress | None], Verdict]
+@dataclass(frozen=True, eq=False)
+class Question:
+    """By what candidates are judged.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Good images.
+    groups : int64 array
+        The group of each; those of one aren't independent.
+    of_a_kind : int
+        How many defects of each kind are made.
+    checking : bool
+        Whether by the kinds of defect that check, instead of those that decide.
+    """
+
+    images: ImageSet
+    groups: npt.NDArray[np.int64]
+    of_a_kind: int
+    checking: bool = False
+
+    @property
+    def work(self) -> int:
+        """About how many images pass a candidate."""
+        n = len(self.images)
+        return n + min(n, _HELD_OUT) + _KINDS * self.of_a_kind + _TIMED
+
+
+#: Answers a question for a candidate.
+Judge = Callable[[Candidate, Question, Progress | None], Verdict]
 
 
 class Judged:
@@ -81,16 +112,10 @@ class Judged:
         self.taken_over = 0
 
     def __call__(
-        self,
-        candidate: Candidate,
-        images: ImageSet,
-        groups: npt.NDArray[np.int64],
-        *,
-        checking: bool = False,
-        progress: Progress | None = None,
+        self, candidate: Candidate, question: Question, progress: Progress | None = None
     ) -> Verdict:
         """Measure a candidate, or tell what was measured."""
-        key = self._key(candidate, images, groups, checking)
+        key = self._key(candidate, question)
         try:
             values = self._known[key]
             judgement = Judgement.from_dict(values["judgement"])
@@ -100,23 +125,18 @@ class Judged:
         else:
             self.taken_over += 1
             return verdict
-        verdict = self._judge(candidate, images, groups, checking, progress)
+        verdict = self._judge(candidate, question, progress)
         self._known[key] = {**vars(verdict), "judgement": verdict.judgement.as_dict()}
         if self._path is not None:
             with atomic_path(self._path) as temporary:
                 temporary.write_text(json.dumps(self._known), encoding="utf-8")
         return verdict
 
-    def _key(
-        self,
-        candidate: Candidate,
-        images: ImageSet,
-        groups: npt.NDArray[np.int64],
-        checking: bool,
-    ) -> str:
+    def _key(self, candidate: Candidate, question: Question) -> str:
         """Hash all that decides a verdict."""
-        asked = [candidate.identity, self._seed, checking, anomalist.__version__]
+        of_question = [question.of_a_kind, question.checking]
+        asked = [candidate.identity, self._seed, *of_question, anomalist.__version__]
         found = hashlib.sha256(json.dumps(asked).encode())
-        found.update(images.digests().tobytes())
-        found.update(groups.tobytes())
+        found.update(question.images.digests().tobytes())
+        found.update(question.groups.tobytes())
         return found.hexdigest()

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-import numpy.typing as npt
-
 from anomalist.choosing.candidates import Candidate
-from anomalist.choosing.judged import Judge, Verdict
-from anomalist.data import ImageSet
-from anomalist.detectors.judging import judge
+from anomalist.choosing.judged import Judge, Question, Verdict
+from anomalist.detectors.judging import Trial, judge_by, trials
 from anomalist.features import FeatureStore, Progress
 from anomalist.synthesis import CHECKING, DECIDING
 
@@ -25,25 +21,22 @@ def by_made_defects(store: FeatureStore, seed: int) -> Judge:
     seed : int
         Which images are held out, and which defects are made.
     """
+    # Of the last question alone: made defects are drawn once for all candidates.
+    dealt: dict[Question, list[Trial]] = {}
 
-    def measure(
-        candidate: Candidate,
-        images: ImageSet,
-        groups: npt.NDArray[np.int64],
-        checking: bool,
-        progress: Progress | None,
-    ) -> Verdict:
+    def measure(candidate: Candidate, question: Question, progress: Progress | None) -> Verdict:
         begin, saved = time.monotonic(), store.saved_seconds
-        judgement = judge(
-            candidate.detector,
-            images,
-            groups=groups,
-            seed=seed,
-            kinds=CHECKING if checking else DECIDING,
-            store=store,
-            progress=progress,
-        )
+        if question not in dealt:
+            dealt.clear()
+            dealt[question] = trials(
+                question.images,
+                groups=question.groups,
+                seed=seed,
+                kinds=CHECKING if question.checking else DECIDING,
+                of_a_kind=question.of_a_kind,
+            )
+        judgement = judge_by(candidate.detector, dealt[question], store=store, progress=progress)
         took = time.monotonic() - begin
-        return Verdict(judgement, took, store.saved_seconds - saved, len(images))
+        return Verdict(judgement, took, store.saved_seconds - saved, question.work)
 
     return measure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -12,20 +13,21 @@ import numpy.typing as npt
 from anomalist.calibration import number_groups
 from anomalist.choosing.candidates import Candidate
 from anomalist.choosing.choice import Choice, Row
-from anomalist.choosing.judged import Judged, Verdict
+from anomalist.choosing.judged import Judged, Question, Verdict
 from anomalist.data import ImageSet
-from anomalist.detectors.judging import Judgement
+from anomalist.detectors.judging import OF_A_KIND, Judgement
 from anomalist.digits import duration
 from anomalist.errors import AnomalistError, ParameterError
 from anomalist.features import Progress
 
+# The share of the images that each round is on, and how many defects of a kind are made for it.
+_ROUNDS = ((0.25, 5), (0.5, 10), (1.0, OF_A_KIND))
 # On fewer images than these little is told apart.
 _FEWEST = 20
-_ROUNDS = 4
 # A bank grows with the images, and picking it takes more than that.
-_GROWTH = 1.5
-# Judging passes about three images for each that it is given, a fit one.
-_FIT = 0.7
+_GROWTH = 1.25
+# A fit passes every image, and calibrating it scores every image.
+_FIT = 2
 # Feature maps that are there save most of the work, but never all.
 _LEAST_WORK = 0.1
 
@@ -36,11 +38,9 @@ class _Standing:
 
     candidate: Candidate
     verdict: Verdict | None = None
+    #: In how many rounds it was judged.
+    rounds: int = 0
     told: str = ""
-
-    @property
-    def images(self) -> int:
-        return 0 if self.verdict is None else self.verdict.images
 
     @property
     def judgement(self) -> Judgement:
@@ -92,6 +92,7 @@ class Race:
         self._passes: dict[str, float] = {}
         self._seen: set[str] = set()
         self._short = False
+        self._questions = [_question(images, groups, share, k, seed) for share, k in _ROUNDS]
         self._started = time.monotonic()
 
     def run(self) -> Choice:
@@ -104,62 +105,55 @@ class Race:
         ParameterError
             If no candidate is fast enough.
         """
-        sizes = _sizes(len(self._images))
         live = self._standings
-        for i, n in enumerate(sizes):
+        for i, question in enumerate(self._questions):
             self._seen.clear()
             if i:
                 better = self._better_half(live)
                 # A round in which the default would stand alone tells nothing.
-                if sum(self._estimate(s, n) for s in better[:2]) > self._left(live):
+                if sum(self._estimate(s, question.work) for s in better[:2]) > self._left(live):
                     self._short = True
                     break
                 live = better
-            self._round(live, n, len(sizes) - i)
+            self._round(live, question, i + 1)
         winner, notes = self._decided(live)
         if self._short:
-            notes.append(self._time_note(sizes))
+            notes.append(self._time_note())
         if self._judged.taken_over:
             notes.append(f"{self._judged.taken_over} verdicts are from a choice that was stopped")
         return self._choice(winner, notes)
 
-    def _round(self, live: list[_Standing], n: int, rounds: int) -> None:
-        """Judge on so many images, the default first, as many as this round has time for."""
-        places = _drawn(self._groups, n, self._seed)
-        images, groups = self._images[places], number_groups(self._groups[places], n)
+    def _round(self, live: list[_Standing], question: Question, number: int) -> None:
+        """Judge the default first, and then as many as this round has time for."""
         until = math.inf
         for standing in live:
             if (
                 standing is not self._default
-                and self._passed() + self._estimate(standing, n) > until
+                and self._passed() + self._estimate(standing, question.work) > until
             ):
-                standing.told = f"no time to judge it on {n} images"
+                standing.told = f"no time for round {number}"
                 self._short = True
                 continue
             try:
-                standing.verdict = self._judge(standing, images, groups)
+                standing.verdict = self._judge(standing, question)
             except AnomalistError as error:
                 if standing is self._default:
                     raise
                 standing.told = str(error)
+                continue
+            standing.rounds = number
             if standing is self._default:
-                until = self._passed() + self._left(live) / rounds
+                rounds_left = len(self._questions) - number + 1
+                until = self._passed() + self._left(live) / rounds_left
 
-    def _judge(
-        self,
-        standing: _Standing,
-        images: ImageSet,
-        groups: npt.NDArray[np.int64],
-        *,
-        checking: bool = False,
-    ) -> Verdict:
+    def _judge(self, standing: _Standing, question: Question) -> Verdict:
         def tick(_done: int, _total: int) -> None:
             if self._progress is not None:
                 self._progress(min(round(self._passed()), round(self._budget)), round(self._budget))
 
-        verdict = self._judged(standing.candidate, images, groups, checking=checking, progress=tick)
+        verdict = self._judged(standing.candidate, question, tick)
         view = standing.candidate.view
-        self._passes[view] = max(self._passes.get(view, 0.0), verdict.saved / verdict.images)
+        self._passes[view] = max(self._passes.get(view, 0.0), verdict.saved / verdict.work)
         self._seen.add(view)
         tick(0, 0)
         return verdict
@@ -169,35 +163,42 @@ class Race:
 
     def _left(self, live: list[_Standing]) -> float:
         """Seconds for judging, once the leader is to be checked, fitted and calibrated."""
-        last = self._default.images
-        leader = max((s for s in live if s.images == last), key=lambda s: s.judgement.score)
-        checks = 0.0 if leader is self._default else self._whole(leader, last) * 2
-        fit = _FIT * self._whole(leader, len(self._images))
+        last = self._default.rounds
+        leader = max((s for s in live if s.rounds == last), key=lambda s: s.judgement.score)
+        checks = 0.0
+        if leader is not self._default:
+            work = self._questions[last - 1].work
+            checks = self._whole(leader, work) + self._whole(self._default, work)
+        fit = self._whole(leader, _FIT * len(self._images))
         return self._budget - self._passed() - checks - fit
 
-    def _whole(self, standing: _Standing, n: int) -> float:
-        """Roughly the seconds of judging it on so many images, where no feature map is there."""
+    def _whole(self, standing: _Standing, work: int) -> float:
+        """Roughly the seconds of so much work, where no feature map is there."""
         known, pixels = standing.verdict, 1.0
         if known is None:
             known = self._default.verdict
             pixels = standing.candidate.pixels / self._default.candidate.pixels
         assert known is not None
-        growth: float = max(1.0, n / known.images) ** _GROWTH
+        more = work / known.work
+        growth: float = more**_GROWTH if more > 1 else more
         return known.whole * pixels * growth
 
-    def _estimate(self, standing: _Standing, n: int) -> float:
-        """Roughly the seconds of judging it on so many images now."""
-        whole, view = self._whole(standing, n), standing.candidate.view
-        made = self._passes.get(view, 0.0) * n if view in self._seen else 0.0
+    def _estimate(self, standing: _Standing, work: int) -> float:
+        """Roughly the seconds of so much work in this round."""
+        whole, view = self._whole(standing, work), standing.candidate.view
+        made = self._passes.get(view, 0.0) * work if view in self._seen else 0.0
         return max(whole - made, _LEAST_WORK * whole)
 
     def _better_half(self, live: list[_Standing]) -> list[_Standing]:
         """The default, and the better half of those that were judged as far and are fast enough."""
-        last = self._default.images
-        come = [s for s in live if s.images == last and not self._too_slow(s)]
+        last = self._default.rounds
+        come = [s for s in live if s.rounds == last and not self._too_slow(s)]
         come.sort(key=lambda s: -s.judgement.score)
         others = [s for s in come if s is not self._default]
-        return [self._default, *others[: max(1, math.ceil(len(come) / 2) - 1)]]
+        kept = max(1, math.ceil(len(come) / 2) - 1)
+        for standing in others[kept:]:
+            standing.told = "in the worse half"
+        return [self._default, *others[:kept]]
 
     def _too_slow(self, standing: _Standing) -> bool:
         if self._most_ms is None or 1000 * standing.judgement.seconds_per_image <= self._most_ms:
@@ -209,10 +210,10 @@ class Race:
         """The best of those that came farthest, if it is clearly ahead of the default."""
         default = self._default
         if self._too_slow(default):
-            fast = [s for s in self._standings if s.images and not self._too_slow(s)]
+            fast = [s for s in self._standings if s.rounds and not self._too_slow(s)]
             if not fast:
                 quickest = min(
-                    (s for s in self._standings if s.images),
+                    (s for s in self._standings if s.rounds),
                     key=lambda s: s.judgement.seconds_per_image,
                 )
                 takes = 1000 * quickest.judgement.seconds_per_image
@@ -220,25 +221,22 @@ class Race:
                     f"no candidate takes at most {self._most_ms:g} ms an image here: the fastest,"
                     f" {quickest.candidate.label}, takes {takes:.0f}"
                 )
-            best = max(fast, key=lambda s: (s.images, s.judgement.score))
+            best = max(fast, key=lambda s: (s.rounds, s.judgement.score))
             return best, ["the default is too slow: the best of those that are fast enough"]
         ahead = []
         for standing in live:
-            if standing is default or standing.images < default.images:
+            if standing is default or standing.rounds < default.rounds:
                 continue
             lead, error = lead_of(standing.judgement, default.judgement)
-            if lead > error:
+            if lead > error and _ranks_as_well(standing.judgement, default.judgement):
                 ahead.append((lead, standing))
             else:
                 standing.told = standing.told or "not clearly ahead of the default"
-        places = _drawn(self._groups, default.images, self._seed)
-        images, groups = self._images[places], number_groups(self._groups[places], len(places))
+        question = dataclasses.replace(self._questions[default.rounds - 1], checking=True)
         for _, standing in sorted(ahead, key=lambda pair: -pair[0]):
-            checked, of_default = (
-                self._judge(s, images, groups, checking=True).judgement for s in (standing, default)
-            )
+            checked, of_default = (self._judge(s, question).judgement for s in (standing, default))
             lead, _ = lead_of(checked, of_default)
-            if lead > 0:
+            if lead > 0 and _ranks_as_well(checked, of_default):
                 return standing, [
                     f"by the kinds of defect that check, score {checked.score:.3f} beside the"
                     f" default's {of_default.score:.3f}"
@@ -246,34 +244,32 @@ class Race:
             standing.told = "ahead of the default, but not by the kinds of defect that check"
         return default, ["the default stays: none is ahead of it by what decides and what checks"]
 
-    def _time_note(self, sizes: list[int]) -> str:
+    def _time_note(self) -> str:
         """Say what the time was enough for, and roughly which is enough for all."""
-        known = [s for s in self._standings if s.images]
-        a_pass = float(np.mean([self._whole(s, sizes[0]) for s in known])) / sizes[0]
-        runs, needed = len(self._standings), _FIT * self._whole(known[0], len(self._images))
-        for n in sizes:
-            needed += runs * a_pass * n * (n / sizes[0]) ** (_GROWTH - 1)
-            runs = max(2, math.ceil(runs / 2))
-        images = self._default.images
+        known = [s for s in self._standings if s.rounds]
+        live, needed = len(self._standings), self._whole(known[0], _FIT * len(self._images))
+        for question in self._questions:
+            needed += live * float(np.mean([self._whole(s, question.work) for s in known]))
+            live = max(2, math.ceil(live / 2))
         return (
-            f"in {duration(self._budget)}, {len(known)} of {len(self._standings)} candidates were"
-            f" judged, the last on {images} of {len(self._images)} images; all would take about"
-            f" {duration(needed)}"
+            f"{duration(self._budget)} were enough for {len(known)} of {len(self._standings)}"
+            f" candidates and {self._default.rounds} of {len(self._questions)} rounds; all would"
+            f" take about {duration(needed)}"
         )
 
     def _choice(self, winner: _Standing, notes: list[str]) -> Choice:
         winner.told = "chosen"
         ordered = sorted(
             self._standings,
-            key=lambda s: (s is not winner, -s.images, -s.judgement.score if s.images else 0.0),
+            key=lambda s: (s is not winner, -s.rounds, -s.judgement.score if s.rounds else 0.0),
         )
         rows = [
             Row(
                 s.candidate.label,
                 s.candidate.detector.name,
                 s.candidate.settings,
-                s.images,
-                s.judgement if s.images else None,
+                s.rounds,
+                s.judgement if s.rounds else None,
                 s.told,
             )
             for s in ordered
@@ -306,16 +302,18 @@ def lead_of(one: Judgement, other: Judgement) -> tuple[float, float]:
     return float(np.mean(differences)), float(spread / math.sqrt(len(differences)))
 
 
-def _sizes(n: int) -> list[int]:
-    """On how many of the images each round is, the last on all.
+def _ranks_as_well(one: Judgement, other: Judgement) -> bool:
+    """Whether it tells images with defects from good ones as well, as better maps don't make up."""
+    return one.image_AUROC >= other.image_AUROC
 
-    Examples
-    --------
-    >>> _sizes(209), _sizes(40), _sizes(12)
-    ([26, 52, 104, 209], [20, 40], [12])
-    """
-    sizes = [n // 2**i for i in range(_ROUNDS)]
-    return [size for size in reversed(sizes) if size == n or size >= _FEWEST]
+
+def _question(
+    images: ImageSet, groups: npt.NDArray[np.int64], share: float, of_a_kind: int, seed: int
+) -> Question:
+    """Ask on a share of the images."""
+    n = max(round(share * len(images)), min(_FEWEST, len(images)))
+    places = _drawn(groups, n, seed)
+    return Question(images[places], number_groups(groups[places], len(places)), of_a_kind)
 
 
 def _drawn(groups: npt.NDArray[np.int64], n: int, seed: int) -> npt.NDArray[np.intp]:

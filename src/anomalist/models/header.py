@@ -46,7 +46,7 @@ _CANDIDATE = {
     "label": str,
     "detector": str,
     "settings": dict[str, Any],
-    "images": int,
+    "rounds": int,
     **dict.fromkeys(
         ("score", "image_AUROC", "pixel_AUROC", "pixel_PRO", "hits", "milliseconds"), float | None
     ),
