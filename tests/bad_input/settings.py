@@ -14,6 +14,14 @@ from tests.bad_input.case import (
 )
 
 CASES = [
+    Case(
+        "a kind of made defect that there isn't",
+        "synthesize parts --kinds stain,rust --out sheet.png",
+        "anomalist: error: no made defect 'rust'; there are cut_paste, scratch, stain, missing,"
+        " dent, blur, turned_piece, crack, pits, discoloured, blended_piece, perlin_texture",
+        1,
+        parts,
+    ),
     predict(
         "a heatmap of no size",
         "photos --heatmap_size 0",
