@@ -597,8 +597,8 @@ def test_each_false_alarm_rate_is_told_with_whose_it_is(tmp_path: Path) -> None:
     for run in runs:
         run.calibration["image_threshold"] = None
     words = report(runs, tmp_path).words
-    assert "a threshold at 20 % in some or all categories of strict and same" in words
-    assert "a threshold at 40 % in some or all categories of loose" in words
+    assert "to guarantee 20 % in some or all categories of strict and same" in words
+    assert "to guarantee 40 % in some or all categories of loose" in words
 
 
 def test_two_configurations_of_a_method_are_two_detectors(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ class Rule:
 
     def describe(self) -> str:
         """Say in a sentence what the threshold promises, or why there is none."""
-        rate = f"{100 * self.alpha:g}%"
+        rate = f"{100 * self.alpha:.3g}%"
         if self.given:
             return f"threshold {shown(self.threshold)}, as given"
         if self.threshold is None:
@@ -250,6 +250,11 @@ class Rule:
         return attainable_rate(self.scenes, self.alpha)
 
     @property
+    def guaranteed(self) -> bool:
+        """Whether ``alpha`` itself is promised: not by so few images, nor a threshold as given."""
+        return not self.given and self.threshold is not None and self.rate <= self.alpha
+
+    @property
     def promise(self) -> tuple[float, float] | None:
         """The range of the false-alarm rate to expect; None where there is no promise."""
         if self.given or self.threshold is None:
@@ -259,7 +264,11 @@ class Rule:
     def as_dict(self) -> dict[str, Any]:
         """Return the rule and what it promises as JSON values."""
         promise = self.promise
-        values = {**dataclasses.asdict(self), "missing": self.missing}
+        values = {
+            **dataclasses.asdict(self),
+            "missing": self.missing,
+            "guaranteed": self.guaranteed,
+        }
         if self.drawn_of is None:
             del values["drawn_of"]
         if promise is None:

@@ -235,7 +235,7 @@ def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]
     while count_held_out(needed, share) < fewest_images(rule.alpha):
         needed += 1
     return [
-        f"{told}, too few to guarantee a false-alarm rate of {100 * rule.alpha:g}%, which takes"
+        f"{told}, too few to guarantee a false-alarm rate of {100 * rule.alpha:.3g}%, which takes"
         f" {fewest_images(rule.alpha)}: give {needed} images, or --split 0, which calibrates on all"
         " that it is fitted to"
     ]
