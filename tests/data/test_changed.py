@@ -58,6 +58,18 @@ def test_an_image_is_changed_when_it_is_read(tmp_path: Path) -> None:
         seen.clear()
 
 
+def test_what_is_changed_already_is_changed_further(tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 256, (6, 9, 3), np.uint8)
+    for base in (Sample(saved(tmp_path / "a.png", pixels)), Sample("a", image=pixels)):
+        once = base.changed(Halved("x"))
+        twice = once.changed(Halved("y"))
+        np.testing.assert_array_equal(np.asarray(twice.read()), pixels // 4)
+        drawn = [random for *_, random in seen]
+        once.read()
+        assert seen[-1][3] == drawn[0] != drawn[1]
+        seen.clear()
+
+
 def test_the_hash_tells_content_and_change(tmp_path: Path) -> None:
     base = Sample(saved(tmp_path / "a.png", np.zeros((4, 4), np.uint8)))
     other = Sample(saved(tmp_path / "b.png", np.ones((4, 4), np.uint8)))

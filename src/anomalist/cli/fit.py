@@ -136,7 +136,9 @@ def run(arguments: Namespace, output: Output) -> None:
 
     def estimate(seconds: float) -> None:
         more = ", and trainings, of which the bar tells the time left" if detector.trains else ""
-        output.note(f"{_plan(detector)}; this takes roughly {duration(max(seconds, 5))}{more}")
+        height, width = detector.transform_of(parts.train).output_size
+        plan = _plan(detector, f"{width} x {height}")
+        output.note(f"{plan}; this takes roughly {duration(max(seconds, 5))}{more}")
 
     with StageProgress(output) as progress:
         try:
@@ -220,8 +222,10 @@ def _fit_shards(detector: Detector, arguments: Namespace, output: Output) -> Non
             calibrate_images=arguments.calibrate_images,
             progress=progress,
         )
+        height, width = detector.transform.output_size
+        plan = _plan(detector, f"about {width} x {height}")
         if arguments.ray is None:
-            output.note(f"{_plan(detector)}, shard by shard ({arguments.shards})")
+            output.note(f"{plan}, shard by shard ({arguments.shards})")
             result = fit(shards=arguments.shards)
         else:
             from anomalist.cluster import connected
@@ -236,7 +240,7 @@ def _fit_shards(detector: Detector, arguments: Namespace, output: Output) -> Non
                     arguments.worker_memory_mb,
                 )
                 shards = arguments.shards or max(1, min(len(run.nodes), len(parts.train) - 1))
-                output.note(f"{_plan(detector)}, {shards} shards on {arguments.ray}")
+                output.note(f"{plan}, {shards} shards on {arguments.ray}")
                 result = fit(shards=shards, run=run)
     _show(result, output)
     output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
@@ -254,13 +258,12 @@ def _describe(arguments: Namespace, output: Output) -> None:
     output.fields["dry_run"] = [understanding.as_dict() for understanding in parts]
 
 
-def _plan(detector: Detector) -> str:
+def _plan(detector: Detector, size: str) -> str:
     from anomalist.features import pick_device
 
-    height, width = detector.transform.output_size
     backbones = ", ".join(dict.fromkeys(part.backbone for part in detector.components()))
     device = pick_device(detector.device)
-    return f"{detector.label} on {backbones} at {width} x {height} pixels, on {device}"
+    return f"{detector.label} on {backbones} at {size} pixels, on {device}"
 
 
 def _show(result: FitResult, output: Output) -> None:

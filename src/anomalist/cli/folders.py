@@ -77,9 +77,12 @@ def open_categories(arguments: Namespace, output: Output) -> Dataset:
 
     roots = [arguments.data] if isinstance(arguments.data, str) else arguments.data
     dataset = open_datasets(roots, **folder_options(arguments))
+    noted: dict[str, list[str]] = {}
     for name in arguments.categories or dataset.categories:
         for note in dataset.understand(name).notes:
-            output.warn(f"{name}: {note}")
+            noted.setdefault(note, []).append(name)
+    for note, names in noted.items():
+        output.warn(f"{', '.join(names)}: {note}")
     return dataset
 
 

@@ -8,6 +8,7 @@ from anomalist.data.given import ImageLike, ImagesLike, as_image_set
 from anomalist.data.header import DEPTHS
 from anomalist.data.images import IMAGE_SUFFIXES, image_size, read_image
 from anomalist.data.imageset import Category, Dataset, ImageSet
+from anomalist.data.input_size import of_as_many_pixels, rounded, scaled, usual_size
 from anomalist.data.kolektor import KolektorSDD
 from anomalist.data.layout import list_images
 from anomalist.data.loader import load_batches, load_masks
@@ -67,11 +68,15 @@ __all__ = [
     "load_batches",
     "load_masks",
     "make_sample_set",
+    "of_as_many_pixels",
     "open_dataset",
     "open_datasets",
     "part_of",
     "read_image",
     "read_mask",
     "read_saturations",
+    "rounded",
+    "scaled",
+    "usual_size",
     "walk",
 ]

@@ -51,11 +51,15 @@ class ChangedSource:
     """The image of another source, changed when it is read.
 
     Its hash is made of that of the content and of the change's key. Where white is a matter of the
-    camera, it stays so: the camera is the same whatever the light.
+    camera, it stays so: the camera is the same whatever the light. A source that is changed already
+    is changed further.
     """
 
     def __init__(self, base: Source, change: Change) -> None:
-        self._base, self._change = base, change
+        self._base: Source = base
+        self._changes: tuple[Change, ...] = (change,)
+        if isinstance(base, ChangedSource):
+            self._base, self._changes = base._base, (*base._changes, change)
         # Which content told what, with which bits. Replaced as a whole: threads need no lock.
         self._told: tuple[str, int, tuple[str, ...]] | None = None
 
@@ -70,10 +74,16 @@ class ChangedSource:
         return found.image
 
     def _develop(self, content: Content, bit_depth: int) -> Developed:
-        rng = np.random.default_rng(int(content.sha256, 16))
-        return content.develop(
-            bit_depth, lambda samples, white: self._change.image(samples, white, rng)
-        )
+        hashes = [content.sha256]
+        if len(self._changes) > 1:
+            hashes = [*self._hashes(self._base.sha256())[:-1], content.sha256]
+
+        def edit(samples: Samples, white: int) -> Samples:
+            for change, sha256 in zip(self._changes, hashes, strict=True):
+                samples = change.image(samples, white, np.random.default_rng(int(sha256, 16)))
+            return samples
+
+        return content.develop(bit_depth, edit)
 
     def remarks(self, bit_depth: int | None) -> tuple[str, ...]:
         """Return what reading it told."""
@@ -122,4 +132,12 @@ class ChangedSource:
         return self._base.nbytes()
 
     def _hash(self, sha256: str) -> str:
-        return hashlib.sha256(json.dumps([sha256, self._change.key]).encode()).hexdigest()
+        return self._hashes(sha256)[-1]
+
+    def _hashes(self, sha256: str) -> list[str]:
+        """The hash after each change of a content with this one."""
+        hashes = []
+        for change in self._changes:
+            sha256 = hashlib.sha256(json.dumps([sha256, change.key]).encode()).hexdigest()
+            hashes.append(sha256)
+        return hashes

@@ -40,12 +40,21 @@ from anomalist.data import (
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.display import detector_html
 from anomalist.detectors.hyperparameters import check_hyperparameters
+from anomalist.detectors.input_size import choose_input_size, transform_to
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
+from anomalist.detectors.settling import Foreground, Settled, find_ignored
 from anomalist.detectors.shards import MOST_DIGESTS, Shard, spread_evenly
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import Backbone, FeatureStore, Progress, enlarge, pick_device
+from anomalist.features import (
+    Backbone,
+    FeatureStore,
+    Preparation,
+    Progress,
+    enlarge,
+    pick_device,
+)
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
@@ -69,7 +78,9 @@ class Detector(Saved):
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
     image_size : int or (int, int)
-        Side, or height and width, in pixels to which images are resized.
+        Height and width in pixels to which images are resized; or one number for as many pixels as
+        a square of that side has, in the proportions of the photographs that are learnt from. With
+        a ``crop_size`` one number is the side of a square, whatever their proportions.
     crop_size : int, optional
         Side in pixels of the centre crop taken after resizing.
     interpolation : str
@@ -77,6 +88,13 @@ class Detector(Saved):
     bit_depth : int, optional
         Bits of the camera whose values 16-bit images hold, so that the highest is white: 8, 10, 12,
         14 or 16. By default the fewest that hold every value of the training images.
+    ignore : str, optional
+        A mask file, white where photographs are to be ignored, of their size or at least their
+        proportions.
+    ignore_box : tuple of (int, int, int, int)
+        Boxes to be ignored: left, top, width and height in pixels of the photographs.
+    foreground : str, optional
+        ``auto`` ignores all but where good photographs show the part, and a little around it.
     batch_size : int
         Images that pass the backbone at once.
     device : str
@@ -105,6 +123,9 @@ class Detector(Saved):
     crop_size: int | None = None
     interpolation: Interpolation = "bilinear"
     bit_depth: int | None = None
+    ignore: str | None = None
+    ignore_box: tuple[tuple[int, int, int, int], ...] = ()
+    foreground: Foreground | None = None
     batch_size: int = 8
     device: str = "auto"
     seed: int = 0
@@ -116,7 +137,44 @@ class Detector(Saved):
     def transform(self) -> Transform:
         """How images are brought to the backbone's input."""
         depth = getattr(self, "bit_depth_", self.bit_depth) or DEPTHS[-1]
-        return Transform(self.image_size, self.crop_size, self.interpolation, depth)
+        size = getattr(self, "input_size_", self.image_size)
+        return transform_to(size, self.crop_size, self.interpolation, depth)
+
+    def input_size_of(self, images: ImageSet) -> tuple[int, int]:
+        """Return the height and width to which a fit to these images resizes them and all later.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images, at least one.
+
+        Raises
+        ------
+        DataError
+            If the size of one can't be read.
+        """
+        return choose_input_size(self, images)
+
+    def transform_of(self, images: ImageSet) -> Transform:
+        """Return the `transform` that it will have once it is fitted to these images."""
+        size = self.input_size_of(images)
+        return transform_to(
+            size, self.crop_size, self.interpolation, self.bit_depth or bit_depth_of(images)
+        )
+
+    @property
+    def ignores(self) -> bool:
+        """Whether it was asked to ignore a part of photographs."""
+        return self.ignore is not None or bool(self.ignore_box) or self.foreground is not None
+
+    @property
+    def preparation(self) -> Preparation:
+        """What happens to images between the transform and the backbone, and to maps afterwards.
+
+        It is nothing until a fit has settled it.
+        """
+        settled: Settled | None = vars(self).get("settled_")
+        return Preparation(None if settled is None else settled.ignored)
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
@@ -185,17 +243,62 @@ class Detector(Saved):
         WeightsError
             If the backbone's weights can't be had.
         """
+        settled = None if hasattr(self, "backbone_") else vars(self).get("settled_")
         learner = dataclasses.replace(self)
         self.__dict__ = dict(vars(learner))
         given = as_image_set(images)
         check_good(given)
         # Once for all parts of it, and for every later image.
-        learner.bit_depth_ = self.bit_depth or bit_depth_of(given)
+        learner.settled_ = settled or self.settle(given)
         check_shown(given, learner.bit_depth_)
         learner._learn(given, number_groups(groups, len(given)), store, progress, training)
         # All at once, for threads that ask meanwhile.
         self.__dict__ = vars(learner)
         return self
+
+    def settle(self, images: ImageSet) -> Settled:
+        """Find out of good photographs what :meth:`fit` settles before it learns from any.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Those to be fitted to, or enough of them to tell.
+
+        Raises
+        ------
+        DataError
+            If an image or a mask can't be read, or what is to be ignored makes no sense for them.
+        """
+        size = self.input_size_of(images)
+        depth = self.bit_depth or bit_depth_of(images)
+        ignored = find_ignored(
+            images,
+            transform_to(size, self.crop_size, self.interpolation, depth),
+            mask=self.ignore,
+            boxes=self.ignore_box,
+            foreground=self.foreground,
+            batch_size=self.batch_size,
+        )
+        return Settled(depth, size, ignored)
+
+    def unfitted(self, images: ImageSet) -> Self:
+        """Return a copy to be fitted to a part of some images, with what is settled by all of them.
+
+        Parameters
+        ----------
+        images : ImageSet
+            All of the good images; if it is fitted to just these, they needn't be looked at again.
+
+        Raises
+        ------
+        DataError
+            As :meth:`settle`.
+        """
+        known = hasattr(self, "backbone_") and is_fitted_to(self.images_, images)
+        settled = self.settled_ if known else self.settle(images)
+        copied = dataclasses.replace(self, bit_depth=settled.bit_depth)
+        copied.settled_ = settled
+        return copied
 
     def _learn(
         self,
@@ -215,7 +318,7 @@ class Detector(Saved):
         images: ImageSet,
         shard: Shard,
         *,
-        bit_depth: int,
+        settled: Settled,
         progress: Progress | None = None,
     ) -> Any:
         """Learn from a shard what `join` needs, if it is ``shardable``; it isn't changed itself.
@@ -226,8 +329,8 @@ class Detector(Saved):
             The good images of the shard.
         shard : Shard
             Which of all images they are.
-        bit_depth : int
-            Bits of the camera whose values 16-bit images of any shard hold.
+        settled : Settled
+            What `settle` gave, of images of any shard.
         progress : callable, optional
             Called with the number of images read and the total.
 
@@ -242,11 +345,11 @@ class Detector(Saved):
             If an image can't be read.
         """
         learner = dataclasses.replace(self)
-        learner.bit_depth_ = bit_depth
+        learner.settled_ = settled
         learner.backbone_ = self.make_backbone()
         return learner._summarise(learner._features(images, progress=progress, hashed=True), shard)
 
-    def join(self, summaries: Iterable[Any], shards: list[Shard], *, bit_depth: int) -> Self:
+    def join(self, summaries: Iterable[Any], shards: list[Shard], *, settled: Settled) -> Self:
         """Fit to what `summarise` gave of every shard, in their order.
 
         It is the fit to all images, whatever shards they are dealt into: of PaDiM and DFM but for
@@ -261,7 +364,7 @@ class Detector(Saved):
         """
         learner = dataclasses.replace(self)
         learner._forget()
-        learner.bit_depth_ = bit_depth
+        learner.settled_ = settled
         learner.backbone_ = self.make_backbone()
         learner._join(iter(summaries), shards)
         self.__dict__ = vars(learner)
@@ -285,8 +388,15 @@ class Detector(Saved):
         self.images_ = digests[kept]
         return kept
 
-    def check_shards(self, shards: list[Shard]) -> None:
+    def check_shards(self, shards: list[Shard], input_size: tuple[int, int]) -> None:
         """Refuse shards in which it can't be fitted, before any work.
+
+        Parameters
+        ----------
+        shards : list of Shard
+            All of them.
+        input_size : (int, int)
+            What `input_size_of` gives for images of all shards.
 
         Raises
         ------
@@ -298,7 +408,8 @@ class Detector(Saved):
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        self._check_shards(shards, self.make_backbone().shapes(*self.transform.output_size))
+        transform = transform_to(input_size, self.crop_size)
+        self._check_shards(shards, self.make_backbone().shapes(*transform.output_size))
 
     def calibrate(
         self,
@@ -645,7 +756,7 @@ class Detector(Saved):
             batch_scores, patch_scores = score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
-            maps[done:stop] = self._enlarge(patch_scores).cpu().numpy()
+            maps[done:stop] = self.preparation.back(self._enlarge(patch_scores)).cpu().numpy()
             done = stop
         masks = load_masks(images, self.transform)
         return Predictions(
@@ -673,7 +784,13 @@ class Detector(Saved):
         source = FeatureStore(memory_limit_mb=0) if store is None else store
         return FeatureBatches(
             lambda: source.features(
-                self.backbone_, images, self.transform, self.batch_size, progress, hashed=hashed
+                self.backbone_,
+                images,
+                self.transform,
+                self.batch_size,
+                progress,
+                preparation=self.preparation,
+                hashed=hashed,
             ),
             len(images),
             images,

@@ -316,11 +316,11 @@ def check_model_file(out: Path, parts: Parts) -> None:
         check_writable(path)
 
 
-def check_memory(detector: Detector, images: int) -> None:
+def check_memory(detector: Detector, input_size: tuple[int, int], images: int) -> None:
     """Refuse a batch that can't fit, which the system would answer by ending the program."""
     if pick_device(detector.device).type != "cpu" or not hasattr(os, "sysconf"):
         return
-    height, width = detector.transform.output_size
+    height, width = input_size
     batch = min(detector.batch_size, images)
     least = batch * height * width * _BYTES_A_PIXEL
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -123,7 +123,7 @@ def fit_parts(
     check_split(split or 0.0)
     out = Path(out)
     check_model_file(out, parts)
-    check_memory(detector, len(parts.train))
+    check_memory(detector, detector.input_size_of(parts.train), len(parts.train))
     grouping = group_images(parts.train, groups, progress=of_stage(progress, "scenes"))
     share = detector.usual_split(grouping.scenes, alpha) if split is None else split
     learnt, learnt_groups = parts.train, grouping.apart
@@ -287,12 +287,13 @@ def _seconds(
 ) -> float:
     """Roughly how long it will take, from the second batch, which no start-up slows."""
     total = 0.0
+    transform = detector.transform_of(parts.train)
     for backbone in backbones:
         step = detector.batch_size
         for start in (0, step if len(parts.train) > step else 0):
             batch = parts.train[start : start + step]
             begin = time.perf_counter()
-            list(store.features(backbone, batch, detector.transform, step))
+            list(store.features(backbone, batch, transform, step))
             spent = (time.perf_counter() - begin) / len(batch)
             total = max(total, spent) if start == 0 else spent
     return total * (len(parts.train) + len(parts.test)) * (1 + _BESIDE_BACKBONE)
