@@ -275,6 +275,36 @@ CASES = [
             ),
         )
     ),
+    *(
+        fit(what, f"--augment {given}", f"anomalist: error: {answer}", code)
+        for what, given, answer, code in (
+            (
+                "copies that turn by nothing named",
+                "360",
+                "argument --augment: expected names and values, such as turn=360,flip=true. Got"
+                " value: '360' (anomalist fit --help)",
+                2,
+            ),
+            (
+                "copies that turn further than round",
+                "turn=400",
+                "augment: turn must be from 0 to 360 degrees, not 400",
+                1,
+            ),
+            (
+                "copies by a word that isn't known",
+                "turns=90",
+                "augment has turn, flip and copies, but no 'turns'",
+                1,
+            ),
+            (
+                "copies that are what is there",
+                "turn=0",
+                "augment makes nothing new: give it turn, flip, or both",
+                1,
+            ),
+        )
+    ),
     fit(
         "weights of another network",
         "--weights other.safetensors",
