@@ -794,6 +794,7 @@ class Detector(Saved):
             images=images,
             transform=self.transform,
             pooled=torch.cat(pooled).float().numpy(),
+            ignored=self.preparation.ignored_in(len(images)),
         )
 
     def _features(

@@ -392,6 +392,7 @@ class Ensemble(Detector):
             images=first.images,
             transform=self.transform,
             pooled=first.pooled,
+            ignored=self.preparation.ignored_in(len(first)),
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:
