@@ -62,6 +62,18 @@ class Preparation:
             pixels = torch.where(mask, usual, pixels)
         return backbone.traced(pixels)
 
+    def ignored_in(self, images: int) -> npt.NDArray[np.bool_] | None:
+        """Return where so many images are ignored, (N, H, W), in the frame of their maps.
+
+        Returns
+        -------
+        bool array or None
+            None where nothing is.
+        """
+        if self.ignored is None:
+            return None
+        return np.broadcast_to(self.ignored.mask, (images, *self.ignored.mask.shape))
+
     def back(self, maps: Tensor) -> Tensor:
         """Return anomaly maps (B, H, W) with the lowest value of each where it is ignored.
 

@@ -91,7 +91,7 @@ def heatmap_sheet(
             draw_dashes(outlined, truth, line_width(*truth.shape))
         heatmap = overlay(
             photograph,
-            transform.on_original(predictions.maps[chosen], size),
+            transform.on_original(predictions.visible_map(chosen), size),
             low=low,
             high=high,
             threshold=threshold,
