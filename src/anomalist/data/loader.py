@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomalist.data.ignoring import Filled, Ignored
 from anomalist.data.imageset import ImageSet
 from anomalist.data.source import Content
 from anomalist.data.transforms import Transform
@@ -38,9 +39,12 @@ class Chunk:
         pool: ThreadPoolExecutor,
         hashed: bool,
         skip: Callable[[str], bool],
+        ignored: Ignored | None,
     ) -> None:
         self._images, self._transform, self._hashed, self._skip = images, transform, hashed, skip
         self._bits = transform.bit_depth
+        self._ignored = ignored
+        self._sight = transform if ignored is None else Filled(transform, ignored)
         self._pixels = np.empty((len(images), *transform.output_size, 3), np.uint8)
         self._tasks = [pool.submit(self._prepare, i) for i in range(len(images))]
         self._left: list[tuple[int, Content | None]] = []
@@ -85,8 +89,10 @@ class Chunk:
         return content.sha256, None, True
 
     def _take(self, i: int, image: Image.Image) -> None:
-        self._pixels[i] = self._transform(image)
-        self._images[i].looked_at(self._transform, self._pixels[i])
+        pixels = self._pixels[i] = self._transform(image)
+        if self._ignored is not None:
+            pixels = self._ignored(pixels[None])[0]
+        self._images[i].looked_at(self._sight, pixels)
         self._images[i].viewed(image, self._bits)
 
 
@@ -97,6 +103,7 @@ def load_chunks(
     *,
     hashed: bool = False,
     skip: Callable[[str], bool] = lambda _: False,
+    ignored: Ignored | None = None,
     workers: int | None = None,
 ) -> Iterator[Chunk]:
     """Read images some at a time, in order, a file once for both its hash and its pixels.
@@ -116,6 +123,8 @@ def load_chunks(
         Whether hashes are asked for.
     skip : callable, optional
         Told a hash, says whether the pixels will hardly be asked for. It is called by threads.
+    ignored : Ignored, optional
+        What counts for nothing in how images are told to look; pixels are given as they are.
     workers : int, optional
         Threads; by default one for each processor that is ours to use, 8 at most.
 
@@ -137,7 +146,7 @@ def load_chunks(
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value < 1:
             raise ParameterError(f"{name} must be at least 1, not {value}")
-    return _chunks(images, transform, batch_size, hashed, skip, workers)
+    return _chunks(images, transform, batch_size, hashed, skip, ignored, workers)
 
 
 def _chunks(
@@ -146,6 +155,7 @@ def _chunks(
     batch_size: int,
     hashed: bool,
     skip: Callable[[str], bool],
+    ignored: Ignored | None,
     workers: int,
 ) -> Iterator[Chunk]:
     # Enough that no thread waits for work while the caller is busy with a batch.
@@ -155,7 +165,7 @@ def _chunks(
     try:
         for start in range(0, len(images), batch_size):
             chunk = images[start : start + batch_size]
-            pending.append(Chunk(chunk, transform, pool, hashed, skip))
+            pending.append(Chunk(chunk, transform, pool, hashed, skip, ignored))
             if len(pending) > ahead:
                 yield pending.popleft().finish()
         while pending:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from anomalist.data.changed import Change, ChangedSource
 from anomalist.data.decoded import Decoded, DecodedSource
+from anomalist.data.ignoring import Sight
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
@@ -30,7 +31,6 @@ from anomalist.data.source import (
     frozen,
     held,
 )
-from anomalist.data.transforms import Transform
 from anomalist.data.truth import Photograph, read_truth, share_remarks
 from anomalist.data.views import View, view_of
 from anomalist.errors import DataError
@@ -95,7 +95,7 @@ class Sample:
     group: str | None = None
     saturation: Path | None = None
     _source: Source = field(init=False)
-    _looks: dict[Transform, Look] = field(init=False)
+    _looks: dict[Sight, Look] = field(init=False)
     # What the mask told when it was last read, as of a state of its files.
     _told: tuple[_State, tuple[str, ...]] | None = field(init=False, default=None)
     _changes: tuple[Change, ...] = field(init=False, default=())
@@ -304,37 +304,37 @@ class Sample:
         """
         return self._source.fetch()
 
-    def look(self, transform: Transform) -> Look:
-        """Return how the image looks after a transform, on the whole.
+    def look(self, sight: Sight) -> Look:
+        """Return how the image looks to a detector, on the whole.
 
-        It is kept from when the image last passed the transform, and so costs a reading only where
-        none was.
+        It is kept from when the image was last transformed for it, and so costs a reading only
+        where none was.
 
         Raises
         ------
         DataError
             If the image can't be read.
         """
-        known = self._looks.get(transform)
+        known = self._looks.get(sight)
         if known is not None:
             return known
-        return self.looked_at(transform, transform(self.read(transform.bit_depth)))
+        return self.looked_at(sight, sight(self.read(sight.bit_depth)))
 
-    def known_look(self, transform: Transform) -> Look | None:
+    def known_look(self, sight: Sight) -> Look | None:
         """Return what `look` would where that is known without reading the image."""
-        return self._looks.get(transform)
+        return self._looks.get(sight)
 
-    def keep_look(self, transform: Transform, look: Look) -> None:
+    def keep_look(self, sight: Sight, look: Look) -> None:
         """Keep how the image looks, as it was learnt of another sample with its content."""
-        self._looks[transform] = look
+        self._looks[sight] = look
 
     def forget_looks(self) -> None:
         """Drop how the image looks, of which millions of samples would keep too much."""
         self._looks.clear()
 
-    def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
-        """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
-        look = self._looks[transform] = Look.of(pixels)
+    def looked_at(self, sight: Sight, pixels: npt.NDArray[np.uint8]) -> Look:
+        """Keep how the image looks, of pixels (H, W, 3) as a detector sees them."""
+        look = self._looks[sight] = Look.of(pixels)
         return look
 
     def view(self, side: int, bit_depth: int = 16) -> Image.Image:

@@ -37,6 +37,7 @@ from anomalist.data import (
     is_constant,
     load_masks,
 )
+from anomalist.data.ignoring import Sight
 from anomalist.data.turning import Augmentation
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.display import detector_html
@@ -198,6 +199,11 @@ class Detector(Saved):
         settled: Settled | None = vars(self).get("settled_")
         return Preparation(None if settled is None else settled.ignored)
 
+    @property
+    def sight(self) -> Sight:
+        """How it sees images, by which they are told to look usual or not."""
+        return self.preparation.sight(self.transform)
+
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
         """Make a detector with the settings of a shipped preset.
@@ -317,7 +323,10 @@ class Detector(Saved):
             As :meth:`settle`.
         """
         known = hasattr(self, "backbone_") and is_fitted_to(self.images_, images)
-        settled = self.settled_ if known else self.settle(images)
+        return self.settled_by(self.settled_ if known else self.settle(images))
+
+    def settled_by(self, settled: Settled) -> Self:
+        """Return a copy that isn't fitted, but for which this is settled."""
         copied = dataclasses.replace(self, bit_depth=settled.bit_depth)
         copied.settled_ = settled
         return copied
@@ -559,7 +568,7 @@ class Detector(Saved):
         DataError
             If there is none, one is labelled anomalous, or groups aren't one an image.
         """
-        reference = Reference.of(good, groups)
+        reference = Reference.of(good, groups, self.sight)
         self.calibration_ = Calibration.of(good, method=method, groups=groups, retrained=retrained)
         self.reference_ = reference
 

@@ -282,7 +282,7 @@ class Ensemble(Detector):
             self.calibration_ = Calibration.of(
                 good, method=self.held_out_method, groups=groups, retrained=self.trains
             )
-            self.reference_ = Reference.of(good, groups)
+            self.reference_ = Reference.of(good, groups, self.sight)
 
     def _held_out(
         self,

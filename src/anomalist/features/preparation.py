@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.data.ignoring import Ignored
+from anomalist.data import Transform
+from anomalist.data.ignoring import Filled, Ignored, Sight
 from anomalist.features.backbone import Backbone
 
 
@@ -32,6 +33,10 @@ class Preparation:
     def key(self) -> str:
         """Hash by which feature maps that were made so are known; empty if it does nothing."""
         return "" if self.ignored is None else self.ignored.key
+
+    def sight(self, transform: Transform) -> Sight:
+        """Return how photographs are seen that pass a transform first."""
+        return transform if self.ignored is None else Filled(transform, self.ignored)
 
     def pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return transformed photographs (B, H, W, 3) as the backbone sees them."""

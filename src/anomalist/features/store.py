@@ -157,7 +157,15 @@ class FeatureStore:
         def is_kept(sha256: str) -> bool:
             return keeps and self._has(key_of(sha256), backbone.layers)
 
-        chunks = load_chunks(images, transform, batch_size, hashed=hashed or keeps, skip=is_kept)
+        sight = prepare.sight(transform)
+        chunks = load_chunks(
+            images,
+            transform,
+            batch_size,
+            hashed=hashed or keeps,
+            skip=is_kept,
+            ignored=prepare.ignored,
+        )
         done = 0
         while True:
             begin = time.perf_counter()
@@ -177,7 +185,7 @@ class FeatureStore:
                     keys = [key_of(sha256) for sha256 in chunk.sha256s]
                     for key, sample in zip(keys, samples, strict=True):
                         self._note(key, sample.known_remarks(transform.bit_depth))
-                        self._note_look(key, sample.known_look(transform))
+                        self._note_look(key, sample.known_look(sight))
                     self._keep(keys, made, seconds)
                 maps = [made[layer] for layer in backbone.layers]
             else:
@@ -185,7 +193,7 @@ class FeatureStore:
                     if (remarks := self._told.get(key)) is not None:
                         sample.keep_remarks(transform.bit_depth, remarks)
                     if (look := self._looks.get(key)) is not None:
-                        sample.keep_look(transform, look)
+                        sample.keep_look(sight, look)
             done += len(chunk)
             # One memory layout for all, or what follows would round differently.
             yield [

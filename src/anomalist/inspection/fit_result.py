@@ -344,6 +344,17 @@ def depth_note(detector: Detector, deep: int) -> list[str]:
     ]
 
 
+def ignored_note(detector: Detector) -> list[str]:
+    """Say how much of the photographs is ignored, where any is."""
+    ignored = detector.preparation.ignored
+    if ignored is None:
+        return []
+    return [
+        f"{ignored.share:.1%} of each photograph is ignored: not learnt from, not scored, outlined"
+        " in pictures"
+    ]
+
+
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:
     """Return what reading the images told, as the detector reads them."""
     return gather_remarks(images, bit_depth=detector.transform.bit_depth)
