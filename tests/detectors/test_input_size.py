@@ -84,13 +84,11 @@ def test_an_ensemble_and_its_file_keep_it(tmp_path: Path) -> None:
 
 def test_shards_share_it() -> None:
     images, detector = strips(6), PaDiM(**FAST, dimensions=4)
-    size = detector.input_size_of(images)
+    settled = detector.settle(images)
     shards = deal_shards(len(images), 2)
-    detector.check_shards(shards, size)
-    summaries = [
-        detector.summarise(images[s.slice], s, bit_depth=8, input_size=size) for s in shards
-    ]
-    joined = replace(detector).join(summaries, shards, bit_depth=8, input_size=size)
+    detector.check_shards(shards, settled.input_size)
+    summaries = [detector.summarise(images[s.slice], s, settled=settled) for s in shards]
+    joined = replace(detector).join(summaries, shards, settled=settled)
     assert joined.transform.output_size == (64, 256)
 
 

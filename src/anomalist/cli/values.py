@@ -40,8 +40,53 @@ class CommaList:
         return tuple(self.convert(part) for part in value)
 
 
+class EntryOf:
+    """Reads one entry of several, itself a list of so many, such as a box; given once for each.
+
+    Parameters
+    ----------
+    hint : type
+        A tuple of any number of tuples of a fixed length.
+
+    Examples
+    --------
+    >>> EntryOf(tuple[tuple[int, int], ...])("3,4")
+    (3, 4)
+    """
+
+    def __init__(self, hint: Any) -> None:
+        self.entry = typing.get_args(hint)[0]
+        self._kinds = typing.get_args(self.entry)
+
+    def __repr__(self) -> str:
+        return str(self.entry)
+
+    def __call__(self, value: Any) -> tuple[Any, ...]:
+        """Split and convert; of a list of entries, as a file has them, each."""
+        if isinstance(value, list | tuple) and all(isinstance(v, list | tuple) for v in value):
+            return tuple(self(entry) for entry in value)
+        values = CommaList(self._kinds[0])(value)
+        if len(values) != len(self._kinds):
+            raise ValueError(f"{len(self._kinds)} values expected")
+        return values
+
+
+def is_repeated(hint: Any) -> bool:
+    """Whether a flag of a type is given once for each entry.
+
+    Examples
+    --------
+    >>> is_repeated(tuple[tuple[int, int], ...]), is_repeated(tuple[int, int] | None)
+    (True, False)
+    """
+    entries = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
+    return len(entries) == 2 and entries[1] is ... and typing.get_origin(entries[0]) is tuple
+
+
 def argument_type(hint: Any) -> Any:
     """Return what reads a value of a type; all but tuples are left to the parser."""
+    if is_repeated(hint):
+        return EntryOf(hint)
     return _TupleOr(hint) if "tuple[" in str(hint) else hint
 
 
@@ -104,6 +149,8 @@ def type_word(kind: Any) -> str:
         return f"{type_word(kind.convert)},..."
     if isinstance(kind, _TupleOr):
         kind = kind.hint
+    if isinstance(kind, EntryOf):
+        kind = kind.entry
     entries = typing.get_args(kind)
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
@@ -122,6 +169,7 @@ _HINTS = {
     "str,...": "texts, separated by commas",
     "int,...": "whole numbers, separated by commas",
     "tuple[str, ...] | None": "texts, separated by commas",
+    "tuple[int, int, int, int]": "four whole numbers, separated by commas",
     "int | tuple[int, int]": "a whole number, or two, separated by a comma",
     "int | tuple[int, int] | None": "a whole number, or two, separated by a comma",
 }

@@ -44,9 +44,17 @@ from anomalist.detectors.input_size import choose_input_size, transform_to
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
+from anomalist.detectors.settling import Foreground, Settled, find_ignored
 from anomalist.detectors.shards import MOST_DIGESTS, Shard, spread_evenly
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import Backbone, FeatureStore, Progress, enlarge, pick_device
+from anomalist.features import (
+    Backbone,
+    FeatureStore,
+    Preparation,
+    Progress,
+    enlarge,
+    pick_device,
+)
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
@@ -80,6 +88,13 @@ class Detector(Saved):
     bit_depth : int, optional
         Bits of the camera whose values 16-bit images hold, so that the highest is white: 8, 10, 12,
         14 or 16. By default the fewest that hold every value of the training images.
+    ignore : str, optional
+        A mask file, white where photographs are to be ignored, of their size or at least their
+        proportions.
+    ignore_box : tuple of (int, int, int, int)
+        Boxes to be ignored: left, top, width and height in pixels of the photographs.
+    foreground : str, optional
+        ``auto`` ignores all but where good photographs show the part, and a little around it.
     batch_size : int
         Images that pass the backbone at once.
     device : str
@@ -108,6 +123,9 @@ class Detector(Saved):
     crop_size: int | None = None
     interpolation: Interpolation = "bilinear"
     bit_depth: int | None = None
+    ignore: str | None = None
+    ignore_box: tuple[tuple[int, int, int, int], ...] = ()
+    foreground: Foreground | None = None
     batch_size: int = 8
     device: str = "auto"
     seed: int = 0
@@ -144,6 +162,20 @@ class Detector(Saved):
             size, self.crop_size, self.interpolation, self.bit_depth or bit_depth_of(images)
         )
 
+    @property
+    def ignores(self) -> bool:
+        """Whether it was asked to ignore a part of photographs."""
+        return self.ignore is not None or bool(self.ignore_box) or self.foreground is not None
+
+    @property
+    def preparation(self) -> Preparation:
+        """What happens to images between the transform and the backbone, and to maps afterwards.
+
+        It is nothing until a fit has settled it.
+        """
+        settled: Settled | None = vars(self).get("settled_")
+        return Preparation(None if settled is None else settled.ignored)
+
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
         """Make a detector with the settings of a shipped preset.
@@ -178,7 +210,6 @@ class Detector(Saved):
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Training | None = None,
-        input_size: tuple[int, int] | None = None,
     ) -> Self:
         """Learn what good looks like.
 
@@ -198,9 +229,6 @@ class Detector(Saved):
             Called with the number of images read and the total.
         training : Training, optional
             How the training of a detector that is ``trained`` is watched and kept.
-        input_size : (int, int), optional
-            What `input_size_of` gave for more images than these, such as all of which these are a
-            fold.
 
         Returns
         -------
@@ -215,18 +243,62 @@ class Detector(Saved):
         WeightsError
             If the backbone's weights can't be had.
         """
+        settled = None if hasattr(self, "backbone_") else vars(self).get("settled_")
         learner = dataclasses.replace(self)
         self.__dict__ = dict(vars(learner))
         given = as_image_set(images)
         check_good(given)
         # Once for all parts of it, and for every later image.
-        learner.bit_depth_ = self.bit_depth or bit_depth_of(given)
-        learner.input_size_ = input_size or self.input_size_of(given)
+        learner.settled_ = settled or self.settle(given)
         check_shown(given, learner.bit_depth_)
         learner._learn(given, number_groups(groups, len(given)), store, progress, training)
         # All at once, for threads that ask meanwhile.
         self.__dict__ = vars(learner)
         return self
+
+    def settle(self, images: ImageSet) -> Settled:
+        """Find out of good photographs what :meth:`fit` settles before it learns from any.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Those to be fitted to, or enough of them to tell.
+
+        Raises
+        ------
+        DataError
+            If an image or a mask can't be read, or what is to be ignored makes no sense for them.
+        """
+        size = self.input_size_of(images)
+        depth = self.bit_depth or bit_depth_of(images)
+        ignored = find_ignored(
+            images,
+            transform_to(size, self.crop_size, self.interpolation, depth),
+            mask=self.ignore,
+            boxes=self.ignore_box,
+            foreground=self.foreground,
+            batch_size=self.batch_size,
+        )
+        return Settled(depth, size, ignored)
+
+    def unfitted(self, images: ImageSet) -> Self:
+        """Return a copy to be fitted to a part of some images, with what is settled by all of them.
+
+        Parameters
+        ----------
+        images : ImageSet
+            All of the good images; if it is fitted to just these, they needn't be looked at again.
+
+        Raises
+        ------
+        DataError
+            As :meth:`settle`.
+        """
+        known = hasattr(self, "backbone_") and is_fitted_to(self.images_, images)
+        settled = self.settled_ if known else self.settle(images)
+        copied = dataclasses.replace(self, bit_depth=settled.bit_depth)
+        copied.settled_ = settled
+        return copied
 
     def _learn(
         self,
@@ -246,8 +318,7 @@ class Detector(Saved):
         images: ImageSet,
         shard: Shard,
         *,
-        bit_depth: int,
-        input_size: tuple[int, int],
+        settled: Settled,
         progress: Progress | None = None,
     ) -> Any:
         """Learn from a shard what `join` needs, if it is ``shardable``; it isn't changed itself.
@@ -258,10 +329,8 @@ class Detector(Saved):
             The good images of the shard.
         shard : Shard
             Which of all images they are.
-        bit_depth : int
-            Bits of the camera whose values 16-bit images of any shard hold.
-        input_size : (int, int)
-            What `input_size_of` gives for images of all shards.
+        settled : Settled
+            What `settle` gave, of images of any shard.
         progress : callable, optional
             Called with the number of images read and the total.
 
@@ -276,18 +345,11 @@ class Detector(Saved):
             If an image can't be read.
         """
         learner = dataclasses.replace(self)
-        learner.bit_depth_, learner.input_size_ = bit_depth, input_size
+        learner.settled_ = settled
         learner.backbone_ = self.make_backbone()
         return learner._summarise(learner._features(images, progress=progress, hashed=True), shard)
 
-    def join(
-        self,
-        summaries: Iterable[Any],
-        shards: list[Shard],
-        *,
-        bit_depth: int,
-        input_size: tuple[int, int],
-    ) -> Self:
+    def join(self, summaries: Iterable[Any], shards: list[Shard], *, settled: Settled) -> Self:
         """Fit to what `summarise` gave of every shard, in their order.
 
         It is the fit to all images, whatever shards they are dealt into: of PaDiM and DFM but for
@@ -302,7 +364,7 @@ class Detector(Saved):
         """
         learner = dataclasses.replace(self)
         learner._forget()
-        learner.bit_depth_, learner.input_size_ = bit_depth, input_size
+        learner.settled_ = settled
         learner.backbone_ = self.make_backbone()
         learner._join(iter(summaries), shards)
         self.__dict__ = vars(learner)
@@ -694,7 +756,7 @@ class Detector(Saved):
             batch_scores, patch_scores = score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
-            maps[done:stop] = self._enlarge(patch_scores).cpu().numpy()
+            maps[done:stop] = self.preparation.back(self._enlarge(patch_scores)).cpu().numpy()
             done = stop
         masks = load_masks(images, self.transform)
         return Predictions(
@@ -722,7 +784,13 @@ class Detector(Saved):
         source = FeatureStore(memory_limit_mb=0) if store is None else store
         return FeatureBatches(
             lambda: source.features(
-                self.backbone_, images, self.transform, self.batch_size, progress, hashed=hashed
+                self.backbone_,
+                images,
+                self.transform,
+                self.batch_size,
+                progress,
+                preparation=self.preparation,
+                hashed=hashed,
             ),
             len(images),
             images,

@@ -19,9 +19,12 @@ from torch import Tensor
 
 import anomalist.detectors.registry as registry
 from anomalist.calibration import Calibration, Reference, join_groups
-from anomalist.data import ImageSet, load_masks
+from anomalist.data import ImageSet, bit_depth_of, load_masks, of_as_many_pixels
+from anomalist.data.ignoring import Ignored
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.input_size import asked_size
+from anomalist.detectors.settling import Settled
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, unite_backbones
 from anomalist.models import Layout, conforms, expect, take_below
@@ -149,8 +152,16 @@ class Ensemble(Detector):
         made = []
         for member in self.members:
             if isinstance(member, Detector):
-                depth = member.bit_depth or self.bit_depth
-                made.append(replace(member, seed=member.seed + self.seed, bit_depth=depth))
+                made.append(
+                    replace(
+                        member,
+                        seed=member.seed + self.seed,
+                        bit_depth=member.bit_depth or self.bit_depth,
+                        ignore=member.ignore or self.ignore,
+                        ignore_box=member.ignore_box or self.ignore_box,
+                        foreground=member.foreground or self.foreground,
+                    )
+                )
                 continue
             values: dict[str, Any] = (
                 {"detector": member} if isinstance(member, str) else dict(member)
@@ -174,6 +185,27 @@ class Ensemble(Detector):
             if isinstance(part, Ensemble):
                 raise ParameterError(_NESTED)
         return made
+
+    def settle(self, images: ImageSet) -> Settled:
+        """Find out about good photographs what its members don't find out by themselves."""
+        return Settled(self.bit_depth or bit_depth_of(images), self.input_size_of(images))
+
+    def _view_of_members(self) -> Settled:
+        """How it would have read and resized what its members were fitted to."""
+        first = self.members_[0]
+        size = asked_size(self)
+        if isinstance(self.image_size, int) and self.crop_size is None:
+            size = of_as_many_pixels(self.image_size, first.input_size_)
+        return Settled(self.bit_depth or first.bit_depth_, size)
+
+    def _settle_by_members(self, view: Settled) -> None:
+        """A pixel that counts for no member counts for nothing."""
+        self.settled_ = view
+        size = self.transform.output_size
+        found = [m.settled_.ignored.resized(size) for m in self.members_ if m.settled_.ignored]
+        if len(found) == len(self.members_):
+            mask = np.logical_and.reduce([ignored.mask for ignored in found])
+            self.settled_ = replace(view, ignored=Ignored(mask, found[0].picture[mask]))
 
     def _learn(
         self,
@@ -239,7 +271,7 @@ class Ensemble(Detector):
                 )
         self.backbone_ = self.members_[0].backbone_
         self.images_ = self.members_[0].images_
-        self.bit_depth_ = self.bit_depth or self.members_[0].bit_depth_
+        self._settle_by_members(self._view_of_members())
         good = self.merge(held_out)
         # What was learnt of good images on the way, for the one who calibrates next.
         self._good: Predictions | None = good
@@ -346,6 +378,7 @@ class Ensemble(Detector):
             )
             maps[i] = combined(stacked, weights, self.combine)
             spread[i] = stacked.std(axis=0)
+        maps = self.preparation.back(torch.from_numpy(maps)).numpy()
         return Predictions(
             first.paths,
             combined(scores, weights, self.combine).astype(np.float32),
@@ -400,7 +433,7 @@ class Ensemble(Detector):
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
     ) -> None:
         expect(header, {"bit_depth": int})
-        self._take_view(header)
+        view = self._saved_view(header)
         self.members_ = []
         expected = [member.name for member in self.components()]
         entries = header.get("members", [])
@@ -422,6 +455,7 @@ class Ensemble(Detector):
             raise ModelFileError(f"it holds {reprlib.repr(min(left))}, which doesn't belong there")
         self.backbone_ = self.members_[0].backbone_
         self.images_ = self.members_[0].images_
+        self._settle_by_members(view)
         self._restore()
 
 

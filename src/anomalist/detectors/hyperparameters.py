@@ -59,6 +59,12 @@ def check_hyperparameters(detector: Any) -> None:
         raise ParameterError(
             f"bit_depth must be {', '.join(map(str, DEPTHS))} or null, not {detector.bit_depth}"
         )
+    for box in detector.ignore_box:
+        if min(box[:2]) < 0 or min(box[2:]) < 1:
+            raise ParameterError(
+                "ignore_box must be left, top, width and height in pixels, such as 0,0,200,50, not"
+                f" {','.join(map(str, box))}"
+            )
     # A wrong size must be told before any work is done.
     height, width = detector.transform.output_size
     if height * width > MAX_PIXELS:

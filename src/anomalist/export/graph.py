@@ -63,8 +63,10 @@ class Graph(nn.Module):
         """Return scores (B,) and maps (B, H, W)."""
         made = []
         for member in self._members:
-            scores, patch_scores = member._score(member.backbone_.traced(pixels))
-            made.append((scores, member._enlarge(patch_scores)))
+            scores, patch_scores = member._score(
+                member.preparation.traced(member.backbone_, pixels)
+            )
+            made.append((scores, member.preparation.back(member._enlarge(patch_scores))))
         return self._combine(made) if hasattr(self, "_combine") else made[0]
 
 

@@ -21,6 +21,7 @@ from anomalist.data.loader import load_chunks
 from anomalist.data.looks import Look
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
+from anomalist.features.preparation import Preparation
 from anomalist.files import atomic_path
 
 Progress = Callable[[int, int], None]
@@ -32,9 +33,9 @@ _REMEMBERED_LOOKS = 2**13
 class FeatureStore:
     """Keeps feature maps, so that detectors, seeds and settings share one pass of each image.
 
-    Maps are known by content: the bytes of the image, the transform, the bytes of the weights and
-    the layer. They are kept in memory and, where a folder is given, below it as a file a map. A
-    file that is torn is made again. Any number of threads may use a store.
+    Maps are known by content: the bytes of the image, the transform, what is ignored, the bytes of
+    the weights and the layer. They are kept in memory and, where a folder is given, below it as a
+    file a map. A file that is torn is made again. Any number of threads may use a store.
 
     When memory is full, an image's maps take the place of those used longest ago, but only if these
     have waited longer than the image itself since it was last asked for. So images that come round
@@ -116,6 +117,7 @@ class FeatureStore:
         batch_size: int,
         progress: Progress | None = None,
         *,
+        preparation: Preparation | None = None,
         hashed: bool = False,
     ) -> Iterator[list[Tensor]]:
         """Yield the feature maps of images, batch by batch, as the backbone itself gives them.
@@ -132,6 +134,9 @@ class FeatureStore:
             Images a batch.
         progress : callable, optional
             Called with the number of images done and N.
+        preparation : Preparation, optional
+            What happens to the transformed images before the backbone sees them; nothing by
+            default.
         hashed : bool
             Whether the images' hashes will be asked for, so that a file is read once for both.
 
@@ -142,7 +147,9 @@ class FeatureStore:
         """
         maker = next((a for a in self._adopted if a.serves(backbone)), backbone)
         keeps = self._limit > 0 or self._folder is not None
-        prefix = json.dumps([maker.name, maker.weights_sha256, transform.as_dict()], sort_keys=True)
+        prepare = Preparation() if preparation is None else preparation
+        identity = [maker.name, maker.weights_sha256, transform.as_dict()]
+        prefix = json.dumps([*identity, *([prepare.key] if prepare.key else [])], sort_keys=True)
 
         def key_of(sha256: str) -> str:
             return hashlib.sha256(f"{prefix}{sha256}".encode()).hexdigest()
@@ -162,7 +169,7 @@ class FeatureStore:
             # Whole batches are made again, so that a map's bits don't depend on what was kept.
             maps = self._kept(keys, backbone.layers) if keeps else None
             if maps is None:
-                made = dict(zip(maker.layers, maker(chunk.pixels()), strict=True))
+                made = dict(zip(maker.layers, prepare.maps(maker, chunk.pixels()), strict=True))
                 seconds = (time.perf_counter() - begin) / len(chunk)
                 with self._lock:
                     self.passes += len(chunk)

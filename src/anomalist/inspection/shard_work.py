@@ -17,6 +17,7 @@ from anomalist.data.names import plural
 from anomalist.data.remarks import Remarks
 from anomalist.detectors import Detector
 from anomalist.detectors.input_size import transform_to
+from anomalist.detectors.settling import Settled
 from anomalist.detectors.shards import Shard, spread_evenly
 from anomalist.errors import DataError
 from anomalist.inspection.copies import MOST_PICTURES
@@ -122,12 +123,10 @@ class ShardWork:
         Which of all images they are.
     images : ImageSet
         The images.
-    bit_depth : int
-        Bits of the camera whose values 16-bit images hold.
-    input_size : (int, int)
-        Height and width to which images of all shards are resized.
-    settled : bool
-        Whether somebody said so, rather than some of the images.
+    settled : Settled
+        What some of the images settled.
+    depth_given : bool
+        Whether somebody said how many bits the camera has, rather than those images.
     pictured : int array
         Of which of the images small pictures are kept.
     """
@@ -135,9 +134,8 @@ class ShardWork:
     detector: Detector
     shard: Shard
     images: ImageSet
-    bit_depth: int
-    input_size: tuple[int, int]
-    settled: bool
+    settled: Settled
+    depth_given: bool
     pictured: npt.NDArray[np.intp]
 
     def __call__(self, progress: OnShard | None = None) -> Summarised:
@@ -150,7 +148,7 @@ class ShardWork:
         """
         told = Told()
         transform = self.transform
-        white = None if self.settled else 2**self.bit_depth - 1
+        white = None if self.depth_given else 2**self.settled.bit_depth - 1
         seen = 0
 
         def look(done: int, _: int) -> None:
@@ -162,20 +160,17 @@ class ShardWork:
                 progress(self.shard.index, done)
 
         summary = self.detector.summarise(
-            self.images,
-            self.shard,
-            bit_depth=self.bit_depth,
-            input_size=self.input_size,
-            progress=look,
+            self.images, self.shard, settled=self.settled, progress=look
         )
-        told.pictures = pictures_of(self.images[self.pictured], self.bit_depth)
+        told.pictures = pictures_of(self.images[self.pictured], self.settled.bit_depth)
         return Summarised(summary, told)
 
     @property
     def transform(self) -> Transform:
         """How the images are brought to the backbone's input."""
-        asked = self.detector
-        return transform_to(self.input_size, asked.crop_size, asked.interpolation, self.bit_depth)
+        asked, settled = self.detector, self.settled
+        size = settled.input_size
+        return transform_to(size, asked.crop_size, asked.interpolation, settled.bit_depth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,14 +204,11 @@ class Home:
         pictures = np.empty((len(pictured), SIDE, SIDE), np.uint8)
         return cls(images, Told(), np.empty((len(images), 32), np.uint8), pictured, pictures)
 
-    def work(
-        self, detector: Detector, shard: Shard, bit_depth: int, input_size: tuple[int, int]
-    ) -> ShardWork:
+    def work(self, detector: Detector, shard: Shard, settled: Settled) -> ShardWork:
         """Return what is to be done with a shard."""
         pictured = np.flatnonzero(np.isin(shard.places, self.pictured))
-        settled = detector.bit_depth is not None
-        images = self.images[shard.slice]
-        return ShardWork(detector, shard, images, bit_depth, input_size, settled, pictured)
+        given = detector.bit_depth is not None
+        return ShardWork(detector, shard, self.images[shard.slice], settled, given, pictured)
 
     def summaries(self, results: Iterable[Summarised], works: list[ShardWork]) -> Iterator[Any]:
         """Give what the detector joins, and keep the rest."""
