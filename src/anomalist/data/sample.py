@@ -169,26 +169,28 @@ class Sample:
             object.__setattr__(made, name, value)
         return made
 
-    def marked(self, defect: str, mask: npt.NDArray[np.bool_]) -> Sample:
-        """Return the sample as one with a defect, its image as it is.
+    def marked(self, label: bool, defect: str, mask: npt.NDArray[np.bool_] | None = None) -> Sample:
+        """Return the sample with another truth, its image as it is.
 
         Parameters
         ----------
+        label : bool
+            True if anomalous.
         defect : str
-            Kind of defect.
-        mask : bool array of shape (H, W)
+            Kind of defect, ``"good"`` for a normal image.
+        mask : bool array of shape (H, W), optional
             True where it is, before any change moves it.
 
         Examples
         --------
-        >>> good = Sample("frame", False, "good", image=np.zeros((48, 64), np.uint8))
-        >>> good.marked("cut", np.ones((48, 64), bool)).label
+        >>> frame = Sample("frame", image=np.zeros((48, 64), np.uint8))
+        >>> frame.marked(True, "cut", np.ones((48, 64), bool)).label
         True
         """
         made = copy.copy(self)
-        held = _held_mask(str(self.path), mask)
-        truth = {"label": True, "defect": defect, "mask": held, "saturation": None}
-        for name, value in {**truth, "_looks": {}, "_told": None, "_view": None}.items():
+        held = None if mask is None else _held_mask(str(self.path), mask)
+        truth = {"label": label, "defect": defect, "mask": held, "saturation": None}
+        for name, value in {**truth, "_told": None}.items():
             object.__setattr__(made, name, value)
         return made
 
