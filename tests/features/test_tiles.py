@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import avg_pool2d
 
 from anomalist.errors import ParameterError
 from anomalist.features import Backbone
@@ -29,7 +29,7 @@ def test_each_cell_is_that_of_the_whole_frame_where_no_surroundings_count(
     pixels = torch.randint(0, 256, (2, *grid.frame, 3), dtype=torch.uint8)
 
     def run(tiles: Tensor) -> list[Tensor]:
-        return [F.avg_pool2d(tiles.permute(0, 3, 1, 2).float(), stride)]
+        return [avg_pool2d(tiles.permute(0, 3, 1, 2).float(), stride)]
 
     (expected,) = run(pixels)
     for at_once in (None, 1, 5):
@@ -62,7 +62,7 @@ def test_no_more_tiles_pass_at_once_than_asked() -> None:
 def test_with_an_overlap_maps_are_nearly_those_of_the_whole_frame() -> None:
     backbone = Backbone("efficientnet_lite0", ["stride8", "stride16"])
     pixels = torch.from_numpy(np.random.default_rng(0).integers(90, 160, (1, 128, 320, 3)))
-    pixels = F.avg_pool2d(pixels.permute(0, 3, 1, 2).float(), 5, 1, 2).permute(0, 2, 3, 1).byte()
+    pixels = avg_pool2d(pixels.permute(0, 3, 1, 2).float(), 5, 1, 2).permute(0, 2, 3, 1).byte()
     whole = backbone(pixels)
     errors = []
     for overlap in (0, 64):
@@ -76,7 +76,13 @@ def test_with_an_overlap_maps_are_nearly_those_of_the_whole_frame() -> None:
 
 @pytest.mark.parametrize(
     ("frame", "side", "overlap"),
-    [((100, 64), 64, 0), ((64, 64), 50, 0), ((64, 0), 64, 0), ((64, 64), 64, 64), ((64, 64), 64, -1)],
+    [
+        ((100, 64), 64, 0),
+        ((64, 64), 50, 0),
+        ((64, 0), 64, 0),
+        ((64, 64), 64, 64),
+        ((64, 64), 64, -1),
+    ],
 )
 def test_what_cannot_be_cut_is_refused(frame: tuple[int, int], side: int, overlap: int) -> None:
     with pytest.raises(ParameterError, match="tile"):

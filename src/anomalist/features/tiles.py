@@ -67,6 +67,11 @@ class TileGrid:
             )
 
     @property
+    def key(self) -> str:
+        """What feature maps that were made so are known by."""
+        return f"tiles {self.frame} {self.side} {self.overlap}"
+
+    @property
     def tile(self) -> tuple[int, int]:
         """Height and width of a tile in pixels."""
         height, width = self.frame
@@ -139,24 +144,66 @@ class TileGrid:
             )
             made = run(tiles)
             if not whole:
-                whole = [self._empty(layer, len(pixels)) for layer in made]
+                shapes = self.shapes([_shape(layer) for layer in made])
+                pairs = zip(made, shapes, strict=True)
+                whole = [layer.new_empty((len(pixels), *shape)) for layer, shape in pairs]
             for layer, target in zip(made, whole, strict=True):
                 for cells, (image, place) in zip(layer, chosen, strict=True):
                     rows, columns = self._kept(place, layer.shape[-2:])
                     target[image, :, rows.into, columns.into] = cells[:, rows.own, columns.own]
         return whole
 
-    def _empty(self, of_tile: Tensor, images: int) -> Tensor:
-        """Room for the maps of whole frames, of a layer whose maps of tiles are these."""
-        sides = []
-        for cells, tile, frame in zip(of_tile.shape[-2:], self.tile, self.frame, strict=True):
-            if STEP * cells % tile:
-                raise ParameterError(
-                    f"a layer has {cells} cells to {tile} pixels of a tile, so that none ends after"
-                    f" {STEP}: with tiles, choose layers of stride 2, 4, 8, 16 or 32"
-                )
-            sides.append(frame * cells // tile)
-        return of_tile.new_empty((images, of_tile.shape[1], *sides))
+    def traced(self, run: Callable[[Tensor], Sequence[Tensor]], pixels: Tensor) -> list[Tensor]:
+        """Return what `maps` does by operations that can be traced, of pixels (B, 3, H, W).
+
+        Tiles of a row pass at once: a graph can't wait for what it doesn't know the number of.
+        """
+        down, across = self.starts
+        height, width = self.tile
+        rows: list[list[Tensor]] = []
+        for i, top in enumerate(down):
+            tiles = [pixels[:, :, top : top + height, left : left + width] for left in across]
+            made = [
+                layer.reshape(len(across), -1, *layer.shape[1:]) for layer in run(torch.cat(tiles))
+            ]
+            self.shapes([_shape(layer[0]) for layer in made])
+            row = []
+            for layer in made:
+                parts = []
+                for j in range(len(across)):
+                    kept = self._kept(i * len(across) + j, layer.shape[-2:])
+                    parts.append(layer[j, :, :, kept[0].own, kept[1].own])
+                row.append(torch.cat(parts, dim=3))
+            rows.append(row)
+        return [torch.cat(layers, dim=2) for layers in zip(*rows, strict=True)]
+
+    def shapes(self, of_tile: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """Return the shapes (C, h, w) of maps of the frame, of those of a tile.
+
+        Raises
+        ------
+        ParameterError
+            If the cells of a layer don't end where tiles do.
+
+        Examples
+        --------
+        >>> TileGrid((128, 320), side=128).shapes([(40, 16, 16)])
+        [(40, 16, 40)]
+        """
+        found = []
+        for channels, *sides in of_tile:
+            for cells, tile in zip(sides, self.tile, strict=True):
+                if STEP * cells % tile:
+                    raise ParameterError(
+                        f"a layer has {cells} cells to {tile} pixels of a tile, so that none ends"
+                        f" after {STEP}: with tiles, choose layers of stride 2, 4, 8, 16 or 32"
+                    )
+            height, width = (
+                frame * cells // tile
+                for frame, cells, tile in zip(self.frame, sides, self.tile, strict=True)
+            )
+            found.append((channels, height, width))
+        return found
 
     def _kept(self, place: int, cells: Sequence[int]) -> tuple[_Part, _Part]:
         """Which cells of a tile's map are taken, and where they go, down and across."""
@@ -166,6 +213,11 @@ class TileGrid:
             _part(down, row, self.tile[0], self.frame[0], cells[0]),
             _part(across, column, self.tile[1], self.frame[1], cells[1]),
         )
+
+
+def _shape(layer: Tensor) -> tuple[int, int, int]:
+    channels, height, width = layer.shape[1:]
+    return int(channels), int(height), int(width)
 
 
 @dataclass(frozen=True)
