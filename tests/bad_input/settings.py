@@ -91,8 +91,9 @@ CASES = [
     fit(
         "a split that leaves too few images to calibrate",
         "--split 0.3",
-        "Note: fitted to 14 of 20 images, the other 6 calibrate, too few for a threshold, which"
-        " takes 19: give 62 images, or --split 0, which calibrates on all that it is fitted to",
+        "Note: fitted to 14 of 20 images, the other 6 calibrate, too few to guarantee a false-alarm"
+        " rate of 5%, which takes 19: give 62 images, or --split 0, which calibrates on all that it"
+        " is fitted to",
         0,
         lambda here: parts(here, 20, 0),
     ),
@@ -107,8 +108,8 @@ CASES = [
     fit(
         "a false-alarm rate that far more images would have to calibrate",
         "--alpha 0.000001",
-        "no threshold: for a false-alarm rate of 0...%, 999999 good images must calibrate, there"
-        " are 2; 999997 more are needed",
+        "threshold ..., the highest score of 2 good images, too few to guarantee a false-alarm rate"
+        " of 0.0001%, which takes 999999: so few promise 33.3%, expect 1.3% to 84.2%",
         0,
         lambda here: parts(here, 2, 0),
     ),

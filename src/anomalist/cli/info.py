@@ -66,11 +66,11 @@ def _show_calibration(calibration: dict[str, Any] | None, output: Output) -> Non
     output.result(f"calibration: {images} good images{of} ({calibration['method']})")
     output.result(f"  {'alpha':>6}  {'threshold':>10}  {'pixels':>10}  false alarms to expect")
     for row in calibration["thresholds"]:
-        if row["threshold"] is None:
-            output.result(f"  {row['alpha']:>6g}  needs {row['images_needed']} good images")
-        else:
-            low, high = row["false_alarms_expected"]
-            image, pixel = shown(row["threshold"]), shown(row["pixel_threshold"])
-            output.result(
-                f"  {row['alpha']:>6g}  {image:>10}  {pixel:>10}  {low:.1%} to {high:.1%}"
-            )
+        low, high = row["false_alarms_expected"]
+        image, pixel = shown(row["threshold"]), shown(row["pixel_threshold"])
+        few = ""
+        if row["rate"] > row["alpha"]:
+            few = f", the highest score: that rate takes {row['images_needed']}"
+        output.result(
+            f"  {row['alpha']:>6g}  {image:>10}  {pixel:>10}  {low:.1%} to {high:.1%}{few}"
+        )

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 import anomalist
-from anomalist.calibration import finite_or_none
 from anomalist.data import ImageSet, as_image_set, make_sample_set, open_dataset
 from anomalist.detectors import Detector, Ensemble
 from anomalist.errors import ExportError, ParameterError
@@ -289,12 +288,9 @@ def _metadata(detector: Detector, alpha: float) -> dict[str, Any]:
     if calibration is not None:
         values["alpha"] = alpha
         values["calibration"] = f"{len(calibration.scores)} images, {calibration.method}"
-        for name, value in (
-            ("threshold", calibration.threshold(alpha)),
-            ("pixel_threshold", calibration.pixel_threshold(alpha)),
-        ):
-            # Too few good images give none, which JSON would have no number for.
-            values[name] = finite_or_none(value)
+        values["rate"] = calibration.rate(alpha)
+        values["threshold"] = calibration.threshold(alpha)
+        values["pixel_threshold"] = calibration.pixel_threshold(alpha)
     return values
 
 

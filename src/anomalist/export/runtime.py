@@ -57,7 +57,9 @@ class ExportedDetector(ABC):
         How images are brought to the graph's input.
     threshold, pixel_threshold : float or None
         Score and map value above which an image and a pixel count as anomalous, at the false-alarm
-        rate ``alpha``; None where the detector wasn't calibrated, or with too few images.
+        rate ``alpha``; None where the detector wasn't calibrated.
+    alpha, rate : float or None
+        That rate, and what the thresholds promise, which is higher where few images calibrated.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class ExportedDetector(ABC):
         except Exception as error:  # runtimes have error classes of their own
             raise ModelFileError(f"{path} isn't a detector that anomalist exported") from error
         self.alpha: float | None = known.get("alpha")
+        self.rate: float | None = known.get("rate", self.alpha)
         self.threshold: float | None = known.get("threshold")
         self.pixel_threshold: float | None = known.get("pixel_threshold")
 

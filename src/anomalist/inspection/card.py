@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anomalist.calibration import Calibration, fewest_images, finite_or_none, promised_range
+from anomalist.calibration import Calibration, fewest_images, promised_range
 from anomalist.detectors import Detector, load
 from anomalist.errors import ModelFileError, is_out_of_memory
 from anomalist.models import (
@@ -147,20 +147,17 @@ def _printable(value: Any) -> Any:
 
 def _thresholds(calibration: Calibration, alpha: float | None) -> dict[str, Any]:
     n, scenes = len(calibration.scores), calibration.scenes
-    rows = []
-    for rate in sorted({*_ALPHAS, *([float(alpha)] if alpha else [])}):
-        score = finite_or_none(calibration.threshold(rate))
-        rows.append(
-            {
-                "alpha": rate,
-                "threshold": score,
-                "pixel_threshold": finite_or_none(calibration.pixel_threshold(rate)),
-                "false_alarms_expected": (
-                    None
-                    if score is None
-                    else list(promised_range(scenes, rate, retrained=calibration.retrained))
-                ),
-                "images_needed": fewest_images(rate),
-            }
-        )
+    rows = [
+        {
+            "alpha": rate,
+            "threshold": calibration.threshold(rate),
+            "pixel_threshold": calibration.pixel_threshold(rate),
+            "rate": calibration.rate(rate),
+            "false_alarms_expected": list(
+                promised_range(scenes, rate, retrained=calibration.retrained)
+            ),
+            "images_needed": fewest_images(rate),
+        }
+        for rate in sorted({*_ALPHAS, *([float(alpha)] if alpha else [])})
+    ]
     return {"images": n, "scenes": scenes, "method": calibration.method, "thresholds": rows}

@@ -16,9 +16,7 @@ from PIL import Image
 
 import anomalist
 from anomalist.calibration import (
-    fewest_images,
     find_outliers,
-    finite_or_none,
     number_groups,
     threshold,
 )
@@ -117,21 +115,15 @@ class Odd:
         The highest score first.
     scores : tuple of float
         Theirs.
-    threshold, without : float or None
+    threshold, without : float
         The threshold, and what it would be from the held-out scores of the others as they are,
-        without fitting anew; None where images are too few for one.
-    needed : int
-        How many images a threshold takes.
-    others : int
-        How many the others are.
+        without fitting anew.
     """
 
     paths: tuple[Path, ...]
     scores: tuple[float, ...]
-    threshold: float | None
-    without: float | None
-    needed: int
-    others: int
+    threshold: float
+    without: float
 
     @classmethod
     def of(
@@ -144,13 +136,12 @@ class Odd:
         rest = np.delete(held_out.scores, places)
         kept = np.delete(number_groups(groups, len(held_out)), places)
         without = threshold(rest, rule.alpha, groups=kept)
+        assert rule.threshold is not None
         return cls(
             paths=tuple(Path(held_out.paths[i]) for i in places.tolist()),
             scores=tuple(float(held_out.scores[i]) for i in places.tolist()),
             threshold=rule.threshold,
-            without=finite_or_none(without),
-            needed=fewest_images(rule.alpha),
-            others=len(rest),
+            without=without,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -166,21 +157,13 @@ class Odd:
         look = f"look at {it}, --exclude leaves {it} out"
         far = "lies" if one else "lie"
         scores = "score" if one else "scores"
-        if self.threshold is None:
-            return f"{named}: held-out {scores} far above all others'; {look}"
-        if self.without is None:
-            rest = (
-                f"without {it}, {self.others} images are too few for a threshold, which takes"
-                f" {self.needed}"
-            )
-        elif self.without == self.threshold:
+        if self.without == self.threshold:
             return (
                 f"{named}: held-out {scores} far above all others', which doesn't change the"
                 f" threshold; {look}"
             )
-        else:
-            without = shown(self.without, beside=self.threshold)
-            rest = f"without {it}, and without fitting anew, it would be {without}"
+        without = shown(self.without, beside=self.threshold)
+        rest = f"without {it}, and without fitting anew, it would be {without}"
         if self.threshold < min(self.scores):
             return f"{named}: held-out {scores} far above all others'; {rest}; {look}"
         threshold = shown(self.threshold, beside=self.without)

@@ -82,7 +82,7 @@ def fit_parts(
         Share of the images that is held out of the fit to calibrate, so that what the threshold
         promises holds for certain; 0 for none. By default 0.3 for detectors that train and
         ensembles of them, where that many give a threshold, and none for others. A training whose
-        images are then too few for a threshold says so in the notes.
+        images are then too few to guarantee ``alpha`` says so in the notes.
     calibrate_on : {"added", "others", "all"}
         Where images were added, which of them give the threshold. ``added`` is for newer ones, as
         they came: what comes next is like them, and enough of them take the threshold over.
@@ -235,8 +235,9 @@ def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]
     while count_held_out(needed, share) < fewest_images(rule.alpha):
         needed += 1
     return [
-        f"{told}, too few for a threshold, which takes {fewest_images(rule.alpha)}: give"
-        f" {needed} images, or --split 0, which calibrates on all that it is fitted to"
+        f"{told}, too few to guarantee a false-alarm rate of {100 * rule.alpha:.3g}%, which takes"
+        f" {fewest_images(rule.alpha)}: give {needed} images, or --split 0, which calibrates on all"
+        " that it is fitted to"
     ]
 
 
