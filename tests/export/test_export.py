@@ -130,7 +130,7 @@ def test_crops_and_other_shapes(dot: Category, tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_tiles_are_in_the_graph(batch_size: int, dot: Category, tmp_path: Path) -> None:
     detector = DETECTORS["patchcore"](
-        layers=("stride4",), image_size=32, tile_size=32, coreset_size=40, device="cpu"
+        layers=("stride4",), image_size=64, tile_size=32, coreset_size=40, device="cpu"
     )
     detector.fit(dot.train)
     assert detector.preparation.tiles is not None

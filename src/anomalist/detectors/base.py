@@ -84,17 +84,14 @@ class Detector(Saved):
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
     image_size : int, (int, int) or "auto"
-        Height and width in pixels to which images are resized; or one number for as many pixels as
-        a square of that side has, in the proportions of the photographs that are learnt from. With
-        a ``crop_size`` one number is the side of a square, whatever their proportions. ``auto``
-        takes as many as ``smallest_defect`` needs.
+        Height and width in pixels to which images are resized; of one number the pixels of its
+        square in the proportions of the photographs, or with ``crop_size`` the square itself; or
+        ``auto`` for what ``smallest_defect`` needs.
     smallest_defect : int, optional
-        How wide the smallest defect is that is to be found, in pixels of the photographs, for an
-        ``image_size`` of ``auto``.
+        Width in pixels of the photographs of the smallest defect that is to be found.
     tile_size : int, optional
-        Side, in pixels of the photographs, of tiles that are brought to ``image_size`` and pass the
-        backbone one by one, so that small defects of large photographs are seen. What they give is
-        put together to one map and learnt from as one.
+        Side in pixels of the photographs of tiles that are brought to ``image_size`` one by one, so
+        that small defects of large photographs are seen; their features make one map.
     tile_overlap : int, optional
         Pixels of the photographs that neighbouring tiles share; a quarter of a tile by default.
     crop_size : int, optional
