@@ -14,6 +14,14 @@ from tests.bad_input.case import (
 )
 
 CASES = [
+    Case(
+        "a kind of made defect that there isn't",
+        "synthesize parts --kinds stain,rust --out sheet.png",
+        "anomalist: error: no made defect 'rust'; there are cut_paste, scratch, stain, missing,"
+        " dent, blur, turned_piece, crack, pits, discoloured, blended_piece, perlin_texture",
+        1,
+        parts,
+    ),
     predict(
         "a heatmap of no size",
         "photos --heatmap_size 0",
@@ -271,6 +279,36 @@ CASES = [
                 "a category of a folder that has none",
                 "--category bottle",
                 "parts has no category 'bottle'; it has parts...",
+                1,
+            ),
+        )
+    ),
+    *(
+        fit(what, f"--augment {given}", f"anomalist: error: {answer}", code)
+        for what, given, answer, code in (
+            (
+                "copies that turn by nothing named",
+                "360",
+                "argument --augment: expected names and values, such as turn=360,flip=true. Got"
+                " value: '360' (anomalist fit --help)",
+                2,
+            ),
+            (
+                "copies that turn further than round",
+                "turn=400",
+                "augment: turn must be from 0 to 360 degrees, not 400",
+                1,
+            ),
+            (
+                "copies by a word that isn't known",
+                "turns=90",
+                "augment has turn, flip and copies, but no 'turns'",
+                1,
+            ),
+            (
+                "copies that are what is there",
+                "turn=0",
+                "augment makes nothing new: give it turn, flip, or both",
                 1,
             ),
         )

@@ -113,6 +113,9 @@ def test_what_is_ignored_is_ignored_in_tiles_too(monkeypatch: pytest.MonkeyPatch
     a, b = detector.predict([scratched()]), detector.predict([plain])
     assert np.array_equal(a.maps, b.maps)
     assert (a.maps[0, 26:34] == a.maps[0].min()).all()
+    assert a.ignored is not None
+    assert a.ignored.shape == a.maps.shape
+    assert a.ignored[0, 26:34].all()
 
 
 def test_a_tiled_and_a_whole_member_make_an_ensemble(tmp_path: Path) -> None:

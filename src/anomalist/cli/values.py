@@ -8,6 +8,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+import yaml
+
 
 class CommaList:
     """An argument type that reads ``a,b,c`` (or a YAML list) into a tuple.
@@ -83,8 +85,47 @@ def is_repeated(hint: Any) -> bool:
     return len(entries) == 2 and entries[1] is ... and typing.get_origin(entries[0]) is tuple
 
 
+class NamedValues:
+    """Reads a mapping from ``turn=360,flip=true`` as well as from YAML's ``{turn: 360}``.
+
+    Parameters
+    ----------
+    hint : type
+        Of a mapping, or none.
+
+    Examples
+    --------
+    >>> NamedValues(dict[str, float] | None)("turn=360,flip=true")
+    {'turn': 360, 'flip': True}
+    """
+
+    def __init__(self, hint: Any) -> None:
+        self._hint = hint
+
+    def __repr__(self) -> str:
+        return str(self._hint)
+
+    def __call__(self, value: Any) -> dict[str, Any] | None:
+        """Split at commas, and each entry at its equals sign."""
+        if isinstance(value, str):
+            text = value.strip()
+            if not text.startswith("{") and "=" in text:
+                text = "{" + text.replace("=", ": ") + "}"
+            try:
+                value = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ValueError("names and values expected") from error
+        if value in (None, "none"):
+            return None
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            raise ValueError("names and values expected")
+        return value
+
+
 def argument_type(hint: Any) -> Any:
-    """Return what reads a value of a type; all but tuples are left to the parser."""
+    """Return what reads a value of a type; all but tuples and mappings are left to the parser."""
+    if "dict[" in str(hint):
+        return NamedValues(hint)
     if is_repeated(hint):
         return EntryOf(hint)
     return _TupleOr(hint) if "tuple[" in str(hint) else hint
@@ -154,6 +195,8 @@ def type_word(kind: Any) -> str:
         return f"{type_word(kind.convert)},..."
     if isinstance(kind, _TupleOr):
         kind = kind.hint
+    if isinstance(kind, NamedValues):
+        return "NAME=VALUE,..."
     if isinstance(kind, EntryOf):
         kind = kind.entry
     entries = typing.get_args(kind)
@@ -171,6 +214,7 @@ def type_word(kind: Any) -> str:
 
 # What types are called where a value isn't of one.
 _HINTS = {
+    "dict[str, float | bool] | None": "names and values, such as turn=360,flip=true",
     "str,...": "texts, separated by commas",
     "int,...": "whole numbers, separated by commas",
     "tuple[str, ...] | None": "texts, separated by commas",

@@ -37,6 +37,7 @@ from anomalist.data import (
     is_constant,
     load_masks,
 )
+from anomalist.data.turning import Augmentation
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.display import detector_html
 from anomalist.detectors.hyperparameters import check_hyperparameters
@@ -108,6 +109,10 @@ class Detector(Saved):
         Boxes to be ignored: left, top, width and height in pixels of the photographs.
     foreground : str, optional
         ``auto`` ignores all but where good photographs show the part, and a little around it.
+    augment : dict, optional
+        Turned and mirrored copies of every good photograph that are learnt from beside it:
+        ``turn`` is the range of their angles in degrees (360 for any), ``flip`` mirrors every other
+        one, and ``copies`` is their number (4).
     batch_size : int
         Images that pass the backbone at once.
     device : str
@@ -142,6 +147,7 @@ class Detector(Saved):
     ignore: str | None = None
     ignore_box: tuple[tuple[int, int, int, int], ...] = ()
     foreground: Foreground | None = None
+    augment: dict[str, float | bool] | None = None
     batch_size: int = 8
     device: str = "auto"
     seed: int = 0
@@ -155,6 +161,22 @@ class Detector(Saved):
         depth = getattr(self, "bit_depth_", self.bit_depth) or DEPTHS[-1]
         size = getattr(self, "input_size_", asked_size(self))
         return transform_to(size, self.crop_size, self.interpolation, depth)
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """Which copies of photographs it learns from."""
+        return None if self.augment is None else Augmentation.from_mapping(self.augment)
+
+    @property
+    def views(self) -> int:
+        """Pictures of each photograph that it learns from: itself, and its copies if any."""
+        made = self.augmentation
+        return 1 if made is None else 1 + made.count
+
+    def learnt_from(self, images: ImageSet) -> ImageSet:
+        """Return the pictures that it learns from: each photograph, followed by its copies."""
+        made = self.augmentation
+        return images if made is None else made.of(images, self.seed)
 
     def input_size_of(self, images: ImageSet) -> tuple[int, int]:
         """Return the height and width to which a fit to these images resizes them and all later.
@@ -356,7 +378,8 @@ class Detector(Saved):
     ) -> None:
         self._forget()
         self.backbone_ = self.make_backbone()
-        self._fit(self._features(images, store, progress, training, hashed=True))
+        learnt = self.learnt_from(images)
+        self._fit(self._features(learnt, store, progress, training, hashed=True, views=self.views))
         self.images_ = images.digests()
 
     def summarise(
@@ -449,6 +472,8 @@ class Detector(Saved):
         ParameterError
             If it can't be fitted so at all, or its ceiling of memory is too low.
         """
+        if self.augment is not None:
+            raise ParameterError("augment makes copies in one fit, and none shard by shard")
         if not self.shardable:
             raise ParameterError(
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
@@ -816,6 +841,7 @@ class Detector(Saved):
             images=images,
             transform=self.view,
             pooled=torch.cat(pooled).float().numpy(),
+            ignored=self.preparation.ignored_in(len(images), size),
         )
 
     def _features(
@@ -826,8 +852,12 @@ class Detector(Saved):
         training: Training | None = None,
         *,
         hashed: bool = False,
+        views: int = 1,
     ) -> FeatureBatches:
-        """The feature maps of the images, from the store or through the backbone."""
+        """The feature maps of the images, from the store or through the backbone.
+
+        So many of them, one after the other, are pictures of one photograph.
+        """
         source = FeatureStore(memory_limit_mb=0) if store is None else store
         preparation = self.preparation
         return FeatureBatches(
@@ -844,6 +874,7 @@ class Detector(Saved):
             images,
             training,
             progress,
+            np.arange(len(images)) // views,
         )
 
     @abstractmethod

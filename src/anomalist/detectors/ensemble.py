@@ -160,6 +160,7 @@ class Ensemble(Detector):
                         ignore=member.ignore or self.ignore,
                         ignore_box=member.ignore_box or self.ignore_box,
                         foreground=member.foreground or self.foreground,
+                        augment=member.augment or self.augment,
                     )
                 )
                 continue
@@ -399,6 +400,7 @@ class Ensemble(Detector):
             images=first.images,
             transform=self.view,
             pooled=first.pooled,
+            ignored=self.preparation.ignored_in(len(first), size),
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:

@@ -332,7 +332,8 @@ class GLASS(Detector):
         )
 
     def _dealt(self, images: int) -> tuple[Indices, Indices]:
-        """Deal the images into those held out and those learnt from."""
+        """Deal the pictures into those held out and those learnt from, a photograph's together."""
+        images //= self.views
         held_out = 0
         if self.selection == "held_out":
             if images < _FEWEST_HELD_OUT:
@@ -345,7 +346,8 @@ class GLASS(Detector):
                 " patch of one image, from which nothing can be learnt: enlarge image_size, lower"
                 " downsampling or give more images"
             )
-        return order[:held_out], order[held_out:]
+        pictures = (order[:, None] * self.views + np.arange(self.views)).ravel()
+        return pictures[: held_out * self.views], pictures[held_out * self.views :]
 
     def _epochs(self, images: int) -> int:
         """The length of the training, of which an epoch takes at most so many images."""

@@ -184,6 +184,11 @@ class PaDiM(Detector):
         if groups.max() == 0:  # refused there
             return super()._held_out(images, groups, store, progress, training)
         store = FeatureStore() if store is None else store  # two passes follow
+        if self.views > 1:
+            rows = self._embedded(self.learnt_from(images), store)
+            own = groups.repeat(self.views)
+            found = leave_groups_out(rows, own, self.regularization)[:, :: self.views]
+            return self._found(found, images, store, progress)
         if not all_differ(groups):
             found = leave_groups_out(self._embedded(images, store), groups, self.regularization)
             return self._found(found, images, store, progress)

@@ -100,7 +100,9 @@ class PatchCore(Detector):
                 raise ParameterError(f"{name} must be at least 1, not {value}")
 
     def _fit(self, features: FeatureBatches) -> None:
-        self._keep(self._picked(features, Shard(0, 1, len(features)), self._size))
+        photographs = Shard(0, 1, len(features) // self.views)
+        picked = self._picked(features, photographs, self._size)
+        self._keep(picked._replace(arrivals=features.owners[picked.arrivals]))
 
     def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:
         channels, patches = sum(of_layer for of_layer, _, _ in maps), math.prod(maps[0][1:])

@@ -19,6 +19,7 @@ from anomalist.data import ImageSet, as_image_set, make_sample_set, open_dataset
 from anomalist.detectors import Detector, Ensemble
 from anomalist.errors import ExportError, ParameterError
 from anomalist.export.graph import Graph
+from anomalist.export.ignoring import packed
 from anomalist.export.needed import NEEDED
 from anomalist.export.runtime import (
     ExportedDetector,
@@ -284,6 +285,9 @@ def _metadata(detector: Detector, alpha: float) -> dict[str, Any]:
         "transform": detector.transform.as_dict(),
         "backbone": [{"name": b.name, "weights_sha256": b.weights_sha256} for b in backbones],
     }
+    ignored = detector.preparation.ignored
+    if ignored is not None:
+        values["ignored"] = packed(ignored.mask)
     calibration = detector.calibration_
     if calibration is not None:
         values["alpha"] = alpha

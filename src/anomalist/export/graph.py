@@ -48,6 +48,7 @@ class Graph(nn.Module):
                         " export the members one by one"
                     )
             self._combine = Combiner(detector)
+            self._preparation = detector.preparation
         elif isinstance(detector, SPADE):
             raise ExportError(
                 "spade can't be exported: it keeps the features of all good images, and reads those"
@@ -67,7 +68,10 @@ class Graph(nn.Module):
                 member.preparation.traced(member.backbone_, pixels)
             )
             made.append((scores, member.preparation.back(member._enlarge(patch_scores))))
-        return self._combine(made) if hasattr(self, "_combine") else made[0]
+        if not hasattr(self, "_combine"):
+            return made[0]
+        scores, maps = self._combine(made)
+        return scores, self._preparation.back(maps)
 
 
 def _traceable(detector: Detector) -> Detector:

@@ -96,6 +96,18 @@ class Preparation:
             return backbone.traced(pixels)
         return self.tiles.traced(backbone.traced, pixels)
 
+    def ignored_in(self, images: int, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        """Return where so many images are ignored, (N, H, W), in the frame of maps of a size.
+
+        Returns
+        -------
+        bool array or None
+            None where nothing is.
+        """
+        if self.ignored is None:
+            return None
+        return np.broadcast_to(self.ignored.resized(size).mask, (images, *size))
+
     def back(self, maps: Tensor) -> Tensor:
         """Return anomaly maps (B, H, W) with the lowest value of each where it is ignored.
 

@@ -159,7 +159,7 @@ def _entries(
             out / PREVIEWS,
             layers_name(sha256, None, found.threshold),
             sample.size(),
-            one.maps[0],
+            one.visible_map(0),
             transform=detector.transform,
             low=low,
             high=high,

@@ -158,7 +158,7 @@ class _Tiles:
 
     def draw(self, i: int) -> Image.Image:
         """Draw an image in the proportions of its photograph, with what is said of it below."""
-        sample, values = self.predictions.images[i], self.predictions.maps[i]
+        sample, values = self.predictions.images[i], self.predictions.visible_map(i)
         photograph = fitted(sample, self.transform.bit_depth, self.side)
         size = photograph.height, photograph.width
         truth = None

@@ -91,7 +91,7 @@ def heatmap_sheet(
             draw_dashes(outlined, truth, line_width(*truth.shape))
         heatmap = overlay(
             photograph,
-            transform.on_original(predictions.maps[chosen], size),
+            transform.on_original(predictions.visible_map(chosen), size),
             low=low,
             high=high,
             threshold=threshold,
@@ -106,7 +106,9 @@ def heatmap_sheet(
     return stack([body, legend(body.width, told, threshold, truth_known)])
 
 
-def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> Image.Image:
+def synthesis_sheet(
+    pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6, titles: Sequence[str] = ()
+) -> Image.Image:
     """Lay images out in rows, each with a thin line around what its mask covers.
 
     Parameters
@@ -115,6 +117,8 @@ def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> I
         Images of one size with their masks, such as those of synthetic defects.
     columns : int
         Images a row.
+    titles : sequence of str
+        What is written above each row, if anything is.
 
     Returns
     -------
@@ -144,6 +148,9 @@ def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> I
         outlined[outline(mask, 1)] = CYAN
         pictures.append(Image.fromarray(outlined))
     rows = [beside(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+    if titles:
+        titled = zip(titles, rows, strict=True)
+        rows = [part for title, row in titled for part in (captions([title], row.width), row)]
     return stack(rows)
 
 
