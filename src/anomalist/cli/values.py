@@ -135,7 +135,10 @@ class _TupleOr:
     """Reads a tuple from ``a,b`` as well as from ``[a, b]``, or one of the hint's other types."""
 
     def __init__(self, hint: Any) -> None:
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        options = typing.get_args(hint) if union else (hint,)
+        literals = [option for option in options if typing.get_origin(option) is typing.Literal]
+        self._words = [word for literal in literals for word in typing.get_args(literal)]
         (of_tuple,) = (option for option in options if typing.get_origin(option) is tuple)
         self._element = typing.get_args(of_tuple)[0]
         if isinstance(self._element, types.UnionType):
@@ -149,6 +152,8 @@ class _TupleOr:
     def __call__(self, value: Any) -> Any:
         if value in (None, "null", "none"):
             return None
+        if value in self._words:
+            return value
         values = CommaList(self._element)(value)
         return values[0] if self._alone and len(values) == 1 else values
 
@@ -203,7 +208,7 @@ def type_word(kind: Any) -> str:
         return ",".join(each)
     if origin in (typing.Union, types.UnionType):
         words = dict.fromkeys(type_word(e) for e in entries if e is not types.NoneType)
-        return re.sub(r"^(\w+)\|\1,(\w+)$", r"\1[,\2]", "|".join(words))
+        return re.sub(r"^(\w+)\|\1,(\w+)", r"\1[,\2]", "|".join(words))
     return _WORDS.get(kind, "TEXT")
 
 
@@ -216,6 +221,8 @@ _HINTS = {
     "tuple[int, int, int, int]": "four whole numbers, separated by commas",
     "int | tuple[int, int]": "a whole number, or two, separated by a comma",
     "int | tuple[int, int] | None": "a whole number, or two, separated by a comma",
+    "typing.Union[int, tuple[int, int], typing.Literal['auto']]": "a whole number, two, separated"
+    " by a comma, or auto",
 }
 
 

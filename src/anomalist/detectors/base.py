@@ -8,7 +8,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,13 @@ from anomalist.data.turning import Augmentation
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.display import detector_html
 from anomalist.detectors.hyperparameters import check_hyperparameters
-from anomalist.detectors.input_size import choose_input_size, transform_to
+from anomalist.detectors.input_size import (
+    asked_size,
+    choose_input_size,
+    choose_tiles,
+    size_of_maps,
+    transform_to,
+)
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
@@ -79,10 +85,17 @@ class Detector(Saved):
         By default those of the method's paper; of a vision transformer, two middle blocks.
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
-    image_size : int or (int, int)
-        Height and width in pixels to which images are resized; or one number for as many pixels as
-        a square of that side has, in the proportions of the photographs that are learnt from. With
-        a ``crop_size`` one number is the side of a square, whatever their proportions.
+    image_size : int, (int, int) or "auto"
+        Height and width in pixels to which images are resized; of one number the pixels of its
+        square in the proportions of the photographs, or with ``crop_size`` the square itself; or
+        ``auto`` for what ``smallest_defect`` needs.
+    smallest_defect : int, optional
+        Width in pixels of the photographs of the smallest defect that is to be found.
+    tile_size : int, optional
+        Side in pixels of the photographs of tiles that are brought to ``image_size`` one by one, so
+        that small defects of large photographs are seen; their features make one map.
+    tile_overlap : int, optional
+        Pixels of the photographs that neighbouring tiles share; a quarter of a tile by default.
     crop_size : int, optional
         Side in pixels of the centre crop taken after resizing.
     interpolation : str
@@ -125,7 +138,10 @@ class Detector(Saved):
     backbone: str = "efficientnet_lite0"
     layers: tuple[str, ...] | None = None
     weights: str | None = None
-    image_size: int | tuple[int, int] = 256
+    image_size: int | tuple[int, int] | Literal["auto"] = 256
+    smallest_defect: int | None = None
+    tile_size: int | None = None
+    tile_overlap: int | None = None
     crop_size: int | None = None
     interpolation: Interpolation = "bilinear"
     bit_depth: int | None = None
@@ -144,7 +160,7 @@ class Detector(Saved):
     def transform(self) -> Transform:
         """How images are brought to the backbone's input."""
         depth = getattr(self, "bit_depth_", self.bit_depth) or DEPTHS[-1]
-        size = getattr(self, "input_size_", self.image_size)
+        size = getattr(self, "input_size_", asked_size(self))
         return transform_to(size, self.crop_size, self.interpolation, depth)
 
     @property
@@ -176,7 +192,17 @@ class Detector(Saved):
         DataError
             If the size of one can't be read.
         """
-        return choose_input_size(self, images)
+        return self._taken_by_backbone(choose_input_size(self, images))
+
+    def _taken_by_backbone(self, size: tuple[int, int]) -> tuple[int, int]:
+        """A size in the photographs' proportions, or what was asked where that isn't taken."""
+        asked = asked_size(self)
+        if size != asked and choose_tiles(self, size) is None:
+            try:
+                self.make_backbone().shapes(*size)
+            except ParameterError:
+                return asked  # a transformer whose tokens have places
+        return size
 
     def transform_of(self, images: ImageSet) -> Transform:
         """Return the `transform` that it will have once it is fitted to these images."""
@@ -197,7 +223,27 @@ class Detector(Saved):
         It is nothing until a fit has settled it.
         """
         settled: Settled | None = vars(self).get("settled_")
-        return Preparation(None if settled is None else settled.ignored)
+        if settled is None:
+            return Preparation()
+        tiles = choose_tiles(self, settled.input_size)
+        return Preparation(settled.ignored, tiles, self.batch_size)
+
+    @property
+    def view(self) -> Transform:
+        """How photographs are brought to the frame of its maps.
+
+        It is the `transform`, unless that makes a frame of tiles larger than maps are kept.
+        """
+        if not self._cuts:
+            return self.transform
+        size = size_of_maps(self.transform.output_size)
+        return dataclasses.replace(self.transform, image_size=size)
+
+    @property
+    def _cuts(self) -> bool:
+        """Whether it cuts photographs into tiles."""
+        settled: Settled | None = vars(self).get("settled_")
+        return settled is not None and choose_tiles(self, settled.input_size) is not None
 
     @property
     def sight(self) -> Sight:
@@ -442,8 +488,9 @@ class Detector(Saved):
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        transform = transform_to(input_size, self.crop_size)
-        self._check_shards(shards, self.make_backbone().shapes(*transform.output_size))
+        frame = transform_to(input_size, self.crop_size).output_size
+        preparation = Preparation(tiles=choose_tiles(self, input_size))
+        self._check_shards(shards, preparation.shapes(self.make_backbone(), frame))
 
     def calibrate(
         self,
@@ -780,7 +827,7 @@ class Detector(Saved):
         """Predictions that this way of scoring a batch of feature maps gives."""
         if len(images) == 0:
             raise DataError(f"{images.name or 'the image set'} has no image to score")
-        size = self.transform.output_size
+        size = self.view.output_size
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), *size), np.float32)
         pooled = []
@@ -792,7 +839,7 @@ class Detector(Saved):
             scores[done:stop] = batch_scores.cpu().numpy()
             maps[done:stop] = self.preparation.back(self._enlarge(patch_scores)).cpu().numpy()
             done = stop
-        masks = load_masks(images, self.transform)
+        masks = load_masks(images, self.view)
         return Predictions(
             images.paths,
             scores,
@@ -801,9 +848,9 @@ class Detector(Saved):
             masks,
             images.defects,
             images=images,
-            transform=self.transform,
+            transform=self.view,
             pooled=torch.cat(pooled).float().numpy(),
-            ignored=self.preparation.ignored_in(len(images)),
+            ignored=self.preparation.ignored_in(len(images), size),
         )
 
     def _features(
@@ -821,14 +868,15 @@ class Detector(Saved):
         So many of them, one after the other, are pictures of one photograph.
         """
         source = FeatureStore(memory_limit_mb=0) if store is None else store
+        preparation = self.preparation
         return FeatureBatches(
             lambda: source.features(
                 self.backbone_,
                 images,
                 self.transform,
-                self.batch_size,
+                preparation.photographs_at_once(self.batch_size),
                 progress,
-                preparation=self.preparation,
+                preparation=preparation,
                 hashed=hashed,
             ),
             len(images),
@@ -862,8 +910,14 @@ class Detector(Saved):
         """Return image scores (B,) and patch scores (B, h, w) of a batch's feature maps."""
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
-        """Bring patch scores (B, h, w) to the input's resolution, smoothed where a method does."""
-        return enlarge(patch_scores, self.transform.output_size, sigma=0.0)
+        """Bring patch scores (B, h, w) to the maps' resolution, smoothed where a method does."""
+        return self._in_view(patch_scores, sigma=0.0)
+
+    def _in_view(self, patch_scores: Tensor, sigma: float) -> Tensor:
+        """Enlarge patch scores (B, h, w) to maps, smoothed by so many pixels of the input."""
+        size = self.view.output_size
+        share = size[0] / self.transform.output_size[0]
+        return enlarge(patch_scores, size, sigma * share)
 
     @property
     def alpha_(self) -> float:

@@ -23,7 +23,7 @@ from anomalist.data import ImageSet, bit_depth_of, load_masks, of_as_many_pixels
 from anomalist.data.ignoring import Ignored
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.detectors.input_size import asked_size
+from anomalist.detectors.input_size import asked_size, choose_input_size
 from anomalist.detectors.settling import Settled
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, unite_backbones
@@ -189,13 +189,21 @@ class Ensemble(Detector):
 
     def settle(self, images: ImageSet) -> Settled:
         """Find out about good photographs what its members don't find out by themselves."""
-        return Settled(self.bit_depth or bit_depth_of(images), self.input_size_of(images))
+        return Settled(self.bit_depth or bit_depth_of(images), choose_input_size(self, images))
+
+    @property
+    def _cuts(self) -> bool:
+        """Whether a member cuts photographs into tiles."""
+        return any(member._cuts for member in vars(self).get("members_", ()))
 
     def _view_of_members(self) -> Settled:
         """How it would have read and resized what its members were fitted to."""
         first = self.members_[0]
         size = asked_size(self)
-        if isinstance(self.image_size, int) and self.crop_size is None:
+        if self._cuts or self.image_size == "auto":
+            # As fine as the finest: what it alone sees is small.
+            size = max((member.input_size_ for member in self.members_), key=math.prod)
+        elif isinstance(self.image_size, int) and self.crop_size is None:
             size = of_as_many_pixels(self.image_size, first.input_size_)
         return Settled(self.bit_depth or first.bit_depth_, size)
 
@@ -324,7 +332,7 @@ class Ensemble(Detector):
         """Score images by all members; predictions carry their disagreement, on their one scale."""
         if len(images) == 0:
             raise DataError(f"{images.name or 'the image set'} has no image to score")
-        masks = load_masks(images, self.transform)
+        masks = load_masks(images, self.view)
         if store is not None:
             return self._merged(images, store, progress, masks)
         # Members share what an image's pass gives, and no more is kept than a few batches.
@@ -365,7 +373,7 @@ class Ensemble(Detector):
         -------
         Predictions
         """
-        size = self.transform.output_size
+        size = self.view.output_size
         first = made[0]
         weights = np.asarray(self.member_weights or np.ones(len(made)), np.float64)
         weights = weights / weights.sum()
@@ -390,9 +398,9 @@ class Ensemble(Detector):
             disagreement=scores.std(axis=0).astype(np.float32),
             disagreement_maps=spread,
             images=first.images,
-            transform=self.transform,
+            transform=self.view,
             pooled=first.pooled,
-            ignored=self.preparation.ignored_in(len(first)),
+            ignored=self.preparation.ignored_in(len(first), size),
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:
@@ -512,8 +520,8 @@ def _share(store: FeatureStore, backbones: list[Backbone]) -> None:
 
 def _visible(detector: Detector) -> tuple[float, float]:
     """Which share of an image's height and width passes the transform."""
-    size, crop = detector.image_size, detector.crop_size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    crop = detector.crop_size
+    height, width = asked_size(detector)
     return (1.0, 1.0) if crop is None else (crop / height, crop / width)
 
 

@@ -19,7 +19,7 @@ from anomalist.detectors.glass_examples import HELD_OUT, WEIGHTS, Examples, Good
 from anomalist.detectors.glass_learner import GLASSLearner
 from anomalist.detectors.glass_step import Iteration, Network, has_bfloat16
 from anomalist.errors import ParameterError
-from anomalist.features import enlarge, patch_embeddings
+from anomalist.features import patch_embeddings
 from anomalist.models import Layout
 from anomalist.synthesis import LocalSynthesis, Textures, judge_distribution
 from anomalist.training import Schedule, constant, cosine, stream, train
@@ -436,4 +436,4 @@ class GLASS(Detector):
         return scores.amax(dim=(1, 2)), scores
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
-        return enlarge(patch_scores, self.transform.output_size, self.sigma)
+        return self._in_view(patch_scores, self.sigma)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from anomalist.data import DEPTHS
 from anomalist.data.images import MAX_PIXELS
 from anomalist.data.turning import Augmentation
+from anomalist.detectors.input_size import check_input
 from anomalist.errors import ParameterError
 from anomalist.models import conforms
 
@@ -77,6 +78,7 @@ def check_hyperparameters(detector: Any) -> None:
                 f" {','.join(map(str, box))}"
             )
     # A wrong size must be told before any work is done.
+    check_input(detector)
     height, width = detector.transform.output_size
     if height * width > MAX_PIXELS:
         raise ParameterError(

@@ -16,7 +16,7 @@ from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress, enlarge
+from anomalist.features import FeatureStore, Progress
 from anomalist.models import Layout
 from anomalist.neighbors import Index, nearest_neighbors
 from anomalist.predictions import Predictions
@@ -196,7 +196,7 @@ class SPADE(Detector):
                 for patches, images in zip(_patches(level), nearest.cpu().numpy(), strict=True)
             ]
             level_scores = torch.stack(scores).reshape(batch, height, width)
-            levels.append(enlarge(level_scores, self.transform.output_size, self.sigma))
+            levels.append(self._in_view(level_scores, self.sigma))
         maps = torch.stack(levels).mean(dim=0)
         by_map = self.image_score == "map"
         return maps.amax(dim=(1, 2)) if by_map else distances.mean(dim=1), maps

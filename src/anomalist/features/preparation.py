@@ -12,11 +12,14 @@ from torch import Tensor
 from anomalist.data import Transform
 from anomalist.data.ignoring import Filled, Ignored, Sight
 from anomalist.features.backbone import Backbone
+from anomalist.features.tiles import TileGrid
 
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """Between the transform and the backbone: what is ignored is filled with what is usual there.
+
+    A large frame then passes the backbone tile by tile.
 
     Methods, calibration, metrics and reports know nothing of it: feature maps are those of good
     photographs, and maps lie in the frame that the transform gives.
@@ -25,14 +28,28 @@ class Preparation:
     ----------
     ignored : Ignored, optional
         Which pixels count for nothing; none do by default.
+    tiles : TileGrid, optional
+        Where the frame is cut; by default it passes as one.
+    at_once : int
+        Tiles that pass the backbone at once.
     """
 
     ignored: Ignored | None = None
+    tiles: TileGrid | None = None
+    at_once: int = 8
 
     @property
     def key(self) -> str:
-        """Hash by which feature maps that were made so are known; empty if it does nothing."""
-        return "" if self.ignored is None else self.ignored.key
+        """What feature maps that were made so are known by; empty if it does nothing."""
+        steps = ["" if step is None else step.key for step in (self.ignored, self.tiles)]
+        return " ".join(filter(None, steps))
+
+    def photographs_at_once(self, batch_size: int) -> int:
+        """Return how many photographs have no more pixels than so many tiles."""
+        if self.tiles is None:
+            return batch_size
+        (height, width), (down, across) = self.tiles.frame, self.tiles.tile
+        return max(1, batch_size * down * across // (height * width))
 
     def sight(self, transform: Transform) -> Sight:
         """Return how photographs are seen that pass a transform first."""
@@ -57,7 +74,22 @@ class Preparation:
         list of float32 tensors of shape (B, C, h, w)
             One a layer.
         """
-        return backbone(self.pixels(pixels))
+        filled = self.pixels(pixels)
+        if self.tiles is None:
+            return backbone(filled)
+        return self.tiles.maps(backbone, torch.as_tensor(filled), at_once=self.at_once)
+
+    def shapes(self, backbone: Backbone, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
+        """Return the shapes (C, h, w) of the feature maps of a frame, computing none.
+
+        Raises
+        ------
+        ParameterError
+            If the network can't take images, or tiles, of that size.
+        """
+        if self.tiles is None:
+            return backbone.shapes(*frame)
+        return self.tiles.shapes(backbone.shapes(*self.tiles.tile))
 
     def traced(self, backbone: Backbone, pixels: Tensor) -> list[Tensor]:
         """Return the same of uint8 pixels (B, 3, H, W), by operations that can be traced."""
@@ -65,10 +97,12 @@ class Preparation:
             mask = torch.from_numpy(self.ignored.mask)
             usual = torch.from_numpy(self.ignored.picture).permute(2, 0, 1)
             pixels = torch.where(mask, usual, pixels)
-        return backbone.traced(pixels)
+        if self.tiles is None:
+            return backbone.traced(pixels)
+        return self.tiles.traced(backbone.traced, pixels)
 
-    def ignored_in(self, images: int) -> npt.NDArray[np.bool_] | None:
-        """Return where so many images are ignored, (N, H, W), in the frame of their maps.
+    def ignored_in(self, images: int, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        """Return where so many images are ignored, (N, H, W), in the frame of maps of a size.
 
         Returns
         -------
@@ -77,7 +111,7 @@ class Preparation:
         """
         if self.ignored is None:
             return None
-        return np.broadcast_to(self.ignored.mask, (images, *self.ignored.mask.shape))
+        return np.broadcast_to(self.ignored.resized(size).mask, (images, *size))
 
     def back(self, maps: Tensor) -> Tensor:
         """Return anomaly maps (B, H, W) with the lowest value of each where it is ignored.
@@ -86,6 +120,7 @@ class Preparation:
         """
         if self.ignored is None:
             return maps
-        mask = torch.from_numpy(self.ignored.mask).to(maps.device)
+        height, width = maps.shape[-2:]
+        mask = torch.from_numpy(self.ignored.resized((height, width)).mask).to(maps.device)
         lowest = maps.masked_fill(mask, torch.inf).amin(dim=(1, 2), keepdim=True)
         return torch.where(mask, lowest, maps)

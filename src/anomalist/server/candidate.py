@@ -159,8 +159,8 @@ def _learnt(
                 scores,
                 maps,
                 images=of,
-                transform=detector.transform,
-                ignored=detector.preparation.ignored_in(len(of)),
+                transform=detector.view,
+                ignored=detector.preparation.ignored_in(len(of), detector.view.output_size),
             )
             return detector, held_out if len(of) else None, said["notes"]
     result = relearn(
