@@ -124,14 +124,16 @@ def find_ignored(
     if drawn is not None:
         ignored |= touched(drawn, transform)
     if foreground is not None:
-        ignored |= _background(images, transform, batch_size)
+        ignored |= _background(images, transform, ignored, batch_size)
     if ignored.all():
         raise DataError("all of the photographs is ignored: leave something to look at")
     return Ignored.learnt(ignored, load_batches(images, transform, batch_size))
 
 
-def _background(images: ImageSet, transform: Transform, batch_size: int) -> npt.NDArray[np.bool_]:
-    """Where no photograph shows the part, nor close by."""
+def _background(
+    images: ImageSet, transform: Transform, drawn: npt.NDArray[np.bool_], batch_size: int
+) -> npt.NDArray[np.bool_]:
+    """Where no photograph shows the part, nor close by; what is drawn already is none of it."""
     shown = np.zeros(transform.output_size, np.bool_)
     without = []
     for i, pixels in enumerate(
@@ -141,13 +143,15 @@ def _background(images: ImageSet, transform: Transform, batch_size: int) -> npt.
         if part.all():
             without.append(i)
         else:
-            shown |= part
+            shown |= part & ~drawn
     if len(without) > _FAILING * len(images):
         raise DataError(
             f"foreground auto finds no part that stands out from a background in {len(without)} of"
             f" {len(images)} photographs, such as {images[without[0]].path}: leave it out, or draw"
             " a mask for ignore"
         )
+    if not shown.any():
+        return ~shown
     reach = max(1, round(min(shown.shape) * _ROOM))
     near: npt.NDArray[np.bool_] = ndimage.distance_transform_edt(~shown) <= reach
     return ~near
