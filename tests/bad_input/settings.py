@@ -314,6 +314,27 @@ CASES = [
         )
     ),
     fit(
+        "photographs to align in which nothing lies alike",
+        "--align true",
+        "anomalist: error: align finds nothing that lies alike in the good photographs"
+        " (likeness ..., 0.6 needed): leave it out for textures, and for parts that differ or"
+        " deform",
+        1,
+        lambda here: parts(here, 3, 0),
+    ),
+    fit(
+        "photographs to align and to crop",
+        "--align true --crop_size 32",
+        "anomalist: error: align chooses what is looked at: leave crop_size out",
+        1,
+    ),
+    fit(
+        "photographs to align and to cut into tiles",
+        "--align true --tile_size 32",
+        "anomalist: error: align shows the part alone, and cuts no tiles: leave tile_size out",
+        1,
+    ),
+    fit(
         "weights of another network",
         "--weights other.safetensors",
         "anomalist: error: other.safetensors doesn't fit the backbone: ...",
