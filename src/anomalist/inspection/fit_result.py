@@ -22,7 +22,7 @@ from anomalist.calibration import (
 )
 from anomalist.data import DEPTHS, ImageSet, Sample, gather_remarks
 from anomalist.data.walking import LEAST_NORMAL
-from anomalist.detectors import Detector
+from anomalist.detectors import Detector, Ensemble
 from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress, pick_device
@@ -349,10 +349,23 @@ def ignored_note(detector: Detector) -> list[str]:
     ignored = detector.preparation.ignored
     if ignored is None:
         return []
+    of = "each photograph" if detector.preparation.registration is None else "what is looked at"
     return [
-        f"{ignored.share:.1%} of each photograph is ignored: not learnt from, not scored, outlined"
-        " in pictures"
+        f"{ignored.share:.1%} of {of} is ignored: not learnt from, not scored, outlined in pictures"
     ]
+
+
+def aligned_note(detector: Detector) -> list[str]:
+    """Say what is looked at where the part is, if it is looked for."""
+    parts = detector.members_ if isinstance(detector, Ensemble) else [detector]
+    found = [part.preparation.registration for part in parts]
+    told = [
+        f"align shows the part alone, {one.share:.0%} of a photograph at {one.frame[1]} x"
+        f" {one.frame[0]} pixels: what lies elsewhere isn't looked at"
+        for one in found
+        if one is not None
+    ]
+    return list(dict.fromkeys(told))
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:

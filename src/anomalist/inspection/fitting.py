@@ -26,6 +26,7 @@ from anomalist.inspection.findings import Rule
 from anomalist.inspection.fit_result import (
     FitResult,
     OnStage,
+    aligned_note,
     check_memory,
     check_model_file,
     depth_note,
@@ -188,6 +189,7 @@ def fit_parts(
         *grouping.notes,
         *told,
         *depth_note(detector, sum(sample.peak() > 0 for sample in parts.train)),
+        *aligned_note(detector),
         *ignored_note(detector),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
