@@ -14,6 +14,14 @@ from tests.bad_input.case import (
 )
 
 CASES = [
+    Case(
+        "a kind of made defect that there isn't",
+        "synthesize parts --kinds stain,rust --out sheet.png",
+        "anomalist: error: no made defect 'rust'; there are cut_paste, scratch, stain, missing,"
+        " dent, blur, turned_piece, crack, pits, discoloured, blended_piece, perlin_texture",
+        1,
+        parts,
+    ),
     predict(
         "a heatmap of no size",
         "photos --heatmap_size 0",
@@ -91,8 +99,9 @@ CASES = [
     fit(
         "a split that leaves too few images to calibrate",
         "--split 0.3",
-        "Note: fitted to 14 of 20 images, the other 6 calibrate, too few for a threshold, which"
-        " takes 19: give 62 images, or --split 0, which calibrates on all that it is fitted to",
+        "Note: fitted to 14 of 20 images, the other 6 calibrate, too few to guarantee a false-alarm"
+        " rate of 5%, which takes 19: give 62 images, or --split 0, which calibrates on all that it"
+        " is fitted to",
         0,
         lambda here: parts(here, 20, 0),
     ),
@@ -107,8 +116,8 @@ CASES = [
     fit(
         "a false-alarm rate that far more images would have to calibrate",
         "--alpha 0.000001",
-        "no threshold: for a false-alarm rate of 0...%, 999999 good images must calibrate, there"
-        " are 2; 999997 more are needed",
+        "threshold ..., the highest score of 2 good images, too few to guarantee a false-alarm rate"
+        " of 0.0001%, which takes 999999: so few promise 33.3%, expect 1.3% to 84.2%",
         0,
         lambda here: parts(here, 2, 0),
     ),
@@ -273,6 +282,76 @@ CASES = [
                 1,
             ),
         )
+    ),
+    *(
+        fit(what, f"--augment {given}", f"anomalist: error: {answer}", code)
+        for what, given, answer, code in (
+            (
+                "copies that turn by nothing named",
+                "360",
+                "argument --augment: expected names and values, such as turn=360,flip=true. Got"
+                " value: '360' (anomalist fit --help)",
+                2,
+            ),
+            (
+                "copies that turn further than round",
+                "turn=400",
+                "augment: turn must be from 0 to 360 degrees, not 400",
+                1,
+            ),
+            (
+                "copies by a word that isn't known",
+                "turns=90",
+                "augment has turn, flip and copies, but no 'turns'",
+                1,
+            ),
+            (
+                "copies that are what is there",
+                "turn=0",
+                "augment makes nothing new: give it turn, flip, or both",
+                1,
+            ),
+        )
+    ),
+    fit(
+        "a box to ignore of three numbers",
+        "--ignore_box 1,2,3",
+        "anomalist: error: argument --ignore_box: expected four whole numbers, separated by commas."
+        " Got value: '1,2,3' (anomalist fit --help)",
+        2,
+    ),
+    fit(
+        "a box to ignore without a width",
+        "--ignore_box 1,2,0,3",
+        "anomalist: error: ignore_box must be left, top, width and height in pixels, such as"
+        " 0,0,200,50, not 1,2,0,3",
+        1,
+    ),
+    fit(
+        "a foreground that is a word too many",
+        "--foreground part",
+        "anomalist: error: --foreground: expected one of 'auto' or none. Got value: part (anomalist"
+        " fit --help)",
+        2,
+    ),
+    fit(
+        "one photograph to align",
+        "--align true",
+        "anomalist: error: align needs two good photographs at least, to see how they lie",
+        1,
+        lambda here: parts(here, 1, 0),
+    ),
+    fit(
+        "photographs to align and to crop",
+        "--align true --crop_size 32",
+        "anomalist: error: align chooses what is looked at: leave crop_size out",
+        1,
+    ),
+    fit(
+        "photographs to align and to cut into tiles",
+        "--align true --tile_size 32",
+        "anomalist: error: align shows the part alone, and cuts no tiles: leave tile_size out",
+        1,
     ),
     fit(
         "weights of another network",

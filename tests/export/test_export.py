@@ -127,6 +127,21 @@ def test_crops_and_other_shapes(dot: Category, tmp_path: Path) -> None:
         assert OnnxDetector(tmp_path / "p.onnx").transform == detector.transform
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_tiles_are_in_the_graph(batch_size: int, dot: Category, tmp_path: Path) -> None:
+    detector = DETECTORS["patchcore"](
+        layers=("stride4",), image_size=64, tile_size=32, coreset_size=40, device="cpu"
+    )
+    detector.fit(dot.train)
+    assert detector.preparation.tiles is not None
+    assert len(detector.preparation.tiles) > 4
+    report = export(detector, tmp_path / "t.onnx", images=dot.test)
+    assert max(report.map_relative, report.score_relative) < 1e-4
+    expected = detector.predict(dot.test)
+    got = OnnxDetector(tmp_path / "t.onnx").predict(dot.test, batch_size=batch_size)
+    np.testing.assert_allclose(got.maps, expected.maps, atol=1e-4 * np.ptp(expected.maps))
+
+
 def test_spade_says_why_not(fitted: dict[str, Detector], dot: Category, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="spade can't be exported: it keeps"):
         export(fitted["spade"], tmp_path / "s.onnx", images=dot.test)

@@ -565,13 +565,22 @@ def test_test_sets_that_allow_no_metric(tmp_path: Path, labels: str) -> None:
     assert "no image metrics: the labels are unknown" in page.words
 
 
-def test_too_few_good_images_for_a_threshold(tmp_path: Path) -> None:
+def test_too_few_good_images_for_the_rate_asked_for(tmp_path: Path) -> None:
+    run = record("a", "bottle")
+    run.calibration.update(rate=0.1)
+    write_pictures(tmp_path, [run])
+    page = report([run], tmp_path)
+    assert "too few good training images to guarantee 5 %" in page.words
+    assert {image["detectors"]["a"]["decision"] for image in page.images} > {"anomalous"}
+
+
+def test_no_threshold(tmp_path: Path) -> None:
     run = record("a", "bottle")
     run.calibration.update(image_threshold=None, pixel_threshold=None)
     run.metrics["image_F1_calibrated"] = run.metrics["image_false_alarm_rate"] = None
     write_pictures(tmp_path, [run])
     page = report([run], tmp_path)
-    assert "too few good training images for a threshold at 5 %" in page.words
+    assert "too few good training images to guarantee 5 %" in page.words
     assert {image["detectors"]["a"]["decision"] for image in page.images} == {"undecided"}
     assert "any detector misses" not in page.words
 
@@ -588,8 +597,8 @@ def test_each_false_alarm_rate_is_told_with_whose_it_is(tmp_path: Path) -> None:
     for run in runs:
         run.calibration["image_threshold"] = None
     words = report(runs, tmp_path).words
-    assert "a threshold at 20 % in some or all categories of strict and same" in words
-    assert "a threshold at 40 % in some or all categories of loose" in words
+    assert "to guarantee 20 % in some or all categories of strict and same" in words
+    assert "to guarantee 40 % in some or all categories of loose" in words
 
 
 def test_two_configurations_of_a_method_are_two_detectors(tmp_path: Path) -> None:

@@ -20,9 +20,6 @@ from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import (
     Calibration,
-    attainable_rate,
-    fewest_images,
-    finite_or_none,
 )
 from anomalist.conditions import Conditions, Promise
 from anomalist.data import Category, gather_mask_remarks, gather_remarks, part_of
@@ -82,7 +79,7 @@ def record_of(done: Done) -> RunRecord:
         notes=(
             *metrics.notes,
             *decisions.notes,
-            *_scene_notes(detector.calibration_, alpha),
+            *_scene_notes(detector.calibration_),
             *(f"{task.name}: {note}" for note in conditions.notes()),
             *official.notes,
             *(f"no {name}: it gave no finite number" for name, v in own.items() if v is None),
@@ -160,29 +157,22 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
         "method": calibration.method,
         "scenes": calibration.scenes,
         "retrained": calibration.retrained,
-        "image_threshold": finite_or_none(calibration.threshold(alpha)),
-        "pixel_threshold": finite_or_none(calibration.pixel_threshold(alpha)),
+        "rate": calibration.rate(alpha),
+        "image_threshold": calibration.threshold(alpha),
+        "pixel_threshold": calibration.pixel_threshold(alpha),
         "pixel_low": low,
         "pixel_high": high,
         "scores": [float(score) for score in calibration.scores],
     }
 
 
-def _scene_notes(calibration: Calibration | None, alpha: float) -> list[str]:
+def _scene_notes(calibration: Calibration | None) -> list[str]:
     """Say what is promised where the images that calibrate aren't independent."""
     if calibration is None or calibration.scenes == len(calibration.scores):
         return []
-    scenes, needed = calibration.scenes, fewest_images(alpha)
-    told = (
-        f"{len(calibration.scores)} training images, about {plural(scenes, 'independent scene')}:"
-        " what thresholds promise is for those"
-    )
-    if len(calibration.scores) >= needed > scenes:
-        told += (
-            f"; a false-alarm rate of {alpha:g} takes {needed}, so the threshold is the highest"
-            f" held-out score, which promises {attainable_rate(scenes, alpha):.1%}"
-        )
-    return [told]
+    scenes = plural(calibration.scenes, "independent scene")
+    images = len(calibration.scores)
+    return [f"{images} training images, about {scenes}: what thresholds promise is for those"]
 
 
 def curves(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:

@@ -32,6 +32,8 @@ def run(arguments: Namespace, output: Output) -> None:
         output.result(f"  weights SHA-256 {backbone['weights_sha256']}")
     bits = card["bit_depth"]
     output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
+    if card["ignored"]:
+        output.result(f"ignored: {card['ignored']:.1%} of the input")
     _show_training(card["training"], output)
     _show_calibration(card["calibration"], output)
     output.result("hyperparameters")
@@ -72,11 +74,11 @@ def _show_calibration(calibration: dict[str, Any] | None, output: Output) -> Non
     output.result(f"calibration: {images} good images{of} ({calibration['method']})")
     output.result(f"  {'alpha':>6}  {'threshold':>10}  {'pixels':>10}  false alarms to expect")
     for row in calibration["thresholds"]:
-        if row["threshold"] is None:
-            output.result(f"  {row['alpha']:>6g}  needs {row['images_needed']} good images")
-        else:
-            low, high = row["false_alarms_expected"]
-            image, pixel = shown(row["threshold"]), shown(row["pixel_threshold"])
-            output.result(
-                f"  {row['alpha']:>6g}  {image:>10}  {pixel:>10}  {low:.1%} to {high:.1%}"
-            )
+        low, high = row["false_alarms_expected"]
+        image, pixel = shown(row["threshold"]), shown(row["pixel_threshold"])
+        few = ""
+        if row["rate"] > row["alpha"]:
+            few = f", the highest score: that rate takes {row['images_needed']}"
+        output.result(
+            f"  {row['alpha']:>6g}  {image:>10}  {pixel:>10}  {low:.1%} to {high:.1%}{few}"
+        )

@@ -19,11 +19,11 @@ from torch import Tensor
 
 import anomalist.detectors.registry as registry
 from anomalist.calibration import Calibration, Reference, join_groups
-from anomalist.data import ImageSet, bit_depth_of, load_masks, of_as_many_pixels
+from anomalist.data import ImageSet, Transform, bit_depth_of, load_masks, of_as_many_pixels
 from anomalist.data.ignoring import Ignored
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
-from anomalist.detectors.input_size import asked_size
+from anomalist.detectors.input_size import asked_size, choose_input_size
 from anomalist.detectors.settling import Settled
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, unite_backbones
@@ -160,6 +160,8 @@ class Ensemble(Detector):
                         ignore=member.ignore or self.ignore,
                         ignore_box=member.ignore_box or self.ignore_box,
                         foreground=member.foreground or self.foreground,
+                        align=member.align or self.align,
+                        augment=member.augment or self.augment,
                     )
                 )
                 continue
@@ -188,19 +190,47 @@ class Ensemble(Detector):
 
     def settle(self, images: ImageSet) -> Settled:
         """Find out about good photographs what its members don't find out by themselves."""
-        return Settled(self.bit_depth or bit_depth_of(images), self.input_size_of(images))
+        return Settled(self.bit_depth or bit_depth_of(images), choose_input_size(self, images))
+
+    @property
+    def _cuts(self) -> bool:
+        """Whether a member cuts photographs into tiles."""
+        return any(member._cuts for member in vars(self).get("members_", ()))
 
     def _view_of_members(self) -> Settled:
         """How it would have read and resized what its members were fitted to."""
         first = self.members_[0]
         size = asked_size(self)
-        if isinstance(self.image_size, int) and self.crop_size is None:
+        if self._cuts or self.image_size == "auto":
+            # As fine as the finest: what it alone sees is small.
+            size = max((member.input_size_ for member in self.members_), key=math.prod)
+        elif isinstance(self.image_size, int) and self.crop_size is None:
             size = of_as_many_pixels(self.image_size, first.input_size_)
         return Settled(self.bit_depth or first.bit_depth_, size)
+
+    @property
+    def _aligned(self) -> bool:
+        """Whether members look at the part alone, wherever it lies."""
+        return any(member.align for member in self.members_)
+
+    @property
+    def source(self) -> Transform:
+        """What brings photographs to the size that is enough of them for every member."""
+        members: list[Detector] = vars(self).get("members_", [])
+        sources = [self.transform, *(member.source for member in members if member.align)]
+        return max(sources, key=lambda source: math.prod(source.output_size))
+
+    def ignored_in(self, images: ImageSet) -> npt.NDArray[np.bool_] | None:
+        """Return where photographs are ignored, (N, H, W) as its maps; None where nothing is."""
+        if not self._aligned:
+            return super().ignored_in(images)
+        return _by_all([member.ignored_in(images) for member in self.members_])
 
     def _settle_by_members(self, view: Settled) -> None:
         """A pixel that counts for no member counts for nothing."""
         self.settled_ = view
+        if self._aligned:
+            return  # what counts for nothing lies elsewhere in every photograph
         size = self.transform.output_size
         found = [m.settled_.ignored.resized(size) for m in self.members_ if m.settled_.ignored]
         if len(found) == len(self.members_):
@@ -281,7 +311,7 @@ class Ensemble(Detector):
             self.calibration_ = Calibration.of(
                 good, method=self.held_out_method, groups=groups, retrained=self.trains
             )
-            self.reference_ = Reference.of(good, groups)
+            self.reference_ = Reference.of(good, groups, self.sight)
 
     def _held_out(
         self,
@@ -323,7 +353,7 @@ class Ensemble(Detector):
         """Score images by all members; predictions carry their disagreement, on their one scale."""
         if len(images) == 0:
             raise DataError(f"{images.name or 'the image set'} has no image to score")
-        masks = load_masks(images, self.transform)
+        masks = load_masks(images, self.view)
         if store is not None:
             return self._merged(images, store, progress, masks)
         # Members share what an image's pass gives, and no more is kept than a few batches.
@@ -364,7 +394,7 @@ class Ensemble(Detector):
         -------
         Predictions
         """
-        size = self.transform.output_size
+        size = self.view.output_size
         first = made[0]
         weights = np.asarray(self.member_weights or np.ones(len(made)), np.float64)
         weights = weights / weights.sum()
@@ -378,7 +408,11 @@ class Ensemble(Detector):
             )
             maps[i] = combined(stacked, weights, self.combine)
             spread[i] = stacked.std(axis=0)
-        maps = self.preparation.back(torch.from_numpy(maps)).numpy()
+        maps = self.preparation.lowered(torch.from_numpy(maps)).numpy()
+        mask = self.preparation.ignored
+        ignored = None if mask is None else np.broadcast_to(mask.resized(size).mask, maps.shape)
+        if self._aligned:
+            ignored = _by_all([given.ignored for given in made])
         return Predictions(
             first.paths,
             combined(scores, weights, self.combine).astype(np.float32),
@@ -389,8 +423,9 @@ class Ensemble(Detector):
             disagreement=scores.std(axis=0).astype(np.float32),
             disagreement_maps=spread,
             images=first.images,
-            transform=self.transform,
+            transform=self.view,
             pooled=first.pooled,
+            ignored=ignored,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:
@@ -508,10 +543,21 @@ def _share(store: FeatureStore, backbones: list[Backbone]) -> None:
         store.adopt(backbone)
 
 
+def _by_all(
+    ignored: list[npt.NDArray[np.bool_] | None],
+) -> npt.NDArray[np.bool_] | None:
+    """Where every member ignores photographs; None where one of them ignores nothing."""
+    known = [mask for mask in ignored if mask is not None]
+    if len(known) < len(ignored) or len({mask.shape for mask in known}) > 1:
+        return None
+    joined: npt.NDArray[np.bool_] = np.logical_and.reduce(known)
+    return joined
+
+
 def _visible(detector: Detector) -> tuple[float, float]:
     """Which share of an image's height and width passes the transform."""
-    size, crop = detector.image_size, detector.crop_size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    crop = detector.crop_size
+    height, width = asked_size(detector)
     return (1.0, 1.0) if crop is None else (crop / height, crop / width)
 
 

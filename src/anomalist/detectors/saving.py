@@ -19,7 +19,7 @@ from anomalist.detectors.hyperparameters import hyperparameter_kinds
 from anomalist.detectors.input_size import asked_size, check_input_size
 from anomalist.detectors.settling import Settled
 from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
-from anomalist.features import Backbone, NoDeviceError, pick_device
+from anomalist.features import Backbone, NoDeviceError, Preparation, pick_device
 from anomalist.models import (
     Layout,
     array_state,
@@ -69,8 +69,8 @@ class Saved(ABC):
     fitted: ClassVar[tuple[str, ...]]
 
     backbone: str
-    image_size: int | tuple[int, int]
     crop_size: int | None
+    align: bool
     bit_depth: int | None
     device: str
     backbone_: Backbone
@@ -247,8 +247,9 @@ class Saved(ABC):
         left = dict(tensors)
         prepared = array_state(take_below("preparation.", left))
         self.settled_ = self._saved_view(header)
-        size = self.transform.output_size if self.ignores else None
-        self.settled_ = self.settled_.with_arrays(prepared, size)
+        self.settled_ = self.settled_.with_arrays(
+            prepared, self.transform.output_size, ignores=self.ignores, aligns=self.align
+        )
         weights = take_below("backbone.", left)
         images = array_state({"images": left.pop("images")} if "images" in left else {})
         check_state(images, {"images": Layout(np.uint8, ("n", _DIGEST))})
@@ -269,7 +270,7 @@ class Saved(ABC):
             if not value and name not in state:
                 raise ModelFileError(f"{name} is missing")
             setattr(self, name, value or state[name])
-        maps = self.backbone_.shapes(*self.transform.output_size)
+        maps = self.preparation.shapes(self.backbone_, self.transform.output_size)
         check_state(state, self._layout(maps))
         self._restore()
 
@@ -301,6 +302,11 @@ class Saved(ABC):
     @abstractmethod
     def ignores(self) -> bool:
         """Whether it was asked to ignore a part of photographs."""
+
+    @property
+    @abstractmethod
+    def preparation(self) -> Preparation:
+        """What happens to images between the transform and the backbone."""
 
     @property
     @abstractmethod

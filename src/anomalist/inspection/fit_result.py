@@ -16,16 +16,14 @@ from PIL import Image
 
 import anomalist
 from anomalist.calibration import (
-    fewest_images,
     find_outliers,
-    finite_or_none,
     number_groups,
     threshold,
 )
 from anomalist.choosing import Choice
 from anomalist.data import DEPTHS, ImageSet, Sample, gather_remarks
 from anomalist.data.walking import LEAST_NORMAL
-from anomalist.detectors import Detector
+from anomalist.detectors import Detector, Ensemble
 from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress, pick_device
@@ -122,21 +120,15 @@ class Odd:
         The highest score first.
     scores : tuple of float
         Theirs.
-    threshold, without : float or None
+    threshold, without : float
         The threshold, and what it would be from the held-out scores of the others as they are,
-        without fitting anew; None where images are too few for one.
-    needed : int
-        How many images a threshold takes.
-    others : int
-        How many the others are.
+        without fitting anew.
     """
 
     paths: tuple[Path, ...]
     scores: tuple[float, ...]
-    threshold: float | None
-    without: float | None
-    needed: int
-    others: int
+    threshold: float
+    without: float
 
     @classmethod
     def of(
@@ -149,13 +141,12 @@ class Odd:
         rest = np.delete(held_out.scores, places)
         kept = np.delete(number_groups(groups, len(held_out)), places)
         without = threshold(rest, rule.alpha, groups=kept)
+        assert rule.threshold is not None
         return cls(
             paths=tuple(Path(held_out.paths[i]) for i in places.tolist()),
             scores=tuple(float(held_out.scores[i]) for i in places.tolist()),
             threshold=rule.threshold,
-            without=finite_or_none(without),
-            needed=fewest_images(rule.alpha),
-            others=len(rest),
+            without=without,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -171,21 +162,13 @@ class Odd:
         look = f"look at {it}, --exclude leaves {it} out"
         far = "lies" if one else "lie"
         scores = "score" if one else "scores"
-        if self.threshold is None:
-            return f"{named}: held-out {scores} far above all others'; {look}"
-        if self.without is None:
-            rest = (
-                f"without {it}, {self.others} images are too few for a threshold, which takes"
-                f" {self.needed}"
-            )
-        elif self.without == self.threshold:
+        if self.without == self.threshold:
             return (
                 f"{named}: held-out {scores} far above all others', which doesn't change the"
                 f" threshold; {look}"
             )
-        else:
-            without = shown(self.without, beside=self.threshold)
-            rest = f"without {it}, and without fitting anew, it would be {without}"
+        without = shown(self.without, beside=self.threshold)
+        rest = f"without {it}, and without fitting anew, it would be {without}"
         if self.threshold < min(self.scores):
             return f"{named}: held-out {scores} far above all others'; {rest}; {look}"
         threshold = shown(self.threshold, beside=self.without)
@@ -373,6 +356,30 @@ def depth_note(detector: Detector, deep: int) -> list[str]:
         f"{deep} {use} 1/{2 ** (16 - bits)} of the 16-bit range: {2**bits - 1} ({bits} bits) is"
         " white in all images of this model; --bit_depth says otherwise"
     ]
+
+
+def ignored_note(detector: Detector) -> list[str]:
+    """Say how much of the photographs is ignored, where any is."""
+    ignored = detector.preparation.ignored
+    if ignored is None:
+        return []
+    of = "each photograph" if detector.preparation.registration is None else "what is looked at"
+    return [
+        f"{ignored.share:.1%} of {of} is ignored: not learnt from, not scored, outlined in pictures"
+    ]
+
+
+def aligned_note(detector: Detector) -> list[str]:
+    """Say what is looked at where the part is, if it is looked for."""
+    parts = detector.members_ if isinstance(detector, Ensemble) else [detector]
+    found = [part.preparation.registration for part in parts]
+    told = [
+        f"align shows the part alone, {one.share:.0%} of a photograph at {one.frame[1]} x"
+        f" {one.frame[0]} pixels: what lies elsewhere isn't looked at"
+        for one in found
+        if one is not None
+    ]
+    return list(dict.fromkeys(told))
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:

@@ -27,11 +27,13 @@ from anomalist.inspection.findings import Rule
 from anomalist.inspection.fit_result import (
     FitResult,
     OnStage,
+    aligned_note,
     check_memory,
     check_model_file,
     choosing_of,
     depth_note,
     finish,
+    ignored_note,
     of_stage,
     reading_notes,
     summary_of,
@@ -84,7 +86,7 @@ def fit_parts(
         Share of the images that is held out of the fit to calibrate, so that what the threshold
         promises holds for certain; 0 for none. By default 0.3 for detectors that train and
         ensembles of them, where that many give a threshold, and none for others. A training whose
-        images are then too few for a threshold says so in the notes.
+        images are then too few to guarantee ``alpha`` says so in the notes.
     calibrate_on : {"added", "others", "all"}
         Where images were added, which of them give the threshold. ``added`` is for newer ones, as
         they came: what comes next is like them, and enough of them take the threshold over.
@@ -191,7 +193,7 @@ def fit_parts(
         scenes=grouping.scenes,
         data_hash=parts.train.content_hash(),
         known=known_images(parts),
-        looks=learnt_looks(parts.train, detector.transform),
+        looks=learnt_looks(parts.train, detector.sight),
         choice=choice,
     )
     detector.thumbnails_ = thumbnails_of(parts.train, detector.bit_depth_)
@@ -200,6 +202,8 @@ def fit_parts(
         *grouping.notes,
         *told,
         *depth_note(detector, sum(sample.peak() > 0 for sample in parts.train)),
+        *aligned_note(detector),
+        *ignored_note(detector),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
         *_split_note(Rule.of(detector, alpha=alpha), share, len(learnt), len(parts.train)),
@@ -249,8 +253,9 @@ def _split_note(rule: Rule, share: float, learnt: int, images: int) -> list[str]
     while count_held_out(needed, share) < fewest_images(rule.alpha):
         needed += 1
     return [
-        f"{told}, too few for a threshold, which takes {fewest_images(rule.alpha)}: give"
-        f" {needed} images, or --split 0, which calibrates on all that it is fitted to"
+        f"{told}, too few to guarantee a false-alarm rate of {100 * rule.alpha:.3g}%, which takes"
+        f" {fewest_images(rule.alpha)}: give {needed} images, or --split 0, which calibrates on all"
+        " that it is fitted to"
     ]
 
 

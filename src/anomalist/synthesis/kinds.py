@@ -183,7 +183,7 @@ def discoloured(canvas: Canvas, rng: Rng) -> Made:
 def blended_piece(canvas: Canvas, rng: Rng) -> Made:
     """A piece from elsewhere on the part in the light of its new place, with no visible seam.
 
-    After Schlueter et al., "Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and
+    After Schlüter et al., "Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and
     Localization", ECCV 2022, with soft edges for their Poisson blending.
     """
     diameter = canvas.size(rng, 0.06, 0.45)
