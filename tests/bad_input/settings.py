@@ -314,6 +314,25 @@ CASES = [
         )
     ),
     fit(
+        "one photograph to align",
+        "--align true",
+        "anomalist: error: align needs two good photographs at least, to see how they lie",
+        1,
+        lambda here: parts(here, 1, 0),
+    ),
+    fit(
+        "photographs to align and to crop",
+        "--align true --crop_size 32",
+        "anomalist: error: align chooses what is looked at: leave crop_size out",
+        1,
+    ),
+    fit(
+        "photographs to align and to cut into tiles",
+        "--align true --tile_size 32",
+        "anomalist: error: align shows the part alone, and cuts no tiles: leave tile_size out",
+        1,
+    ),
+    fit(
         "weights of another network",
         "--weights other.safetensors",
         "anomalist: error: other.safetensors doesn't fit the backbone: ...",

@@ -15,6 +15,7 @@ from PIL import Image
 from anomalist import Ensemble, PaDiM, PatchCore, load
 from anomalist.data import ImageSet, Sample
 from anomalist.detectors import DETECTORS, Detector
+from anomalist.detectors.shards import deal_shards
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import FeatureStore
 
@@ -144,3 +145,32 @@ def test_a_file_that_lacks_or_garbles_it_is_refused(tmp_path: Path) -> None:
     header["parameters"]["ignore_box"] = []
     with pytest.raises(ModelFileError, match="doesn't belong there"):
         PaDiM.rebuild(path, header, tensors, None)
+
+
+def test_what_is_ignored_has_no_part_in_how_photographs_look() -> None:
+    detector = PaDiM(**FAST, ignore_box=(LABEL,)).fit(photographs())
+    for store in (None, FeatureStore()):
+        one, other = (
+            ImageSet([Sample("a", image=plates[0])])
+            for plates in (photographs(1), other_labels(photographs(1)))
+        )
+        for images in (one, other):
+            detector.predict(images, store=store)
+        looks = [images[0].known_look(detector.sight) for images in (one, other)]
+        assert looks[0] is not None
+        assert looks[1] is not None
+        assert looks[0].brightness == looks[1].brightness
+        again = Sample("a", image=photographs(1)[0]).look(detector.sight)
+        assert again.contrast == looks[0].contrast
+        assert again.contrast != one[0].look(detector.transform).contrast
+
+
+def test_shards_share_it() -> None:
+    plates = ImageSet([Sample(str(i), image=plate) for i, plate in enumerate(photographs())])
+    detector = PaDiM(**FAST, ignore_box=(LABEL,), dimensions=4)
+    settled, shards = detector.settle(plates), deal_shards(len(plates), 2)
+    summaries = [detector.summarise(plates[s.slice], s, settled=settled) for s in shards]
+    joined = PaDiM(**detector.parameters()).join(summaries, shards, settled=settled)
+    whole = detector.fit(plates)
+    assert joined.preparation.key == whole.preparation.key
+    assert np.allclose(joined.predict(plates).maps, whole.predict(plates).maps, rtol=1e-3)

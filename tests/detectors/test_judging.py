@@ -134,6 +134,54 @@ def test_what_is_measured_of_perfect_and_of_blind_predictions(good: ImageSet) ->
     assert judged.kinds["dent"].made == 2 * trial.shown.defects.count("dent")
 
 
+def test_a_defect_where_nothing_counts_is_none(good: ImageSet) -> None:
+    trial = trials(good, kinds=("missing", "pits"))[0]
+    labels = trial.shown.labels
+    assert labels is not None
+    masks = np.stack(
+        [np.zeros((64, 64), bool) if s.mask is None else s.read_mask() for s in trial.shown]
+    )
+    left = np.zeros((64, 64), bool)
+    left[:, :32] = True
+
+    def judged(ignored: np.ndarray) -> Judgement:
+        hidden = np.broadcast_to(ignored, masks.shape)
+        # Wrong in all that is ignored, right elsewhere.
+        maps = np.where(hidden, 9.0, masks).astype(np.float32)
+        scores = np.where((masks & ~hidden).any(axis=(1, 2)), 1.0, 0.0)
+        return Judgement.of(
+            [
+                Predictions(
+                    trial.shown.paths,
+                    scores,
+                    maps,
+                    labels,
+                    masks & ~hidden,
+                    trial.shown.defects,
+                    images=trial.shown,
+                    ignored=hidden,
+                )
+            ]
+        )
+
+    half = judged(left)
+    assert (half.image_AUROC, half.pixel_AUROC, half.hits) == (1, 1, 1)
+    made = sum(kind.made for kind in half.kinds.values())
+    assert 0 < made < np.count_nonzero(labels)
+    assert made == np.count_nonzero((masks & ~left).any(axis=(1, 2)))
+    with pytest.raises(DataError, match="no made defect lies where a pixel counts"):
+        judged(np.ones((64, 64), bool))
+
+
+def test_a_detector_that_ignores_and_one_that_crops_are_judged(good: ImageSet) -> None:
+    kinds = ("missing", "stain")
+    part = judge(small(ignore_box=((0, 0, 32, 64),)), good, kinds=kinds)
+    made = sum(kind.made for kind in part.kinds.values())
+    assert 0 < made < 44
+    assert part.image_AUROC > 0.5
+    assert judge(small(crop_size=32), good, kinds=kinds).pixel_PRO < 1
+
+
 def test_a_judgement_can_be_kept_as_json(good: ImageSet) -> None:
     kinds = {"stain": KindJudged(9, 0.9, 0.97, 0.8, 0.6), "blur": KindJudged(9, 0.8, 0.9, 0.7, 0.0)}
     judgement = Judgement(kinds, good=20, learnt=40, seconds_per_image=0.02, fit_seconds=1.0)

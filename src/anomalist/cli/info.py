@@ -32,6 +32,8 @@ def run(arguments: Namespace, output: Output) -> None:
         output.result(f"  weights SHA-256 {backbone['weights_sha256']}")
     bits = card["bit_depth"]
     output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
+    if card["ignored"]:
+        output.result(f"ignored: {card['ignored']:.1%} of the input")
     _show_training(card["training"], output)
     _show_calibration(card["calibration"], output)
     output.result("hyperparameters")

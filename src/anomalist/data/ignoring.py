@@ -58,6 +58,12 @@ class Ignored:
     mask: Bool
     fill: UInt8
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ignored) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
     @classmethod
     def learnt(cls, mask: Bool, batches: Iterable[UInt8]) -> Self:
         """Take the mean of good photographs, whatever their order.
@@ -109,6 +115,43 @@ class Ignored:
         transform = Transform(size, interpolation="nearest")
         mask = transform.mask(self.mask)
         return Ignored(mask, transform(Image.fromarray(self.picture))[mask])
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A transform, and what is then laid on what is ignored: what a detector sees of photographs.
+
+    Parameters
+    ----------
+    transform : Transform
+        Brings a photograph to its size.
+    ignored : Ignored
+        Of that size.
+
+    Examples
+    --------
+    >>> ignored = Ignored(np.array([[True, False]]), np.full((1, 3), 40, np.uint8))
+    >>> seen = Filled(Transform((1, 2)), ignored)
+    >>> seen(Image.new("RGB", (2, 1), "white"))[0, :, 0]
+    array([ 40, 255], dtype=uint8)
+    """
+
+    transform: Transform
+    ignored: Ignored
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits of the camera whose values 16-bit images hold."""
+        return self.transform.bit_depth
+
+    def __call__(self, image: Image.Image) -> UInt8:
+        """Return what is seen of an image, (H, W, 3)."""
+        filled: UInt8 = self.ignored(self.transform(image)[None])[0]
+        return filled
+
+
+Sight = Transform | Filled
+"""How a detector sees photographs: as a transform gives them, or with what is ignored filled."""
 
 
 def drawn_mask(

@@ -15,12 +15,17 @@ import numpy.typing as npt
 from anomalist.calibration import DEFAULT_ALPHA, assign_folds, number_groups, threshold
 from anomalist.data import ImageSet, Transform, bit_depth_of
 from anomalist.detectors.base import Detector, check_good
-from anomalist.errors import ModelFileError
+from anomalist.errors import DataError, ModelFileError
 from anomalist.features import FeatureStore, Progress
-from anomalist.metrics import auroc, pro
+from anomalist.metrics import auroc
+from anomalist.metrics.pixels import Pixels
+from anomalist.metrics.summary import Summary, rank_pixels
 from anomalist.predictions import Predictions
 from anomalist.synthesis import DECIDING, make_defects, pool_mask
 from anomalist.synthesis.defects import check_kinds
+
+Float32 = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 # Good images that are held out: a third of them at a time, but no more, and so often that there
 # are enough.
@@ -254,12 +259,21 @@ class Judgement:
             The ``shown_groups`` of each.
         learnt, seconds_per_image, fit_seconds
             To be told with it.
+
+        Raises
+        ------
+        DataError
+            If all made defects lie where nothing counts.
         """
         rows: dict[str, list[KindJudged]] = {}
         for i, predictions in enumerate(shown):
             of_trial = None if groups is None else groups[i]
             for kind, judged in _measured(predictions, of_trial).items():
                 rows.setdefault(kind, []).append(judged)
+        if not rows:
+            raise DataError(
+                "no made defect lies where a pixel counts: most of the part is cropped or ignored"
+            )
         kinds = {}
         for kind, judgements in rows.items():
             weights = [judged.made for judged in judgements]
@@ -403,39 +417,42 @@ def _measured(
     limit = threshold(scores[~labels], DEFAULT_ALPHA, groups=of_good)
     if not math.isfinite(limit):
         limit = float(scores[~labels].max())
-    maps, masks = _framed(predictions)
+    maps, masks, ignored = _framed(predictions)
     defects = np.asarray(predictions.defects)
+    # A defect that lies where nothing counts is none.
+    shown = labels & masks.any(axis=(1, 2))
     found = {}
-    for kind in dict.fromkeys(defects[labels].tolist()):
-        of_kind = labels & (defects == kind)
+    for kind in dict.fromkeys(defects[shown].tolist()):
+        of_kind = shown & (defects == kind)
         chosen = of_kind | ~labels
-        truth = masks[chosen]
-        known = truth.any() and not truth.all()
+        pixels = Pixels.of_arrays(
+            maps[chosen], masks[chosen], None if ignored is None else ignored[chosen]
+        )
+        values = Summary.of(rank_pixels(pixels)).values
         found[kind] = KindJudged(
             made=int(np.count_nonzero(of_kind)),
             image_AUROC=auroc(scores[chosen], labels[chosen]),
-            pixel_AUROC=auroc(maps[chosen], truth) if known else 0.5,
-            pixel_PRO=pro(maps[chosen], truth) if known else 0.0,
+            pixel_AUROC=values["AUROC"],
+            pixel_PRO=values["PRO"],
             hits=float(np.mean(scores[of_kind] > limit)),
         )
     return found
 
 
-def _framed(
-    predictions: Predictions,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Maps and masks in one small frame of the photographs, the same for all detectors.
+def _framed(predictions: Predictions) -> tuple[Float32, Mask, Mask | None]:
+    """Maps, masks and what is ignored in one small frame of the photographs, for all detectors.
 
     A pixel of it is defective if any of the photograph's within is, so that thin defects stay
-    whole.
+    whole, and ignored if an ignored one has any part in it.
     """
     transform = predictions.transform or Transform(predictions.maps.shape[1:])
     height, width = predictions.images[0].size()
     scale = min(1.0, _SIDE / max(height, width))
     frame = max(1, round(height * scale)), max(1, round(width * scale))
     maps = np.empty((len(predictions), *frame), np.float32)
-    lowest = np.float32(predictions.maps.min())
     masks = np.zeros((len(predictions), *frame), np.bool_)
+    ignored = None if predictions.ignored is None else np.zeros_like(masks)
+    lowest = np.float32(predictions.maps.min())
     for i, sample in enumerate(predictions.images):
         placed = transform.on_original(predictions.maps[i], frame)
         # What a crop cut off is lower than all that it left.
@@ -443,4 +460,8 @@ def _framed(
         mask = sample.read_mask() if sample.label else None
         if mask is not None:
             masks[i] = pool_mask(mask, frame)
-    return maps, masks
+        if ignored is not None and predictions.ignored is not None:
+            hidden = predictions.ignored[i].astype(np.float32)
+            ignored[i] = transform.on_original(hidden, frame) > 0
+            masks[i] &= ~ignored[i]
+    return maps, masks, ignored

@@ -74,8 +74,9 @@ def model_card(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``detector``, ``parameters``, ``backbones`` (name, layers and SHA-256 of the weights of
-        each), ``bit_depth`` (bits of the camera whose values 16-bit images hold), ``training``
-        (what was learnt from, empty if the file doesn't say), ``calibration`` (None without one;
+        each), ``bit_depth`` (bits of the camera whose values 16-bit images hold), ``ignored``
+        (share of the input that counts for nothing), ``training`` (what was learnt from, empty if
+        the file doesn't say), ``calibration`` (None without one;
         with thresholds and the false-alarm rates to expect for several alphas), ``images_known``
         (how many images it would recognise by their bytes), ``format`` and ``bytes``.
 
@@ -101,7 +102,10 @@ def model_card(path: str | Path) -> dict[str, Any]:
     ('patchcore', None, ['blocks.2', 'blocks.4'])
     """
     path = on_disk(path)
-    header, tensors = read_model(path, ("calibration.",))
+    # Members of an ensemble ignore the same; in a file each has its own.
+    masks = [f"{member}preparation.ignored.mask" for member in ("", "member0.")]
+    header, tensors = read_model(path, ("calibration.", *masks))
+    ignored = next((tensors[name] for name in masks if name in tensors), None)
     parts = header.get("members", [header])
     if not conforms(header, _CARD) or not conforms(parts, tuple[dict[str, Any], ...]):
         raise ModelFileError(f"{path} is damaged: its header lacks or garbles what it is")
@@ -122,6 +126,7 @@ def model_card(path: str | Path) -> dict[str, Any]:
                 {"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts
             ],
             "bit_depth": header["bit_depth"],
+            "ignored": 0.0 if ignored is None else float(ignored.float().mean()),
             "training": {n: value for n, value in training.items() if n not in _HASHES},
             "images_known": None if known is None else len(known),
             "calibration": (

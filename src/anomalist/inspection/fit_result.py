@@ -22,7 +22,7 @@ from anomalist.calibration import (
 )
 from anomalist.data import DEPTHS, ImageSet, Sample, gather_remarks
 from anomalist.data.walking import LEAST_NORMAL
-from anomalist.detectors import Detector
+from anomalist.detectors import Detector, Ensemble
 from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress, pick_device
@@ -342,6 +342,30 @@ def depth_note(detector: Detector, deep: int) -> list[str]:
         f"{deep} {use} 1/{2 ** (16 - bits)} of the 16-bit range: {2**bits - 1} ({bits} bits) is"
         " white in all images of this model; --bit_depth says otherwise"
     ]
+
+
+def ignored_note(detector: Detector) -> list[str]:
+    """Say how much of the photographs is ignored, where any is."""
+    ignored = detector.preparation.ignored
+    if ignored is None:
+        return []
+    of = "each photograph" if detector.preparation.registration is None else "what is looked at"
+    return [
+        f"{ignored.share:.1%} of {of} is ignored: not learnt from, not scored, outlined in pictures"
+    ]
+
+
+def aligned_note(detector: Detector) -> list[str]:
+    """Say what is looked at where the part is, if it is looked for."""
+    parts = detector.members_ if isinstance(detector, Ensemble) else [detector]
+    found = [part.preparation.registration for part in parts]
+    told = [
+        f"align shows the part alone, {one.share:.0%} of a photograph at {one.frame[1]} x"
+        f" {one.frame[0]} pixels: what lies elsewhere isn't looked at"
+        for one in found
+        if one is not None
+    ]
+    return list(dict.fromkeys(told))
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:

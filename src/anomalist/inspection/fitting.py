@@ -26,10 +26,12 @@ from anomalist.inspection.findings import Rule
 from anomalist.inspection.fit_result import (
     FitResult,
     OnStage,
+    aligned_note,
     check_memory,
     check_model_file,
     depth_note,
     finish,
+    ignored_note,
     of_stage,
     reading_notes,
     summary_of,
@@ -179,7 +181,7 @@ def fit_parts(
         scenes=grouping.scenes,
         data_hash=parts.train.content_hash(),
         known=known_images(parts),
-        looks=learnt_looks(parts.train, detector.transform),
+        looks=learnt_looks(parts.train, detector.sight),
     )
     detector.thumbnails_ = thumbnails_of(parts.train, detector.bit_depth_)
     detector.pictures_ = kept_pictures(parts.train, detector.bit_depth_)
@@ -187,6 +189,8 @@ def fit_parts(
         *grouping.notes,
         *told,
         *depth_note(detector, sum(sample.peak() > 0 for sample in parts.train)),
+        *aligned_note(detector),
+        *ignored_note(detector),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
         *_split_note(Rule.of(detector, alpha=alpha), share, len(learnt), len(parts.train)),

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.conditions import learnt_look, widen_looks
-from anomalist.data import ImageSet, Sample, Transform
+from anomalist.data import ImageSet, Sample
 from anomalist.data.copies import SIDE, pictures_of
+from anomalist.data.ignoring import Sight
 from anomalist.data.names import plural
 from anomalist.data.remarks import Remarks
 from anomalist.detectors import Detector
-from anomalist.detectors.input_size import transform_to
 from anomalist.detectors.settling import Settled
 from anomalist.detectors.shards import Shard, spread_evenly
 from anomalist.errors import DataError
@@ -56,15 +56,15 @@ class Told:
         default_factory=lambda: np.empty((0, SIDE, SIDE), np.uint8)
     )
 
-    def add(self, sample: Sample, transform: Transform, white: int | None = None) -> None:
+    def add(self, sample: Sample, sight: Sight, white: int | None = None) -> None:
         """Take in what is known of an image that was read.
 
         Parameters
         ----------
         sample : Sample
             The image.
-        transform : Transform
-            Which it went through.
+        sight : Transform or Filled
+            How the detector saw it.
         white : int, optional
             What no value of an image of 16 bits may exceed.
 
@@ -75,15 +75,15 @@ class Told:
         """
         self.digests.append(bytes.fromhex(sample.sha256()))
         self.sizes[sample.size()] += 1
-        self.remarks.add(named(str(sample.path)), sample.remarks(transform.bit_depth))
-        widen_looks(self.looks, learnt_look(sample.look(transform)))
+        self.remarks.add(named(str(sample.path)), sample.remarks(sight.bit_depth))
+        widen_looks(self.looks, learnt_look(sample.look(sight)))
         sample.forget_looks()
         peak = sample.peak()
         self.deep += peak > 0
         if white is not None and peak > white:
             raise DataError(
                 f"{sample.path} has the value {peak}, above the {white} that the images looked at"
-                f" first leave as white ({transform.bit_depth} bits): say what the camera has with"
+                f" first leave as white ({sight.bit_depth} bits): say what the camera has with"
                 " --bit_depth"
             )
 
@@ -147,14 +147,14 @@ class ShardWork:
             If an image can't be read.
         """
         told = Told()
-        transform = self.transform
+        sight = self.sight
         white = None if self.depth_given else 2**self.settled.bit_depth - 1
         seen = 0
 
         def look(done: int, _: int) -> None:
             nonlocal seen
             for sample in self.images[seen:done]:
-                told.add(sample, transform, white)
+                told.add(sample, sight, white)
             seen = done
             if progress is not None:
                 progress(self.shard.index, done)
@@ -166,11 +166,9 @@ class ShardWork:
         return Summarised(summary, told)
 
     @property
-    def transform(self) -> Transform:
-        """How the images are brought to the backbone's input."""
-        asked, settled = self.detector, self.settled
-        size = settled.input_size
-        return transform_to(size, asked.crop_size, asked.interpolation, settled.bit_depth)
+    def sight(self) -> Sight:
+        """How the detector sees the images."""
+        return self.detector.settled_by(self.settled).sight
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ from anomalist.inspection.fit_result import (
     check_model_file,
     depth_note,
     finish,
+    ignored_note,
     of_stage,
     summary_of,
     thumbnails_of,
@@ -179,6 +180,7 @@ def fit_shards(
         *sizes_note(parts.sizes),
         *home.notes(parts.test),
         *depth_note(detector, home.told.deep),
+        *ignored_note(detector),
         *home.told.remarks.lines(),
     ]
     return finish(

@@ -137,7 +137,7 @@ class Scorer:
         detector, job = self._detector, self._job
         measuring = None
         if detector.reference_ is not None:
-            measuring = Measuring(detector.reference_, detector.transform)
+            measuring = Measuring(detector.reference_, detector.sight)
         pool = ThreadPoolExecutor(_READERS, thread_name_prefix="anomalist-reader")
         try:
             pictures = _Writing(job.out, pool)
