@@ -374,6 +374,27 @@ CASES = [
         )
     ),
     fit(
+        "a box to ignore of three numbers",
+        "--ignore_box 1,2,3",
+        "anomalist: error: argument --ignore_box: expected four whole numbers, separated by commas."
+        " Got value: '1,2,3' (anomalist fit --help)",
+        2,
+    ),
+    fit(
+        "a box to ignore without a width",
+        "--ignore_box 1,2,0,3",
+        "anomalist: error: ignore_box must be left, top, width and height in pixels, such as"
+        " 0,0,200,50, not 1,2,0,3",
+        1,
+    ),
+    fit(
+        "a foreground that is a word too many",
+        "--foreground part",
+        "anomalist: error: --foreground: expected one of 'auto' or none. Got value: part (anomalist"
+        " fit --help)",
+        2,
+    ),
+    fit(
         "one photograph to align",
         "--align true",
         "anomalist: error: align needs two good photographs at least, to see how they lie",

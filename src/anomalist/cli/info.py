@@ -55,6 +55,12 @@ def _show_training(training: dict[str, Any], output: Output) -> None:
     )
     output.result(f"  data hash {training['data_hash']}, anomalist {training['version']}")
     output.result(f"  threshold for a false-alarm rate of {training['alpha']:g}")
+    if choice := training.get("choice"):
+        from anomalist.choosing import describe_choice
+
+        output.result(f"  chosen by auto among {len(choice['candidates'])} candidates")
+        for line in (*describe_choice(choice).splitlines(), *choice["notes"]):
+            output.result(f"  {line}")
     if looks := training.get("looks"):
         ranges = (f"{name} {shown(low)} to {shown(high)}" for name, (low, high) in looks.items())
         output.result(f"  {', '.join(ranges)}")

@@ -159,30 +159,32 @@ def find_ignored(
         picture = Image.fromarray(drawn.astype(np.uint8) * 255).convert("RGB")
         ignored |= registration.shown(picture, motion, transform.interpolation)[..., 0] > 0
     if foreground is not None:
-        ignored |= _background(images, frame, batches())
+        ignored |= _background(images, ignored, batches())
     if ignored.all():
         raise DataError("all of the photographs is ignored: leave something to look at")
     return Ignored.learnt(ignored, batches())
 
 
 def _background(
-    images: ImageSet, frame: tuple[int, int], batches: Iterable[npt.NDArray[np.uint8]]
+    images: ImageSet, drawn: npt.NDArray[np.bool_], batches: Iterable[npt.NDArray[np.uint8]]
 ) -> npt.NDArray[np.bool_]:
-    """Where no photograph shows the part, nor close by."""
-    shown = np.zeros(frame, np.bool_)
+    """Where no photograph shows the part, nor close by; what is drawn already is none of it."""
+    shown = np.zeros(drawn.shape, np.bool_)
     without = []
     for i, pixels in enumerate(image for batch in batches for image in batch):
         part = foreground_mask(pixels)
         if part.all():
             without.append(i)
         else:
-            shown |= part
+            shown |= part & ~drawn
     if len(without) > _FAILING * len(images):
         raise DataError(
             f"foreground auto finds no part that stands out from a background in {len(without)} of"
             f" {len(images)} photographs, such as {images[without[0]].path}: leave it out, or draw"
             " a mask for ignore"
         )
+    if not shown.any():
+        return ~shown
     reach = max(1, round(min(shown.shape) * _ROOM))
     near: npt.NDArray[np.bool_] = ndimage.distance_transform_edt(~shown) <= reach
     return ~near

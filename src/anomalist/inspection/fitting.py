@@ -18,6 +18,7 @@ from anomalist.calibration import (
     fewest_images,
     number_groups,
 )
+from anomalist.choosing import Auto
 from anomalist.conditions import learnt_looks
 from anomalist.detectors import Detector
 from anomalist.detectors.grouping import calibrate_grouped, check_groups, group_images
@@ -30,6 +31,7 @@ from anomalist.inspection.fit_result import (
     aligned_note,
     check_memory,
     check_model_file,
+    choosing_of,
     depth_note,
     finish,
     ignored_note,
@@ -70,7 +72,7 @@ def fit_parts(
     Parameters
     ----------
     detector : Detector
-        Unfitted.
+        Unfitted; or an `~anomalist.choosing.Auto`, which chooses it first.
     parts : Parts
         What :func:`open_parts` found.
     out : str or Path
@@ -126,8 +128,19 @@ def fit_parts(
     check_split(split or 0.0)
     out = Path(out)
     check_model_file(out, parts)
-    check_memory(detector, detector.input_size_of(parts.train), len(parts.train))
     grouping = group_images(parts.train, groups, progress=of_stage(progress, "scenes"))
+    store = FeatureStore()
+    choice = None
+    if isinstance(detector, Auto):
+        choice = detector.choose(
+            parts.train,
+            groups=grouping.apart,
+            store=store,
+            kept=choosing_of(out),
+            progress=of_stage(progress, "choose"),
+        )
+        detector = choice.detector
+    check_memory(detector, detector.input_size_of(parts.train), len(parts.train))
     share = detector.usual_split(grouping.scenes, alpha) if split is None else split
     learnt, learnt_groups = parts.train, grouping.apart
     chosen = parts.added > 0 and calibrate_on == "others"
@@ -138,7 +151,6 @@ def fit_parts(
     if len(learnt) > 1 and folds:
         for member in detector.components():
             member.check_calibrates(len(learnt))
-    store = FeatureStore()
     shared = unite_backbones(member.make_backbone() for member in detector.components())
     for backbone in shared:
         store.adopt(backbone)
@@ -183,6 +195,7 @@ def fit_parts(
         data_hash=parts.train.content_hash(),
         known=known_images(parts),
         looks=learnt_looks(parts.train, detector.sight),
+        choice=choice,
     )
     detector.thumbnails_ = thumbnails_of(parts.train, detector.bit_depth_)
     detector.pictures_ = kept_pictures(parts.train, detector.bit_depth_)
@@ -206,6 +219,7 @@ def fit_parts(
         calibrating=calibrating,
         notes=notes,
         store=store,
+        choice=choice,
         progress=progress,
     )
 
