@@ -236,6 +236,66 @@ CASES = [
                 "crop_size 500 is larger than image_size 64",
                 1,
             ),
+            (
+                "a size that is no number",
+                "--image_size large",
+                "argument --image_size: expected a whole number, two, separated by a comma, or"
+                " auto. Got value: 'large' (anomalist fit --help)",
+                2,
+            ),
+            (
+                "a size that nobody says what for",
+                "--image_size auto",
+                "image_size auto and smallest_defect, in pixels of the photographs, say together"
+                " which size is needed: give both, or neither",
+                1,
+            ),
+            (
+                "a smallest defect without auto",
+                "--smallest_defect 4",
+                "image_size auto and smallest_defect, in pixels of the photographs, say together"
+                " which size is needed: give both, or neither",
+                1,
+            ),
+            (
+                "a smallest defect of no pixel",
+                "--image_size auto --smallest_defect 0",
+                "smallest_defect must be at least 1, not 0",
+                1,
+            ),
+            (
+                "an overlap of no tiles",
+                "--tile_overlap 8",
+                "tile_overlap is how far tiles overlap: give tile_size too",
+                1,
+            ),
+            (
+                "tiles that overlap wholly",
+                "--tile_size 64 --tile_overlap 64",
+                "tile_overlap must be 0 or more and less than tile_size (64), not 64",
+                1,
+            ),
+            ("tiles of no size", "--tile_size 0", "tile_size must be at least 1, not 0", 1),
+            (
+                "tiles that layers can't be put together of",
+                "--tile_size 64 --image_size 100",
+                "with tile_size, image_size must be a multiple of 32, not 100",
+                1,
+            ),
+            (
+                "tiles of two sizes",
+                "--tile_size 64 --image_size 64,96",
+                "tile_size needs an image_size of one number, the side to which a tile is brought,"
+                " and no crop_size",
+                1,
+            ),
+            (
+                "tiles that make an absurd input",
+                "--tile_size 1 --image_size 256",
+                "photographs of 64 x 64 pixels would be brought to 16384 x 16384, more than"
+                " 100000000 pixels: raise tile_size, or lower image_size",
+                1,
+            ),
             ("a batch of no image", "--batch_size 0", "batch_size must be at least 1, not 0", 1),
             ("a negative seed", "--seed -1", "seed must not be negative, not -1", 1),
             (

@@ -164,12 +164,17 @@ def run(arguments: Namespace, output: Output) -> None:
         )
 
     def estimate(seconds: float) -> None:
+        from anomalist.data.names import plural
+
         if isinstance(detector, Auto):
             output.note(f"fitting what was chosen takes roughly {duration(max(seconds, 5))}")
             return
         more = ", and trainings, of which the bar tells the time left" if detector.trains else ""
-        height, width = detector.transform_of(parts.train).output_size
-        plan = _plan(detector, f"{width} x {height}")
+        transform, preparation = detector.planned(parts.train)
+        height, width = transform.output_size
+        tiles = preparation.tiles
+        cut = "" if tiles is None else f" in {plural(len(tiles), 'tile')}"
+        plan = _plan(detector, f"{width} x {height} pixels{cut}")
         output.note(f"{plan}; this takes roughly {duration(max(seconds, 5))}{more}")
 
     with StageProgress(output) as progress:
@@ -273,7 +278,7 @@ def _fit_shards(detector: Detector, arguments: Namespace, output: Output) -> Non
             progress=progress,
         )
         height, width = detector.transform.output_size
-        plan = _plan(detector, f"about {width} x {height}")
+        plan = _plan(detector, f"about {width} x {height} pixels")
         if arguments.ray is None:
             output.note(f"{plan}, shard by shard ({arguments.shards})")
             result = fit(shards=arguments.shards)
@@ -313,7 +318,7 @@ def _plan(detector: Detector, size: str) -> str:
 
     backbones = ", ".join(dict.fromkeys(part.backbone for part in detector.components()))
     device = pick_device(detector.device)
-    return f"{detector.label} on {backbones} at {size} pixels, on {device}"
+    return f"{detector.label} on {backbones} at {size}, on {device}"
 
 
 def _show(result: FitResult, output: Output) -> None:

@@ -32,6 +32,9 @@ def run(arguments: Namespace, output: Output) -> None:
         output.result(f"  weights SHA-256 {backbone['weights_sha256']}")
     bits = card["bit_depth"]
     output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
+    if card["input_size"]:
+        height, width = card["input_size"]
+        output.result(f"photographs are resized to {width} x {height} pixels")
     if card["ignored"]:
         output.result(f"ignored: {card['ignored']:.1%} of the input")
     _show_training(card["training"], output)

@@ -38,7 +38,7 @@ from anomalist.errors import DataError
 from anomalist.storage import is_address
 
 #: What is told of a photograph that can't be registered.
-UNREGISTERED = "can't be aligned with the good photographs and was taken as it lies"
+UNREGISTERED = "is too unlike the good photographs to be aligned with them"
 _PATHS = (str, os.PathLike)
 _State = tuple[tuple[int, ...] | None, ...]
 

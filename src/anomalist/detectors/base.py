@@ -212,12 +212,29 @@ class Detector(Saved):
                 return asked  # a transformer whose tokens have places
         return size
 
-    def transform_of(self, images: ImageSet) -> Transform:
-        """Return the `transform` that it will have once it is fitted to these images."""
+    def planned(self, images: ImageSet) -> tuple[Transform, Preparation]:
+        """Return how a fit to these images will see them, but for what only the fit finds out.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images, at least one.
+
+        Returns
+        -------
+        transform : Transform
+        preparation : Preparation
+            With tiles, if any.
+
+        Raises
+        ------
+        DataError
+            If an image can't be read.
+        """
         size = self.input_size_of(images)
-        return transform_to(
-            size, self.crop_size, self.interpolation, self.bit_depth or bit_depth_of(images)
-        )
+        depth = self.bit_depth or bit_depth_of(images)
+        transform = transform_to(size, self.crop_size, self.interpolation, depth)
+        return transform, Preparation(tiles=choose_tiles(self, size), at_once=self.batch_size)
 
     @property
     def ignores(self) -> bool:

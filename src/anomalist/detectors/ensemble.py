@@ -39,6 +39,11 @@ _CERTAIN = 18.0
 _MAX_MEMBERS = 100
 _ENTRIES = tuple[dict[str, Any], ...]
 _BATCHES = 4
+# What decides how photographs are read, which takes a while to find out where they are aligned.
+_SETTLING = (
+    *("backbone", "layers", "image_size", "smallest_defect", "tile_size", "tile_overlap"),
+    *("crop_size", "interpolation", "bit_depth", "ignore", "ignore_box", "foreground", "align"),
+)
 _NESTED = "an ensemble can't be a member: name its members instead"
 
 
@@ -258,6 +263,9 @@ class Ensemble(Detector):
         apart = groups if groups.max() > 0 else None
         for i, member in enumerate(members):
             own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
+            alike = [one for one in members[:i] if _reads_as(one, member)]
+            if alike:
+                member.settled_ = alike[0].settled_  # of the same photographs
             member.fit(images, store=store, progress=progress, training=own)
             if len(images) > 1:
                 good = member.calibrate(
@@ -541,6 +549,11 @@ def _share(store: FeatureStore, backbones: list[Backbone]) -> None:
     """Let one pass of an image give the maps that all members ask for."""
     for backbone in unite_backbones(backbones):
         store.adopt(backbone)
+
+
+def _reads_as(one: Detector, other: Detector) -> bool:
+    """Whether two detectors settle the same of the same photographs."""
+    return all(getattr(one, name) == getattr(other, name) for name in _SETTLING)
 
 
 def _by_all(

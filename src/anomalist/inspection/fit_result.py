@@ -24,6 +24,7 @@ from anomalist.choosing import Choice
 from anomalist.data import DEPTHS, ImageSet, Sample, gather_remarks
 from anomalist.data.walking import LEAST_NORMAL
 from anomalist.detectors import Detector, Ensemble
+from anomalist.detectors.input_size import choose_tiles
 from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress, pick_device
@@ -334,13 +335,15 @@ def check_memory(detector: Detector, input_size: tuple[int, int], images: int) -
     """Refuse a batch that can't fit, which the system would answer by ending the program."""
     if pick_device(detector.device).type != "cpu" or not hasattr(os, "sysconf"):
         return
-    height, width = input_size
-    batch = min(detector.batch_size, images)
+    tiles = choose_tiles(detector, input_size)
+    height, width = input_size if tiles is None else tiles.tile
+    batch = min(detector.batch_size, images * (1 if tiles is None else len(tiles)))
     least = batch * height * width * _BYTES_A_PIXEL
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if least > there:
+        what = "images" if tiles is None else "tiles"
         raise ParameterError(
-            f"a batch of {batch} images of {width} x {height} pixels takes more than"
+            f"a batch of {batch} {what} of {width} x {height} pixels takes more than"
             f" {least / 1e9:.0f} GB of memory, and this machine has {there / 1e9:.0f} GB: lower"
             " image_size or batch_size"
         )

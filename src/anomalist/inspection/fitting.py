@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -305,13 +306,14 @@ def _seconds(
 ) -> float:
     """Roughly how long it will take, from the second batch, which no start-up slows."""
     total = 0.0
-    transform = detector.transform_of(parts.train)
+    plans = [member.planned(parts.train) for member in detector.components()]
+    transform, preparation = max(plans, key=lambda plan: math.prod(plan[0].output_size))
     for backbone in backbones:
-        step = detector.batch_size
+        step = preparation.photographs_at_once(detector.batch_size)
         for start in (0, step if len(parts.train) > step else 0):
             batch = parts.train[start : start + step]
             begin = time.perf_counter()
-            list(store.features(backbone, batch, transform, step))
+            list(store.features(backbone, batch, transform, step, preparation=preparation))
             spent = (time.perf_counter() - begin) / len(batch)
             total = max(total, spent) if start == 0 else spent
     return total * (len(parts.train) + len(parts.test)) * (1 + _BESIDE_BACKBONE)
