@@ -34,6 +34,11 @@ def run(arguments: Namespace, output: Output) -> None:
     output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
     if card["ignored"]:
         output.result(f"ignored: {card['ignored']:.1%} of the input")
+    for member in card["weights"]:
+        output.result(
+            f"weight of {member['detector']} by made defects: {member['scores']:.0%} of the score,"
+            f" {member['maps']:.0%} of the map"
+        )
     _show_training(card["training"], output)
     _show_calibration(card["calibration"], output)
     output.result("hyperparameters")
