@@ -113,6 +113,49 @@ CASES = [
         1,
         lambda here: parts(here, 1, 0),
     ),
+    Case(
+        "a time for fit auto that is none",
+        "fit auto --data parts --out new.anomalist --budget soon",
+        "anomalist: error: budget must be a time such as 90s, 5min or 1h, not 'soon'",
+        1,
+        parts,
+    ),
+    Case(
+        "a limit of milliseconds for fit auto that is none",
+        "fit auto --data parts --out new.anomalist --most_ms 0",
+        "anomalist: error: most_ms must be a number of milliseconds above 0, not 0.0",
+        1,
+        parts,
+    ),
+    fit(
+        "a time to choose in, where a detector is named",
+        "--budget 5min",
+        "anomalist: error: --budget is for fit auto, which chooses a detector: patchcore is one",
+        1,
+    ),
+    Case(
+        "auto as a part of an ensemble",
+        "fit auto+padim --data parts --out new.anomalist",
+        "anomalist: error: auto+padim can't join auto, which is what it chooses: name its members",
+        1,
+        parts,
+    ),
+    Case(
+        "so few images that nothing can be chosen by them",
+        "fit auto --data parts --out new.anomalist",
+        "anomalist: error: 3 good images are too few to choose a detector by, which takes 4: give"
+        " more, or name a detector, such as patchcore",
+        1,
+        lambda here: parts(here, 3, 0),
+    ),
+    Case(
+        "fit auto shard by shard",
+        "fit auto --data parts --out new.anomalist --shards 2",
+        "anomalist: error: auto can't choose shard by shard: let it choose by a few hundred of the"
+        " images, and fit what it chose to all",
+        1,
+        parts,
+    ),
     fit(
         "a false-alarm rate that far more images would have to calibrate",
         "--alpha 0.000001",

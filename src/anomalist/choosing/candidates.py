@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from anomalist.detectors import DETECTORS, Detector, Ensemble
 from anomalist.errors import WeightsError
 
 _LITE2 = "efficientnet_lite2"
-# What is cheap and differs most comes first, as where time is short the last aren't judged. What
+# What is cheap and promises most comes first, as where time is short the last aren't judged. What
 # stands first of all is the default, which the others are held against.
 _PLAN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("patchcore", {}),
     ("patchcore", {"image_size": 384}),
-    ("padim", {}),
-    ("patchcore", {"neighbourhood": 5}),
-    ("dfm", {}),
-    ("patchcore+padim", {}),
-    ("patchcore", {"layers": ("stride8", "stride16", "stride32")}),
     ("patchcore", {"layers": ("stride4", "stride8", "stride16")}),
+    ("patchcore+padim", {}),
     ("patchcore", {"backbone": _LITE2}),
-    ("padim", {"image_size": 384}),
-    ("patchcore", {"image_size": 384, "neighbourhood": 5}),
-    ("patchcore", {"backbone": _LITE2, "image_size": 384}),
+    ("padim", {}),
+    ("patchcore", {"align": True}),
+    ("patchcore+padim", {"image_size": 384}),
+    ("patchcore", {"image_size": 384, "layers": ("stride4", "stride8", "stride16")}),
+    ("patchcore", {"image_size": 384, "backbone": _LITE2}),
+    ("dfm", {}),
+    ("patchcore", {"image_size": 512}),
+    ("patchcore", {"image_size": 384, "align": True}),
+    ("patchcore", {"augment": {"turn": 360}}),
     ("patchcore", {"coreset_ratio": 0.01}),
 )
 
@@ -65,11 +67,10 @@ class Candidate:
     @property
     def view(self) -> str:
         """What a backbone sees of an image: candidates that share it share feature maps."""
-        parts = {
-            f"{part.backbone} {part.weights} {part.transform}"
-            for part in self.detector.components()
-        }
-        return " ".join(sorted(parts))
+        shared = [f.name for f in fields(Detector) if f.name not in ("layers", "augment", "seed")]
+        parts = self.detector.components()
+        seen = {json.dumps([part.parameters()[name] for name in shared]) for part in parts}
+        return " ".join(sorted(seen))
 
     @property
     def pixels(self) -> int:
@@ -131,4 +132,8 @@ def _made(
 
 
 def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_in_words(entry)}" for name, entry in value.items())
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
