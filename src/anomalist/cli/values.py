@@ -242,6 +242,13 @@ def one_line(error: Exception) -> str:
     text = text.replace("Does not validate against any of the Union subtypes; ", "")
     for hint, words in _HINTS.items():
         text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
+    text = re.sub(
+        r"Subtypes: \[.+?\]; Errors:; Expected a typing\.Literal\[(.+?)\]; Expected a <class"
+        r" 'NoneType'>;"
+        r" Given value type: .+?; Given value: ",
+        r"expected one of \1 or none. Got value: ",
+        text,
+    )
     text = re.sub(r"Expected a typing.Literal\[(.+?)\]\.", r"expected one of \1.", text)
     kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
     return re.sub(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import anomalist.detectors.registry as registry
 from anomalist.calibration import Calibration, Reference, join_groups, number_groups
-from anomalist.data import ImageSet, bit_depth_of, load_masks, of_as_many_pixels
+from anomalist.data import ImageSet, Transform, bit_depth_of, load_masks, of_as_many_pixels
 from anomalist.data.ignoring import Ignored
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
@@ -37,6 +37,11 @@ Array = npt.NDArray[Any]
 _MAX_MEMBERS = 100
 _ENTRIES = tuple[dict[str, Any], ...]
 _BATCHES = 4
+# What decides how photographs are read, which takes a while to find out where they are aligned.
+_SETTLING = (
+    *("backbone", "layers", "image_size", "smallest_defect", "tile_size", "tile_overlap"),
+    *("crop_size", "interpolation", "bit_depth", "ignore", "ignore_box", "foreground", "align"),
+)
 _NESTED = "an ensemble can't be a member: name its members instead"
 
 
@@ -171,6 +176,7 @@ class Ensemble(Detector):
                         ignore=member.ignore or self.ignore,
                         ignore_box=member.ignore_box or self.ignore_box,
                         foreground=member.foreground or self.foreground,
+                        align=member.align or self.align,
                         augment=member.augment or self.augment,
                     )
                 )
@@ -218,9 +224,29 @@ class Ensemble(Detector):
             size = of_as_many_pixels(self.image_size, first.input_size_)
         return Settled(self.bit_depth or first.bit_depth_, size)
 
+    @property
+    def _aligned(self) -> bool:
+        """Whether members look at the part alone, wherever it lies."""
+        return any(member.align for member in self.members_)
+
+    @property
+    def source(self) -> Transform:
+        """What brings photographs to the size that is enough of them for every member."""
+        members: list[Detector] = vars(self).get("members_", [])
+        sources = [self.transform, *(member.source for member in members if member.align)]
+        return max(sources, key=lambda source: math.prod(source.output_size))
+
+    def ignored_in(self, images: ImageSet) -> npt.NDArray[np.bool_] | None:
+        """Return where photographs are ignored, (N, H, W) as its maps; None where nothing is."""
+        if not self._aligned:
+            return super().ignored_in(images)
+        return _by_all([member.ignored_in(images) for member in self.members_])
+
     def _settle_by_members(self, view: Settled) -> None:
         """A pixel that counts for no member counts for nothing."""
         self.settled_ = view
+        if self._aligned:
+            return  # what counts for nothing lies elsewhere in every photograph
         size = self.transform.output_size
         found = [m.settled_.ignored.resized(size) for m in self.members_ if m.settled_.ignored]
         if len(found) == len(self.members_):
@@ -248,6 +274,9 @@ class Ensemble(Detector):
         apart = groups if groups.max() > 0 else None
         for i, member in enumerate(members):
             own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
+            alike = [one for one in members[:i] if _reads_as(one, member)]
+            if alike:
+                member.settled_ = alike[0].settled_  # of the same photographs
             member.fit(images, store=store, progress=progress, training=own)
             if len(images) > 1:
                 good = member.calibrate(
@@ -430,7 +459,11 @@ class Ensemble(Detector):
             )
             maps[i] = combined(stacked, of_maps[of_maps > 0], self.combine)
             spread[i] = stacked.std(axis=0)
-        maps = self.preparation.back(torch.from_numpy(maps)).numpy()
+        maps = self.preparation.lowered(torch.from_numpy(maps)).numpy()
+        mask = self.preparation.ignored
+        ignored = None if mask is None else np.broadcast_to(mask.resized(size).mask, maps.shape)
+        if self._aligned:
+            ignored = _by_all([given.ignored for given in made])
         return Predictions(
             first.paths,
             combined(scores, of_scores, self.combine).astype(np.float32),
@@ -443,7 +476,7 @@ class Ensemble(Detector):
             images=first.images,
             transform=self.view,
             pooled=first.pooled,
-            ignored=self.preparation.ignored_in(len(first), size),
+            ignored=ignored,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:
@@ -525,6 +558,22 @@ def _share(store: FeatureStore, backbones: list[Backbone]) -> None:
     """Let one pass of an image give the maps that all members ask for."""
     for backbone in unite_backbones(backbones):
         store.adopt(backbone)
+
+
+def _reads_as(one: Detector, other: Detector) -> bool:
+    """Whether two detectors settle the same of the same photographs."""
+    return all(getattr(one, name) == getattr(other, name) for name in _SETTLING)
+
+
+def _by_all(
+    ignored: list[npt.NDArray[np.bool_] | None],
+) -> npt.NDArray[np.bool_] | None:
+    """Where every member ignores photographs; None where one of them ignores nothing."""
+    known = [mask for mask in ignored if mask is not None]
+    if len(known) < len(ignored) or len({mask.shape for mask in known}) > 1:
+        return None
+    joined: npt.NDArray[np.bool_] = np.logical_and.reduce(known)
+    return joined
 
 
 def _visible(detector: Detector) -> tuple[float, float]:

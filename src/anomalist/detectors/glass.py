@@ -241,7 +241,7 @@ class GLASS(Detector):
     @property
     def grid(self) -> tuple[int, int]:
         """Patches from top to bottom and from left to right."""
-        height, width = self.transform.output_size
+        height, width = self.frame.output_size
         return height // self.downsampling, width // self.downsampling
 
     def _fit(self, features: FeatureBatches) -> None:
@@ -252,7 +252,7 @@ class GLASS(Detector):
         good = GoodImages.of(
             features.images,
             (self.embed(maps) for maps in features),
-            self.transform,
+            self.frame,
             self.preparation,
             with_parts=self.fg == 1,
             batch_size=self.batch_size,
@@ -274,7 +274,7 @@ class GLASS(Detector):
                 good,
                 LocalSynthesis(
                     textures=textures,
-                    transform=self.transform,
+                    transform=self.frame,
                     grid=self.grid,
                     mean=self.mean,
                     std=self.std,

@@ -54,7 +54,9 @@ class GoodImages:
             (len(images), *transform.output_size, 3), np.uint8, memory_limit_mb / 8
         )
         done = 0
-        for batch in load_batches(images, transform, batch_size):
+        for batch in load_batches(
+            images, transform, batch_size, registration=preparation.registration
+        ):
             pixels[done : done + len(batch)] = preparation.pixels(batch)
             done += len(batch)
         clean: Float32 | None = None

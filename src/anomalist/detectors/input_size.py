@@ -170,7 +170,9 @@ def choose_tiles(detector: Any, input_size: tuple[int, int]) -> TileGrid | None:
         if detector.tile_overlap is not None:
             share = detector.tile_overlap / detector.tile_size
         return TileGrid(input_size, side, min(round(side * share), side - STEP))
-    if detector.image_size == AUTO and math.prod(input_size) > _MOST_AT_ONCE:
+    if detector.align or detector.image_size != AUTO:
+        return None
+    if math.prod(input_size) > _MOST_AT_ONCE:
         return TileGrid(input_size, _SIDE_OF_TILES, _SIDE_OF_TILES // _OVERLAP)
     return None
 

@@ -100,8 +100,7 @@ class PatchCore(Detector):
                 raise ParameterError(f"{name} must be at least 1, not {value}")
 
     def _fit(self, features: FeatureBatches) -> None:
-        photographs = Shard(0, 1, len(features) // self.views)
-        picked = self._picked(features, photographs, self._size)
+        picked = self._picked(features, Shard(0, 1, len(features)), self._size)
         self._keep(picked._replace(arrivals=features.owners[picked.arrivals]))
 
     def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:

@@ -39,6 +39,12 @@ class Graph(nn.Module):
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
+        if any(part.align for part in [detector, *detector.components()]):
+            raise ExportError(
+                f"{detector.label} can't be exported: it was fitted with align, which finds how the"
+                " part lies in each photograph before a network sees it, and a graph only has the"
+                " network; fit it without align, or serve the model file"
+            )
         if isinstance(detector, Ensemble):
             for member in detector.members_:
                 if member.transform != detector.transform:
@@ -67,11 +73,11 @@ class Graph(nn.Module):
             scores, patch_scores = member._score(
                 member.preparation.traced(member.backbone_, pixels)
             )
-            made.append((scores, member.preparation.back(member._enlarge(patch_scores))))
+            made.append((scores, member.preparation.lowered(member._enlarge(patch_scores))))
         if not hasattr(self, "_combine"):
             return made[0]
         scores, maps = self._combine(made)
-        return scores, self._preparation.back(maps)
+        return scores, self._preparation.lowered(maps)
 
 
 def _traceable(detector: Detector) -> Detector:

@@ -75,12 +75,13 @@ def model_card(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``detector``, ``parameters``, ``backbones`` (name, layers and SHA-256 of the weights of
-        each), ``bit_depth`` (bits of the camera whose values 16-bit images hold), ``ignored``
+        each), ``bit_depth`` (bits of the camera whose values 16-bit images hold), ``input_size``
+        (height and width to which photographs are resized; None in early files), ``ignored``
         (share of the input that counts for nothing), ``weights`` (how much each member counts in
         scores and in maps, of an ensemble that found it out, else empty), ``training`` (what was
         learnt from, empty if the file doesn't say), ``calibration`` (None without one; with
-        thresholds and the false-alarm rates to expect for several alphas), ``images_known``
-        (how many images it would recognise by their bytes), ``format`` and ``bytes``.
+        thresholds and the false-alarm rates to expect for several alphas), ``images_known`` (how
+        many images it would recognise by their bytes), ``format`` and ``bytes``.
 
     Raises
     ------
@@ -109,7 +110,9 @@ def model_card(path: str | Path) -> dict[str, Any]:
     header, tensors = read_model(path, ("calibration.", *masks))
     ignored = next((tensors[name] for name in masks if name in tensors), None)
     parts = header.get("members", [header])
-    if not conforms(header, _CARD) or not conforms(parts, tuple[dict[str, Any], ...]):
+    size = header.get("input_size")
+    sized = size is None or conforms(size, tuple[int, int])
+    if not (conforms(header, _CARD) and sized) or not conforms(parts, tuple[dict[str, Any], ...]):
         raise ModelFileError(f"{path} is damaged: its header lacks or garbles what it is")
     if not all(conforms(part, _PART) for part in parts):
         raise ModelFileError(f"{path} is damaged: its header lacks or garbles a backbone")
@@ -129,6 +132,7 @@ def model_card(path: str | Path) -> dict[str, Any]:
                 {"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts
             ],
             "bit_depth": header["bit_depth"],
+            "input_size": size,
             "ignored": 0.0 if ignored is None else float(ignored.float().mean()),
             "weights": weights,
             "training": {n: value for n, value in training.items() if n not in _HASHES},
