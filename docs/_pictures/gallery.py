@@ -137,6 +137,13 @@ def methods() -> None:
     keep(beside(rows), "methods")
 
 
+def made_defects() -> None:
+    """Keep made defects of every kind on keys."""
+    command = ["synthesize", "sample/brass_key/train/good", "--kinds", "all", "--count", "5"]
+    anomalist(*command, "--image_size", "160", "--out", "made.png")
+    keep(Image.open("made.png"), "made_defects")
+
+
 def inspected() -> None:
     """Keep what is left of an inspection of keys."""
     anomalist("fit", "patchcore", "--data", "sample/brass_key/train/good", "--out", MODEL)
@@ -166,6 +173,7 @@ def main() -> None:
         make_sample_set("sample")
         sheets()
         methods()
+        made_defects()
         inspected()
         pages()
 

@@ -66,6 +66,8 @@ class Predictions:
         as predictions made by hand, is measured as it is.
     pooled : array of shape (N, C), optional
         Mean over each map of the backbone's features, of which an ensemble has its first member's.
+    ignored : bool array of shape (N, H, W), optional
+        True where a pixel counts for nothing: nothing is measured or drawn there.
 
     Raises
     ------
@@ -97,6 +99,7 @@ class Predictions:
     images: ImageSet = field(default_factory=lambda: ImageSet([]))
     transform: Transform | None = None
     pooled: npt.NDArray[np.floating[Any]] | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)
@@ -107,7 +110,11 @@ class Predictions:
         for name, values in (("labels", self.labels), ("disagreement", self.disagreement)):
             if values is not None and values.shape != (n,):
                 raise DataError(f"{n} paths need {name} of shape ({n},), not {values.shape}")
-        for name, values in (("masks", self.masks), ("disagreement", self.disagreement_maps)):
+        for name, values in (
+            ("masks", self.masks),
+            ("disagreement", self.disagreement_maps),
+            ("ignored pixels", self.ignored),
+        ):
             if values is not None and values.shape != self.maps.shape:
                 raise DataError(f"{name} have shape {values.shape}, maps {self.maps.shape}")
         if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != n):
@@ -127,6 +134,18 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def counted(self) -> npt.NDArray[np.floating[Any]]:
+        """All map values that count, in any shape."""
+        return self.maps if self.ignored is None else self.maps[~self.ignored]
+
+    def visible_map(self, index: int) -> npt.NDArray[np.floating[Any]]:
+        """Return the map of an image, (H, W), for those who draw it: NaN where it is ignored."""
+        values: npt.NDArray[np.floating[Any]] = self.maps[index]
+        if self.ignored is not None:
+            values = np.where(self.ignored[index], np.float32(np.nan), values)
+        return values
 
     @property
     def unmasked(self) -> npt.NDArray[np.bool_]:
@@ -222,13 +241,13 @@ class Predictions:
         check_side("side", side)
         on_a_scale = low is not None
         if low is None or high is None:
-            low, high = scale_of(self.maps)
+            low, high = scale_of(self.counted)
         check_scale(low, high)
         one = self[index]
         kind = "" if one.defects is None else f"  {one.defects[0]}"
         return plot(
             one.images[0],
-            one.maps[0],
+            one.visible_map(0),
             transform=self.transform or Transform(self.maps.shape[1:]),
             low=low,
             high=high,

@@ -69,8 +69,8 @@ CASES = [
         "three masks alike among them",
         "",
         "warning: threshold ... is set by parts/..., parts/..., parts/..., whose scores lie far"
-        " above the others; without them, 17 images are too few for a threshold, which takes 19;"
-        " look at them, --exclude leaves them out",
+        " above the others; without them, and without fitting anew, it would be ...; look at them,"
+        " --exclude leaves them out",
         0,
         with_odd(3, 9, 17),
     ),

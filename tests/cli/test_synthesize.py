@@ -64,6 +64,21 @@ def test_textures_from_a_folder(parts: Path, tmp_path: Path) -> None:
     assert sheet(out).shape[0] == 4 * 86 - 6
 
 
+def test_a_row_of_each_kind_by_which_detectors_are_chosen(parts: Path, tmp_path: Path) -> None:
+    out, again = tmp_path / "kinds.png", tmp_path / "again.png"
+    command = ["synthesize", str(parts), "--image_size", "80", "--count", "4"]
+    assert main([*command, "--kinds", "stain, missing", "--out", str(out)]) == 0
+    assert main([*command, "--kinds", "stain,missing", "--out", str(again)]) == 0
+    assert out.read_bytes() == again.read_bytes()
+    assert sheet(out).shape == (2 * (80 + 6 + 18 + 6) - 6, 4 * 86 - 6, 3)
+    assert (sheet(out) == (0, 220, 255)).all(axis=2).sum() > 8 * 10
+    loose = tmp_path / "loose.png"
+    assert main([*command, "--kinds", "stain", "--no_foreground", "--out", str(loose)]) == 0
+    assert (sheet(loose) != sheet(out)[: 80 + 6 + 18]).any()
+    assert main([*command, "--kinds", "all", "--out", str(out), "--seed", "3"]) == 0
+    assert sheet(out).shape[0] == 12 * (80 + 6 + 18 + 6) - 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -72,6 +87,10 @@ def test_textures_from_a_folder(parts: Path, tmp_path: Path) -> None:
         (["{parts}", "--textures", "{empty}"], 1, "holds no image to take textures from"),
         (["{parts}", "--count", "0"], 1, "count must be at least 1"),
         (["{parts}", "--count", "x"], 2, "--count"),
+        (["{parts}", "--kinds", "stain,rust"], 1, "no made defect 'rust'; there are cut_paste"),
+        (["{parts}", "--kinds", "stain,"], 1, "no made defect ''; there are"),
+        (["{parts}", "--kinds", "all", "--count", "0"], 1, "count must be at least 1"),
+        (["{parts}", "--kinds", "all", "--textures", "{parts}"], 1, "leave either it or --kinds"),
         (["{parts}", "--seed", "-1"], 1, "seed must be 0 or more"),
         (["{parts}", "--image_size", "0"], 1, "image_size"),
         (["{parts}", "--out", "sheet.tiff"], 1, "sheet.tiff must end in"),

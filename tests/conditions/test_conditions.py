@@ -125,7 +125,7 @@ def test_photographs_can_be_counted_by_what_was_kept_of_them(conditions: Conditi
             conditions, at_once=False, _outside={}, _seen={}, _other_sizes=Counter()
         )
         for image in photographs(n, seed=3, **how):  # type: ignore[arg-type]
-            look = Sample("x", image=image).look(watch.transform)
+            look = Sample("x", image=image).look(watch.sight)
             numbers = {name: getattr(look, name) for name in MEASURES}
             watch.count(numbers, "x", score=0.0, size=(SIZE, SIZE))
         return watch

@@ -62,7 +62,7 @@ def test_the_command_tells_a_split_and_what_it_lacks(
     small = ["--image_size", "32", "--device", "cpu"]
     assert main([*fit, *small, "--split", "0.5"]) == 0
     printed = capsys.readouterr().out
-    assert "too few for a threshold, which takes 19: give 38 images, or --split 0" in printed
+    assert "too few to guarantee a false-alarm rate of 5%, which takes 19: give 38" in printed
     assert "least normal of the images held out to calibrate" in printed
     assert main(["info", str(tmp_path / "a.anomalist")]) == 0
     assert "3 of 6 images, held out of the fit at random" in capsys.readouterr().out

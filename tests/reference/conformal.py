@@ -19,12 +19,12 @@ def grouped_p_value(score, normal_scores, groups):
 
 
 def threshold(normal_scores, alpha):
-    """The lowest normal score above which every p-value is at most alpha."""
+    """The lowest normal score above which every p-value is at most alpha, or else the highest."""
     for candidate in sorted(normal_scores):
         above = sum(normal > candidate for normal in normal_scores)
         if float(Fraction(1 + above, len(normal_scores) + 1)) <= alpha:
             return candidate
-    return float("inf")
+    return max(normal_scores)
 
 
 def cross_p_value(fold_scores, held_out_scores, folds):
@@ -35,7 +35,8 @@ def cross_p_value(fold_scores, held_out_scores, folds):
 
 
 def pixel_threshold(normal_maps, alpha):
-    """The lowest map value whose mean share of pixels above, a lost image added, is at most alpha.
+    """The lowest map value whose mean share of pixels above, a lost image added, is at most alpha;
+    the highest where there is none.
 
     The allowance for rounding is far below the step of one pixel.
     """
@@ -44,7 +45,7 @@ def pixel_threshold(normal_maps, alpha):
         shares = [Fraction(int((one > candidate).sum()), one.size) for one in normal_maps]
         if (sum(shares) + 1) / (n + 1) <= Fraction(alpha) + Fraction(1, 10**12):
             return candidate
-    return float("inf")
+    return max(one.max() for one in normal_maps)
 
 
 def error_coverage(confidence, errors):

@@ -129,6 +129,9 @@ def write_pictures(out: Path, records: list[Record], side: int = 64) -> None:
         maps = rng.integers(0, 60, (n, side // 2, side // 2), dtype=np.uint8)
         maps[labels, 4:10, 4:12] = 220
         extra = {"disagreement": maps // 2} if run.detector == "ensemble" else {}
+        if run.detector == "padim":
+            extra["ignored"] = np.zeros(maps.shape, bool)
+            extra["ignored"][:, 20:26, 10:30] = True
         np.savez_compressed(folder / run.detector / f"{run.category}.npz", maps=maps, **extra)
 
 
@@ -474,6 +477,10 @@ def test_pictures_are_the_photograph_once_and_a_palette_a_detector(page: Page, o
     assert set(image["maps"]) == {"ensemble", "padim", "patchcore"}
     assert "spread" in image["maps"]["ensemble"]
     assert "spread" not in image["maps"]["padim"]
+    assert image["maps"]["padim"]["ignored"] == outline(
+        np.pad(np.ones((6, 20), bool), ((20, 6), (10, 2)))
+    )
+    assert "ignored" not in image["maps"]["patchcore"]
     assert image["photograph"].startswith("data:image/webp;base64,")
     assert image["size"] == [64, 64]
     assert image["truth"] == outline(np.pad(np.ones((12, 16), bool), ((8, 44), (8, 40))))
@@ -565,13 +572,22 @@ def test_test_sets_that_allow_no_metric(tmp_path: Path, labels: str) -> None:
     assert "no image metrics: the labels are unknown" in page.words
 
 
-def test_too_few_good_images_for_a_threshold(tmp_path: Path) -> None:
+def test_too_few_good_images_for_the_rate_asked_for(tmp_path: Path) -> None:
+    run = record("a", "bottle")
+    run.calibration.update(rate=0.1)
+    write_pictures(tmp_path, [run])
+    page = report([run], tmp_path)
+    assert "too few good training images to guarantee 5 %" in page.words
+    assert {image["detectors"]["a"]["decision"] for image in page.images} > {"anomalous"}
+
+
+def test_no_threshold(tmp_path: Path) -> None:
     run = record("a", "bottle")
     run.calibration.update(image_threshold=None, pixel_threshold=None)
     run.metrics["image_F1_calibrated"] = run.metrics["image_false_alarm_rate"] = None
     write_pictures(tmp_path, [run])
     page = report([run], tmp_path)
-    assert "too few good training images for a threshold at 5 %" in page.words
+    assert "too few good training images to guarantee 5 %" in page.words
     assert {image["detectors"]["a"]["decision"] for image in page.images} == {"undecided"}
     assert "any detector misses" not in page.words
 
@@ -588,8 +604,8 @@ def test_each_false_alarm_rate_is_told_with_whose_it_is(tmp_path: Path) -> None:
     for run in runs:
         run.calibration["image_threshold"] = None
     words = report(runs, tmp_path).words
-    assert "a threshold at 20 % in some or all categories of strict and same" in words
-    assert "a threshold at 40 % in some or all categories of loose" in words
+    assert "to guarantee 20 % in some or all categories of strict and same" in words
+    assert "to guarantee 40 % in some or all categories of loose" in words
 
 
 def test_two_configurations_of_a_method_are_two_detectors(tmp_path: Path) -> None:

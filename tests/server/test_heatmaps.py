@@ -57,6 +57,18 @@ def test_a_layer_is_clear_where_all_is_good_and_where_nothing_was_seen() -> None
     assert layer[..., 3].max() == 255
 
 
+def test_what_is_ignored_is_kept_and_has_a_line_around_it() -> None:
+    values = some_map()
+    values[8:20, 4:12] = np.nan
+    kept = Heatmap.from_bytes(Heatmap.of(values, RULE, Transform(32)).to_bytes())
+    assert np.array_equal(kept.seen, ~np.isnan(values))
+    assert not kept.mask((32, 32))[8:20, 4:12].any()
+    assert not kept.layer((32, 32))[8:20, 4:12, 3].any()
+    drawn = kept.over(np.full((96, 96, 3), 128, np.uint8))
+    assert (drawn[30:54, 18:30] == 128).all()
+    assert (drawn == 255).all(axis=2)[18:60, 6:42].sum() > 40
+
+
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_damaged_is_told(data: bytes) -> None:
     with pytest.raises(DataError, match="damaged"):

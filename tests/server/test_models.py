@@ -146,5 +146,5 @@ def test_a_version_that_cannot_answer_is_not_promoted(
     # 39 images calibrate it, 40 the first.
     service.registry.decide_by("part", alpha=1 / 41, threshold=None, by="tester")
     few = client.post("/v1/models/part/promote", json={"version": number})
-    assert "more are needed" in few.json()["error"]
+    assert "too few to guarantee" in few.json()["error"]
     assert service.registry.answering("part").number == 1

@@ -8,6 +8,9 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from anomalist.data.masks import read_mask
 from anomalist.detectors import Detector
 from anomalist.features import find_weights
 
@@ -18,8 +21,8 @@ _LONGEST = 60
 def configuration(detector: Detector, *, oracle: bool = False, **asked: Any) -> dict[str, Any]:
     """Return all that decides a detector's results, apart from data and seed, as JSON values.
 
-    The weights count by their content, not by where they lie; ``oracle`` for detectors that are
-    trained epoch by epoch; what else was ``asked`` of a run counts as it is.
+    Weights and a mask count by their content, not by where they lie; ``oracle`` for detectors that
+    are trained epoch by epoch; what else was ``asked`` of a run counts as it is.
     """
     values = _decisive(detector) | asked
     if oracle and detector.trained:
@@ -52,6 +55,11 @@ def _decisive(detector: Detector) -> dict[str, Any]:
     for name in ("seed", "weights", *detector.cost_only):
         values.pop(name, None)
     values["detector"] = detector.name
+    if detector.ignore is not None:
+        del values["ignore"]
+        mask = read_mask(detector.ignore)
+        content = json.dumps(mask.shape).encode() + np.packbits(mask).tobytes()
+        values["ignore_sha256"] = hashlib.sha256(content).hexdigest()
     values["weights_sha256"] = find_weights(detector.backbone, detector.weights).sha256
     if detector.components() != [detector]:
         values["members"] = [

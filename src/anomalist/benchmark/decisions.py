@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration import Calibration, fewest_images
+from anomalist.data.names import plural
 from anomalist.metrics import (
     CALIBRATED_NAMES,
     Evaluation,
@@ -30,7 +31,7 @@ class Decisions:
     intervals : dict
         95 % bootstrap intervals of the F1s over images.
     notes : tuple of str
-        Why a value is None.
+        Why a value is None, and what so few images promise instead of the rate asked for.
     found : int64 array of shape (N,), or None
         Defective pixels of each image that are above the threshold; None where there are none.
     """
@@ -62,13 +63,6 @@ def calibrated_metrics(
     values: dict[str, float | None] = dict.fromkeys(CALIBRATED_NAMES)
     if calibration is None:
         return Decisions(values, notes=("no threshold: the detector isn't calibrated",))
-    n = len(calibration.scores)
-    if n < fewest_images(alpha):
-        note = (
-            f"no threshold: a false-alarm rate of {alpha:g} takes {fewest_images(alpha)} good"
-            f" images to calibrate on or more, there are {n}"
-        )
-        return Decisions(values, notes=(note,))
     intervals, hits = {}, None
     scores, labels, pixels = evaluation.predictions.scores, evaluation.labels, evaluation.pixels
     # An alarm is a score above the threshold; the metrics count those that reach theirs.
@@ -86,4 +80,17 @@ def calibrated_metrics(
         intervals["pixel_F1_calibrated"] = ends
     if labels is not None and not labels.all():
         values["image_false_alarm_rate"] = false_alarm_rate(scores, labels, above)
-    return Decisions(values, intervals, found=hits)
+    return Decisions(values, intervals, _few(calibration, alpha), hits)
+
+
+def _few(calibration: Calibration, alpha: float) -> tuple[str, ...]:
+    """Say what the threshold is where images or scenes are too few for the rate asked for."""
+    if calibration.rate(alpha) <= alpha:
+        return ()
+    images, scenes = len(calibration.scores), calibration.scenes
+    of = plural(images, "good image") if scenes == images else plural(scenes, "independent scene")
+    return (
+        f"{of} calibrated, too few to guarantee a false-alarm rate of {alpha:g}, which takes"
+        f" {fewest_images(alpha)}: the threshold is the highest held-out score, which promises"
+        f" {calibration.rate(alpha):.1%}",
+    )

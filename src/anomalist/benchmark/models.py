@@ -91,14 +91,21 @@ class KeptModels:
             if what is None or model is None or arrays is None:
                 continue
             try:
+                fitted = type(detector).load(model, device=detector.device)
                 held_out = None
                 if what.pop("held_out"):
                     with np.load(arrays) as kept:
                         scores, maps = kept["scores"], kept["maps"]
                     held_out = Predictions(
-                        good.paths, scores, maps, good.labels, None, good.defects, images=good
+                        good.paths,
+                        scores,
+                        maps,
+                        good.labels,
+                        None,
+                        good.defects,
+                        images=good,
+                        ignored=fitted.ignored_in(good),
                     )
-                fitted = type(detector).load(model, device=detector.device)
                 return Fitted(fitted, held_out, **what)
             except (OSError, ValueError, KeyError, TypeError, ModelFileError):
                 continue

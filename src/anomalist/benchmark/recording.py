@@ -20,9 +20,6 @@ from anomalist.benchmark.resources import environment
 from anomalist.benchmark.tasks import Task
 from anomalist.calibration import (
     Calibration,
-    attainable_rate,
-    fewest_images,
-    finite_or_none,
 )
 from anomalist.conditions import Conditions, Promise
 from anomalist.data import Category, gather_mask_remarks, gather_remarks, part_of
@@ -65,7 +62,8 @@ def record_of(done: Done) -> RunRecord:
     conditions = _conditions(done)
     official = official_metrics(dataset, evaluation, detector.calibration_)
     own = {metric.name: metric(predictions) for metric in task.asked.metrics}
-    parts = getattr(detector, "members_", [detector])
+    chosen = getattr(detector, "chosen_", detector)
+    parts = getattr(chosen, "members_", [chosen])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
         detector=task.name,
@@ -81,11 +79,12 @@ def record_of(done: Done) -> RunRecord:
         notes=(
             *metrics.notes,
             *decisions.notes,
-            *_scene_notes(detector.calibration_, alpha),
+            *_scene_notes(detector.calibration_),
             *(f"{task.name}: {note}" for note in conditions.notes()),
             *official.notes,
             *(f"no {name}: it gave no finite number" for name, v in own.items() if v is None),
             *_split_notes(fitted),
+            *_choice_notes(fitted, task.name),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -139,6 +138,15 @@ def _split_notes(fitted: Fitted) -> list[str]:
     return [f"calibrated on {method}; --split 0 fits to all images"]
 
 
+def _choice_notes(fitted: Fitted, name: str) -> list[str]:
+    """Say what was chosen by a detector that chooses itself, and what the time was enough for."""
+    choice = fitted.detector.summary_.get("choice")
+    if choice is None:
+        return []
+    told = f"{name} chose {choice['chosen']} among {len(choice['candidates'])} candidates"
+    return ["; ".join([told, *choice["notes"]])]
+
+
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:
     """Return what a record keeps of a calibration: thresholds, the scale of pictures, scores."""
     if calibration is None:
@@ -149,29 +157,22 @@ def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[s
         "method": calibration.method,
         "scenes": calibration.scenes,
         "retrained": calibration.retrained,
-        "image_threshold": finite_or_none(calibration.threshold(alpha)),
-        "pixel_threshold": finite_or_none(calibration.pixel_threshold(alpha)),
+        "rate": calibration.rate(alpha),
+        "image_threshold": calibration.threshold(alpha),
+        "pixel_threshold": calibration.pixel_threshold(alpha),
         "pixel_low": low,
         "pixel_high": high,
         "scores": [float(score) for score in calibration.scores],
     }
 
 
-def _scene_notes(calibration: Calibration | None, alpha: float) -> list[str]:
+def _scene_notes(calibration: Calibration | None) -> list[str]:
     """Say what is promised where the images that calibrate aren't independent."""
     if calibration is None or calibration.scenes == len(calibration.scores):
         return []
-    scenes, needed = calibration.scenes, fewest_images(alpha)
-    told = (
-        f"{len(calibration.scores)} training images, about {plural(scenes, 'independent scene')}:"
-        " what thresholds promise is for those"
-    )
-    if len(calibration.scores) >= needed > scenes:
-        told += (
-            f"; a false-alarm rate of {alpha:g} takes {needed}, so the threshold is the highest"
-            f" held-out score, which promises {attainable_rate(scenes, alpha):.1%}"
-        )
-    return [told]
+    scenes = plural(calibration.scenes, "independent scene")
+    images = len(calibration.scores)
+    return [f"{images} training images, about {scenes}: what thresholds promise is for those"]
 
 
 def curves(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:

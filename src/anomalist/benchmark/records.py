@@ -46,8 +46,9 @@ class RunRecord:
     configuration
         What ``config_hash`` is of.
     calibration
-        Target false-alarm rate ``alpha``, thresholds (None where training images are too few), the
-        map values that pictures show as nothing and as the threshold, and the held-out scores.
+        Target false-alarm rate ``alpha``, the ``rate`` that is promised, which is higher where
+        training images are few, thresholds, the map values that pictures show as nothing and as
+        the threshold, and the held-out scores.
     conditions
         Whether good test images are like the training images, for which thresholds promise
         something; see `~anomalist.conditions.Conditions`. Empty in early records.

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from anomalist.data.moving import Affine, moved_plane, moved_samples
+
 Samples = npt.NDArray[np.uint8 | np.uint16]
 Light = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -218,31 +220,14 @@ class _About(StressChange):
 
     def image(self, samples: Samples, white: int, rng: np.random.Generator) -> Samples:
         """Return changed samples, interpolated bilinearly."""
-        channels = [
-            self._moved(samples[..., c].astype(np.float32), Image.Resampling.BILINEAR)
-            for c in range(samples.shape[2])
-        ]
-        return _stored(np.stack(channels, axis=2), white)
+        affine = Affine.about((samples.shape[0], samples.shape[1]), self._matrix())
+        return moved_samples(samples, affine, white, Image.Resampling.BILINEAR)
 
     def mask(self, mask: Mask) -> Mask:
         """Return the mask as the photograph is moved, each pixel from the nearest one."""
-        return self._moved(mask.astype(np.uint8), Image.Resampling.NEAREST).astype(np.bool_)
-
-    def _moved(self, plane: npt.NDArray[np.generic], resampling: Image.Resampling) -> Light:
-        height, width = plane.shape
-        xx, xy, yx, yy = self._matrix()
-        # Corners tell how far beyond the edges the photograph is asked for.
-        x, y = width / 2, height / 2
-        across = math.ceil(max(abs(xx) * x + abs(xy) * y - x, 0)) + 1
-        down = math.ceil(max(abs(yx) * x + abs(yy) * y - y, 0)) + 1
-        wide = np.pad(plane, ((down, down), (across, across)), "symmetric")
-        placed = Image.fromarray(wide).transform(
-            (width, height),
-            Image.Transform.AFFINE,
-            (xx, xy, across + x - xx * x - xy * y, yx, yy, down + y - yx * x - yy * y),
-            resampling,
-        )
-        return np.asarray(placed)
+        affine = Affine.about((mask.shape[0], mask.shape[1]), self._matrix())
+        moved = moved_plane(mask.astype(np.uint8), affine, Image.Resampling.NEAREST)
+        return moved.astype(np.bool_)
 
 
 class Turn(_About):

@@ -113,7 +113,7 @@ class Calibration:
         if good.labels is not None and good.labels.any():
             path = good.paths[int(np.argmax(good.labels))]
             raise DataError(f"{path} is labelled anomalous: calibration needs good images only")
-        ascending = np.sort(good.maps, axis=None)
+        ascending = np.sort(good.counted, axis=None)
         ranks = np.floor((len(ascending) - 1) * (1 - _PIXEL_SHARES)).astype(np.intp)
         begin = max(int(len(ascending) * (1 - _TAIL_OF_PIXELS)), 0)
         tail = ascending[min(begin, len(ascending) - 1) :]
@@ -134,31 +134,35 @@ class Calibration:
         """Return the conformal p-values of image scores, see `conformal.p_values`."""
         return conformal.p_values(scores, self.scores, groups=self.groups)
 
+    def rate(self, alpha: float = 0.05) -> float:
+        """Return the false-alarm rate that thresholds for ``alpha`` promise.
+
+        It is ``alpha``, or what so few scenes allow, see `conformal.attainable_rate`.
+        """
+        return conformal.attainable_rate(self.scenes, alpha)
+
     def threshold(self, alpha: float = 0.05) -> float:
         """Return the score that a good image exceeds with a chance of at most ``alpha``.
 
-        Infinity where there are too few images, see `conformal.threshold`, and the highest score
-        where there are too few scenes.
+        The highest score where images or scenes are too few for that, see `conformal.threshold` and
+        `rate`.
         """
         return conformal.threshold(self.scores, alpha, groups=self.groups)
 
     def pixel_threshold(self, alpha: float = 0.05) -> float:
         """Return the map value that any pixel of a good image exceeds with a chance of ``alpha``.
 
-        Infinity where there are too few images, see `conformal.pixel_threshold`, and the highest
-        value where there are too few scenes.
+        The highest value where images or scenes are too few for that.
         """
         return conformal.threshold(self.maxima, alpha, groups=self.groups)
 
     def pixel_range(self, alpha: float = 0.05) -> tuple[float, float]:
         """Return the map values that a picture shows as nothing and as the threshold.
 
-        They are the median of good pixels, and the pixel threshold, or the highest good map value
-        where images are too few for one.
+        They are the median of good pixels, and the pixel threshold.
         """
         low = float(self.pixel_values[np.searchsorted(-_PIXEL_SHARES, -0.5)])
         high = self.pixel_threshold(alpha)
-        high = high if np.isfinite(high) else float(self.maxima.max())
         return low, high if high > low else low + 1.0
 
     def standardised(self, scores: npt.ArrayLike) -> npt.NDArray[np.float64]:

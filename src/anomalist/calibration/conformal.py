@@ -106,8 +106,8 @@ def threshold(
     """Threshold that a normal image exceeds with a chance of at most ``alpha``.
 
     A score is above it exactly when its `p_values` are at most alpha, so the same guarantee holds.
-    Scores equal to it are normal. Where images are enough for alpha, but not their groups, it is
-    the highest normal score, and the chance is at most the `attainable_rate`.
+    Scores equal to it are normal. Where images, or their groups, are fewer than `fewest_images`, it
+    is the highest normal score: alpha isn't guaranteed then, but the `attainable_rate` is.
 
     Parameters
     ----------
@@ -121,8 +121,7 @@ def threshold(
     Returns
     -------
     float
-        One of the normal scores; infinity, and so never an alarm, where there are fewer of them
-        than `fewest_images` says.
+        One of the normal scores.
 
     Raises
     ------
@@ -135,15 +134,12 @@ def threshold(
     --------
     >>> threshold([1.0, 2.0, 3.0, 4.0], alpha=0.4)
     3.0
-    >>> threshold([1.0, 2.0, 3.0, 4.0], alpha=0.1)
-    inf
+    >>> threshold([1.0, 2.0, 3.0, 4.0], alpha=0.1), attainable_rate(4, alpha=0.1)
+    (4.0, 0.2)
     >>> threshold([1.0, 2.0, 3.0, 4.0], alpha=0.3, groups=["a", "a", "b", "b"])
     4.0
     """
-    normal = checked_normal(normal_scores)
-    if len(normal) < fewest_images(alpha):
-        return math.inf
-    ascending, at_least, count = _tails(normal, groups)
+    ascending, at_least, count = _tails(checked_normal(normal_scores), groups)
     above = (1 + at_least[np.searchsorted(ascending, ascending, side="right")]) / (count + 1)
     lowest = int(np.searchsorted(-above, -attainable_rate(count, alpha)))
     return float(ascending[lowest])
@@ -379,7 +375,7 @@ def pixel_threshold(
     Returns
     -------
     float
-        One of the map values, or infinity where there are fewer images than `fewest_images` says.
+        One of the map values; the highest where there are fewer images than `fewest_images` says.
 
     Raises
     ------
@@ -409,8 +405,7 @@ def pixel_threshold(
     n = len(maps)
     if control == "images":
         return threshold(maps.max(axis=(1, 2)), alpha)
-    if n < fewest_images(alpha):
-        return math.inf
+    _check_share(alpha, "alpha")
     # The new image counts as if all of it were above: (exceeding / pixels + 1) / (n + 1) <= alpha.
     # A rounding error far below a pixel must not cost one.
     exceeding = max(math.floor((alpha * (n + 1) - 1) * maps[0].size + 1e-6), 0)
@@ -447,17 +442,6 @@ def checked_normal(scores: npt.ArrayLike) -> Array:
     if normal.ndim != 1 or not len(normal):
         raise DataError(f"normal scores must have shape (n,), n at least 1, not {normal.shape}")
     return normal
-
-
-def finite_or_none(threshold: float) -> float | None:
-    """Return a threshold, or None where there is none, for want of good images.
-
-    Examples
-    --------
-    >>> finite_or_none(1.5), finite_or_none(float("inf"))
-    (1.5, None)
-    """
-    return threshold if math.isfinite(threshold) else None
 
 
 def _finite(values: npt.ArrayLike, name: str) -> Array:

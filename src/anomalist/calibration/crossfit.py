@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy as copies
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from anomalist.calibration.conformal import cross_p_values
 from anomalist.calibration.grouping import number_groups
-from anomalist.data import ImageSet, Transform, bit_depth_of
+from anomalist.data import ImageSet, Transform
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
 from anomalist.predictions import Predictions
@@ -23,17 +24,12 @@ class Fittable(Protocol):
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
-    def bit_depth(self) -> int | None:
-        """Bits of the camera whose values 16-bit images hold, None to settle it from them."""
-        ...
-
-    @property
     def transform(self) -> Transform:
         """How images are brought to its input."""
         ...
 
-    def input_size_of(self, images: ImageSet) -> tuple[int, int]:
-        """Return the height and width to which a fit to these images resizes them."""
+    def unfitted(self, images: ImageSet) -> Self:
+        """Return a copy to be fitted to a part of some images, with what all of them settle."""
         ...
 
     def fit(
@@ -44,7 +40,6 @@ class Fittable(Protocol):
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Any = None,
-        input_size: tuple[int, int] | None = None,
     ) -> Self:
         """Learn what good looks like."""
         ...
@@ -297,24 +292,18 @@ def _fits(
 ) -> Iterator[tuple[npt.NDArray[np.intp], D]]:
     """Fold by fold: which images it holds, and a copy of the detector fitted to all others."""
     count = int(dealt.max()) + 1
-    # What is white is settled once: a copy that hadn't seen the brightest image would see all
-    # others brighter. So is the input's size, which maps of all folds must share.
-    depth = detector.bit_depth or bit_depth_of(images)
-    size = detector.input_size_of(images)
+    # What is white is settled once, for one: a copy that hadn't seen the brightest image would see
+    # all others brighter. So is the input's size, which maps of all folds must share.
+    unfitted = detector.unfitted(images)
     for fold in range(count):
-        copy = dataclasses.replace(detector, bit_depth=depth)
+        copy = copies.copy(unfitted)
         places = np.flatnonzero(dealt != fold)
         kept = None if training is None else training(fold)
         watch = None
         if progress is not None:
             watch = _share(progress, len(places), len(images) * fold, len(images) * count)
         fitted = copy.fit(
-            images[places],
-            groups=groups[places],
-            store=store,
-            progress=watch,
-            training=kept,
-            input_size=size,
+            images[places], groups=groups[places], store=store, progress=watch, training=kept
         )
         yield np.flatnonzero(dealt == fold), fitted
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration.grouping import Int64, number_groups
-from anomalist.data import Transform
+from anomalist.data.ignoring import Sight
 from anomalist.data.looks import Look
 from anomalist.errors import DataError, ModelFileError
 from anomalist.predictions import Predictions
@@ -78,7 +78,12 @@ class Reference:
     near: float
 
     @classmethod
-    def of(cls, good: Predictions, groups: Iterable[Hashable] | None = None) -> Self | None:
+    def of(
+        cls,
+        good: Predictions,
+        groups: Iterable[Hashable] | None = None,
+        sight: Sight | None = None,
+    ) -> Self | None:
         """Take the numbers of good photographs; None where the predictions have no transform.
 
         Parameters
@@ -87,6 +92,8 @@ class Reference:
             Of photographs that the detector hadn't seen, or as if, with their images.
         groups : iterable of hashable, optional
             One a photograph, equal for those that aren't independent: the first of each is taken.
+        sight : Transform or Filled, optional
+            How the detector sees photographs; by default as their transform gives them.
 
         Raises
         ------
@@ -97,7 +104,7 @@ class Reference:
             return None
         scenes = number_groups(groups, len(good))
         chosen = np.unique(scenes, return_index=True)[1]
-        looks = [sample.look(good.transform) for sample in good.images]
+        looks = [sample.look(sight or good.transform) for sample in good.images]
         near = _near(np.stack([look_of(look) for look in looks]), scenes, chosen)
         if len(chosen) > _MOST:
             chosen = chosen[np.linspace(0, len(chosen) - 1, _MOST).round().astype(int)]
@@ -119,7 +126,7 @@ class Reference:
         return {name: (float(c.min()), float(c.max())) for name, c in known.items()}
 
     def measure(
-        self, predictions: Predictions, transform: Transform, places: Sequence[int] | None = None
+        self, predictions: Predictions, sight: Sight, places: Sequence[int] | None = None
     ) -> Float64:
         """Return the same numbers of photographs; NaN where one has none, as one that is gone.
 
@@ -127,8 +134,8 @@ class Reference:
         ----------
         predictions : Predictions
             The photographs.
-        transform : Transform
-            That of the detector.
+        sight : Transform or Filled
+            How the detector sees them.
         places : sequence of int, optional
             Which N of them; by default all.
 
@@ -141,7 +148,7 @@ class Reference:
         for row, i in zip(rows, chosen, strict=True):
             look = predictions.images[i].look
             try:
-                columns = _columns([look(transform)], predictions.scores[i : i + 1])
+                columns = _columns([look(sight)], predictions.scores[i : i + 1])
             except DataError:
                 continue
             if predictions.pooled is not None and len(self.center) == predictions.pooled.shape[1]:

@@ -80,7 +80,7 @@ def state(
     score : float
         Of the image.
     threshold : float or None
-        The score above which an image is anomalous; None where calibrating images are too few.
+        The score above which an image is anomalous; None where no good image calibrated.
     p_value : float or None
         The share of good images that look at least as odd; None where it isn't known.
     alpha : float

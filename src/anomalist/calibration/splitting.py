@@ -98,7 +98,7 @@ def affordable_split(groups: int, alpha: float) -> float:
 
     It is 0.3 where that many give a threshold. Its range is then no wider than the one that scores
     of other trainings must be given, see `promised_range`, and it costs one training on the others
-    instead of one on all and more to calibrate. With fewer there would be no threshold at all.
+    instead of one on all and more to calibrate. With fewer the rate couldn't be promised.
 
     Parameters
     ----------

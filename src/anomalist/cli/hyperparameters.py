@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
-from anomalist.cli.signatures import Signature, detector_signatures, shared_signature
-from anomalist.cli.values import CommaList, argument_type, as_typed
+from anomalist.cli.signatures import (
+    Signature,
+    detector_signatures,
+    named_signatures,
+    shared_signature,
+)
+from anomalist.cli.values import CommaList, argument_type, as_typed, is_repeated
 
 if TYPE_CHECKING:
     from anomalist.cli.parsing import CommandParser
@@ -21,6 +26,8 @@ SETTINGS = "settings of "
 SETTINGS_OF_ALL = f"{SETTINGS}all detectors"
 #: How the help ends of a flag that sets for one detector what all have.
 ALONE = " alone"
+# The parser takes the other actions for something else where one is named.
+_REPEATED: dict[str, Any] = {"action": "append"}
 
 
 def add_detector_options(parser: CommandParser) -> None:
@@ -38,7 +45,7 @@ def add_detector_options(parser: CommandParser) -> None:
         default=tuple(detector_signatures()),
         help=f"which detectors, separated by commas: {known}; patchcore+glass is an ensemble of the"
         " two, and small=patchcore another patchcore, called small in tables, files and flags"
-        " (--small.coreset_ratio) (default: all)",
+        " (--small.coreset_ratio); auto chooses by the good images (default: all but auto)",
     )
     add_hyperparameters(parser)
 
@@ -56,7 +63,7 @@ def add_hyperparameters(parser: ArgumentParser) -> None:
         if action.dest == "print_config":  # which comes with the other
             action.help = "print what all settings are, as a file for --config, and stop"
     add_fields(parser, shared_signature(), "", title=SETTINGS_OF_ALL)
-    for name, signature in detector_signatures().items():
+    for name, signature in named_signatures().items():
         add_own(parser, signature, name)
 
 
@@ -77,13 +84,14 @@ def add_fields(
         if key in PLANNED:
             continue
         text = parameter.text
-        if parameter.default is not None:
+        if parameter.default not in (None, ()):
             text += f" (default: {as_typed(parameter.default)})"
         group.add_argument(
             f"--{prefix}{key}",
             type=argument_type(parameter.hint),
             default=argparse.SUPPRESS,
             help=f"--{key} for {name}{ALONE}" if key in brief else text,
+            **_REPEATED if is_repeated(parameter.hint) else {},
         )
     return group
 

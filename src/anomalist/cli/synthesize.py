@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from anomalist.data import ImageSet, Transform
+
+    Pair = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
+
 _PATCH = 8
+_COUNT, _OF_EACH = 24, 6
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -29,7 +34,19 @@ def parser() -> ArgumentParser:
     )
     add_folder_options(arguments)
     arguments.add_argument("--out", type=str, default="synthetic.png", help="picture to write")
-    arguments.add_argument("--count", type=int, default=24, help="how many images")
+    arguments.add_argument(
+        "--kinds",
+        type=str,
+        default=None,
+        help="kinds of made defects by which detectors are chosen, by commas, or all of them: a row"
+        " each (default: what GLASS learns from)",
+    )
+    arguments.add_argument(
+        "--count",
+        type=int,
+        default=None,
+        help="how many images (default: 24), or of each kind (default: 6)",
+    )
     arguments.add_argument("--seed", type=int, default=0, help="another seed draws others")
     arguments.add_argument(
         "--textures", type=str, default=None, help="folder of textures (default: drawn patterns)"
@@ -61,8 +78,16 @@ def run(arguments: Namespace, output: Output) -> None:
     from anomalist.inspection.parts import check_outside
     from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask
 
-    if arguments.count < 1:
-        raise ParameterError(f"count must be at least 1, not {arguments.count}")
+    kinds = _kinds(arguments.kinds)
+    count = arguments.count
+    if count is None:
+        count = _OF_EACH if kinds else _COUNT
+    if count < 1:
+        raise ParameterError(f"count must be at least 1, not {count}")
+    if kinds and arguments.textures is not None:
+        raise ParameterError(
+            "--textures are for what GLASS learns from: leave either it or --kinds away"
+        )
     if arguments.seed < 0:
         raise ParameterError(f"seed must be 0 or more, not {arguments.seed}")
     for path in (arguments.out, arguments.foreground_sheet):
@@ -78,19 +103,21 @@ def run(arguments: Namespace, output: Output) -> None:
     found = open_dataset(folder, unnamed_good=True, loose_good=True, **folder_options(arguments))
     images = as_image_set([s for name in found.categories for s in found.category(name).train])
     transform = Transform(arguments.image_size)
-    side = -(-arguments.image_size // _PATCH)
-    synthesis = LocalSynthesis(
-        textures=Textures(arguments.textures), transform=transform, grid=(side, side)
-    )
     rng = np.random.default_rng(arguments.seed)
-    chosen = rng.permutation(len(images))
-    defects, parts = [], []
-    for i in range(arguments.count):
-        image = transform(images[chosen[i % len(images)]].read())
-        part = foreground_mask(image)
-        parts.append((image, part))
-        defects.append(synthesis(image, rng, part if arguments.foreground else None))
-    files = [_save(defects, arguments.out)]
+    chosen = images[rng.permutation(len(images))[:count]]
+    parts = []
+    for i in range(min(count, len(chosen)) if kinds else count):
+        image = transform(chosen[i % len(chosen)].read())
+        parts.append((image, foreground_mask(image)))
+    if kinds:
+        defects = _of_kinds(chosen, kinds, count, transform, arguments)
+    else:
+        side = -(-arguments.image_size // _PATCH)
+        synthesis = LocalSynthesis(
+            textures=Textures(arguments.textures), transform=transform, grid=(side, side)
+        )
+        defects = [synthesis(i, rng, part if arguments.foreground else None) for i, part in parts]
+    files = [_save(defects, arguments.out, kinds, count)]
     if arguments.foreground_sheet is not None:
         files.append(_save(parts, arguments.foreground_sheet))
     for path in files:
@@ -98,10 +125,47 @@ def run(arguments: Namespace, output: Output) -> None:
     output.fields |= {"files": files, "images": len(images)}
 
 
-def _save(pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]], path: str) -> str:
+def _kinds(told: str | None) -> tuple[str, ...]:
+    """The kinds that are named, of which each is one; none where none are."""
+    from anomalist.synthesis import CHECKING, DECIDING
+    from anomalist.synthesis.defects import check_kinds
+
+    if told is None:
+        return ()
+    every = (*DECIDING, *CHECKING)
+    kinds = every if told == "all" else tuple(kind.strip() for kind in told.split(","))
+    check_kinds(kinds)
+    return kinds
+
+
+def _of_kinds(
+    good: ImageSet, kinds: Sequence[str], count: int, transform: Transform, arguments: Namespace
+) -> list[Pair]:
+    """As many good images as are asked for with a defect of each kind, kind by kind."""
+    import numpy as np
+    from PIL import Image
+
+    from anomalist.synthesis import draw_defect, pool_mask
+
+    pairs = []
+    for row, kind in enumerate(kinds):
+        for i in range(count):
+            rng = np.random.default_rng([arguments.seed, row, i])
+            pixels = np.asarray(good[i % len(good)].read())
+            part = None if arguments.foreground else np.ones(pixels.shape[:2], np.bool_)
+            made, mask = draw_defect(kind, pixels, rng, part)
+            shown = transform(Image.fromarray(made))
+            pairs.append((shown, pool_mask(mask, transform.output_size)))
+    return pairs
+
+
+def _save(pairs: Sequence[Pair], path: str, kinds: Sequence[str] = (), columns: int = 6) -> str:
     from anomalist.files import atomic_path
     from anomalist.report import synthesis_sheet
 
     with atomic_path(path) as temporary:
-        synthesis_sheet(pairs).save(temporary)
+        if kinds:
+            synthesis_sheet(pairs, columns, titles=kinds).save(temporary)
+        else:
+            synthesis_sheet(pairs).save(temporary)
     return path

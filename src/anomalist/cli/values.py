@@ -8,6 +8,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+import yaml
+
 
 class CommaList:
     """An argument type that reads ``a,b,c`` (or a YAML list) into a tuple.
@@ -40,8 +42,92 @@ class CommaList:
         return tuple(self.convert(part) for part in value)
 
 
+class EntryOf:
+    """Reads one entry of several, itself a list of so many, such as a box; given once for each.
+
+    Parameters
+    ----------
+    hint : type
+        A tuple of any number of tuples of a fixed length.
+
+    Examples
+    --------
+    >>> EntryOf(tuple[tuple[int, int], ...])("3,4")
+    (3, 4)
+    """
+
+    def __init__(self, hint: Any) -> None:
+        self.entry = typing.get_args(hint)[0]
+        self._kinds = typing.get_args(self.entry)
+
+    def __repr__(self) -> str:
+        return str(self.entry)
+
+    def __call__(self, value: Any) -> tuple[Any, ...]:
+        """Split and convert; of a list of entries, as a file has them, each."""
+        if isinstance(value, list | tuple) and all(isinstance(v, list | tuple) for v in value):
+            return tuple(self(entry) for entry in value)
+        values = CommaList(self._kinds[0])(value)
+        if len(values) != len(self._kinds):
+            raise ValueError(f"{len(self._kinds)} values expected")
+        return values
+
+
+def is_repeated(hint: Any) -> bool:
+    """Whether a flag of a type is given once for each entry.
+
+    Examples
+    --------
+    >>> is_repeated(tuple[tuple[int, int], ...]), is_repeated(tuple[int, int] | None)
+    (True, False)
+    """
+    entries = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
+    return len(entries) == 2 and entries[1] is ... and typing.get_origin(entries[0]) is tuple
+
+
+class NamedValues:
+    """Reads a mapping from ``turn=360,flip=true`` as well as from YAML's ``{turn: 360}``.
+
+    Parameters
+    ----------
+    hint : type
+        Of a mapping, or none.
+
+    Examples
+    --------
+    >>> NamedValues(dict[str, float] | None)("turn=360,flip=true")
+    {'turn': 360, 'flip': True}
+    """
+
+    def __init__(self, hint: Any) -> None:
+        self._hint = hint
+
+    def __repr__(self) -> str:
+        return str(self._hint)
+
+    def __call__(self, value: Any) -> dict[str, Any] | None:
+        """Split at commas, and each entry at its equals sign."""
+        if isinstance(value, str):
+            text = value.strip()
+            if not text.startswith("{") and "=" in text:
+                text = "{" + text.replace("=", ": ") + "}"
+            try:
+                value = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ValueError("names and values expected") from error
+        if value in (None, "none"):
+            return None
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            raise ValueError("names and values expected")
+        return value
+
+
 def argument_type(hint: Any) -> Any:
-    """Return what reads a value of a type; all but tuples are left to the parser."""
+    """Return what reads a value of a type; all but tuples and mappings are left to the parser."""
+    if any(typing.get_origin(option) is dict for option in (hint, *typing.get_args(hint))):
+        return NamedValues(hint)
+    if is_repeated(hint):
+        return EntryOf(hint)
     return _TupleOr(hint) if "tuple[" in str(hint) else hint
 
 
@@ -49,7 +135,10 @@ class _TupleOr:
     """Reads a tuple from ``a,b`` as well as from ``[a, b]``, or one of the hint's other types."""
 
     def __init__(self, hint: Any) -> None:
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        options = typing.get_args(hint) if union else (hint,)
+        literals = [option for option in options if typing.get_origin(option) is typing.Literal]
+        self._words = [word for literal in literals for word in typing.get_args(literal)]
         (of_tuple,) = (option for option in options if typing.get_origin(option) is tuple)
         self._element = typing.get_args(of_tuple)[0]
         if isinstance(self._element, types.UnionType):
@@ -63,6 +152,8 @@ class _TupleOr:
     def __call__(self, value: Any) -> Any:
         if value in (None, "null", "none"):
             return None
+        if value in self._words:
+            return value
         values = CommaList(self._element)(value)
         return values[0] if self._alone and len(values) == 1 else values
 
@@ -104,6 +195,10 @@ def type_word(kind: Any) -> str:
         return f"{type_word(kind.convert)},..."
     if isinstance(kind, _TupleOr):
         kind = kind.hint
+    if isinstance(kind, NamedValues):
+        return "NAME=VALUE,..."
+    if isinstance(kind, EntryOf):
+        kind = kind.entry
     entries = typing.get_args(kind)
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
@@ -113,17 +208,21 @@ def type_word(kind: Any) -> str:
         return ",".join(each)
     if origin in (typing.Union, types.UnionType):
         words = dict.fromkeys(type_word(e) for e in entries if e is not types.NoneType)
-        return re.sub(r"^(\w+)\|\1,(\w+)$", r"\1[,\2]", "|".join(words))
+        return re.sub(r"^(\w+)\|\1,(\w+)", r"\1[,\2]", "|".join(words))
     return _WORDS.get(kind, "TEXT")
 
 
 # What types are called where a value isn't of one.
 _HINTS = {
+    "dict[str, float | bool] | None": "names and values, such as turn=360,flip=true",
     "str,...": "texts, separated by commas",
     "int,...": "whole numbers, separated by commas",
     "tuple[str, ...] | None": "texts, separated by commas",
+    "tuple[int, int, int, int]": "four whole numbers, separated by commas",
     "int | tuple[int, int]": "a whole number, or two, separated by a comma",
     "int | tuple[int, int] | None": "a whole number, or two, separated by a comma",
+    "typing.Union[int, tuple[int, int], typing.Literal['auto']]": "a whole number, two, separated"
+    " by a comma, or auto",
 }
 
 
@@ -143,6 +242,13 @@ def one_line(error: Exception) -> str:
     text = text.replace("Does not validate against any of the Union subtypes; ", "")
     for hint, words in _HINTS.items():
         text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
+    text = re.sub(
+        r"Subtypes: \[.+?\]; Errors:; Expected a typing\.Literal\[(.+?)\]; Expected a <class"
+        r" 'NoneType'>;"
+        r" Given value type: .+?; Given value: ",
+        r"expected one of \1 or none. Got value: ",
+        text,
+    )
     text = re.sub(r"Expected a typing.Literal\[(.+?)\]\.", r"expected one of \1.", text)
     kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
     return re.sub(

@@ -15,7 +15,8 @@ from anomalist.conditions.measures import MEASURES
 from anomalist.conditions.promise import Promise, Promised
 from anomalist.conditions.shift import LEVEL, ShiftWatch
 from anomalist.conditions.urn import evidence
-from anomalist.data import Sample, Transform
+from anomalist.data import Sample
+from anomalist.data.ignoring import Sight
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
 from anomalist.errors import DataError
@@ -64,7 +65,7 @@ class Conditions:
         Ranges of the `MEASURES`; empty where the model doesn't say.
     sizes : list of (int, int)
         Widths and heights learnt from; empty where the model doesn't say.
-    transform : Transform
+    sight : Transform or Filled
         How photographs are looked at.
     shift : ShiftWatch, optional
         Watches for a shift; files of early versions know too little for one.
@@ -94,7 +95,7 @@ class Conditions:
     images: int
     learnt: dict[str, tuple[float, float]]
     sizes: list[tuple[int, int]]
-    transform: Transform
+    sight: Sight
     shift: ShiftWatch | None = None
     level: float = LEVEL
     at_once: bool = True
@@ -150,11 +151,9 @@ class Conditions:
             images=images,
             learnt={name: (low, high) for name, (low, high) in looks.items()},
             sizes=list(sizes),
-            transform=detector.transform,
+            sight=detector.sight,
             shift=(
-                None
-                if reference is None
-                else ShiftWatch(reference, detector.transform, level=level)
+                None if reference is None else ShiftWatch(reference, detector.sight, level=level)
             ),
             level=level,
             at_once=at_once,
@@ -239,7 +238,7 @@ class Conditions:
             height, width = sample.size()
             self._size(width, height)
         if self.learnt:
-            look = sample.look(self.transform)
+            look = sample.look(self.sight)
             self._compare({name: getattr(look, name) for name in self.learnt})
 
     def _size(self, width: int, height: int) -> None:

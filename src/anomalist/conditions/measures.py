@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from anomalist.calibration.reference import FEATURES, SCORE
-from anomalist.data import Sample, Transform
+from anomalist.data import Sample
+from anomalist.data.ignoring import Sight
 from anomalist.data.looks import Look
 
 
@@ -63,7 +64,7 @@ WATCHED = {
 }
 
 
-def learnt_looks(samples: Iterable[Sample], transform: Transform) -> dict[str, list[float]]:
+def learnt_looks(samples: Iterable[Sample], sight: Sight) -> dict[str, list[float]]:
     """Return the range of each of the `MEASURES` over photographs, for a model's summary.
 
     Raises
@@ -73,7 +74,7 @@ def learnt_looks(samples: Iterable[Sample], transform: Transform) -> dict[str, l
     """
     ranges: dict[str, list[float]] = {}
     for sample in samples:
-        widen_looks(ranges, learnt_look(sample.look(transform)))
+        widen_looks(ranges, learnt_look(sample.look(sight)))
     return ranges
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from anomalist.calibration import finite_or_none, promised_range
+from anomalist.calibration import promised_range
 from anomalist.detectors import Detector
 
 
@@ -42,7 +42,7 @@ class Promise:
     alpha : float
         The false-alarm rate that it is for.
     threshold : float or None
-        None where calibrating images are too few, or there are none.
+        None without a calibration.
     scenes : int
         Of how many independent scenes they are.
     retrained : bool
@@ -61,7 +61,7 @@ class Promise:
         calibration = detector.calibration_
         if calibration is None:
             return cls(alpha, None, 0)
-        threshold = finite_or_none(calibration.threshold(alpha))
+        threshold = calibration.threshold(alpha)
         return cls(alpha, threshold, calibration.scenes, calibration.retrained)
 
     @property

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from anomalist.calibration import Drift, Reference, Shift, look_of
 from anomalist.conditions.measures import WATCHED
-from anomalist.data import Transform
+from anomalist.data.ignoring import Sight
 from anomalist.errors import DataError
 from anomalist.predictions import Predictions
 
@@ -73,12 +73,12 @@ class Measuring:
     ----------
     reference : Reference
         Of the photographs that were learnt from.
-    transform : Transform
+    sight : Transform or Filled
         How photographs are looked at.
     """
 
-    def __init__(self, reference: Reference, transform: Transform) -> None:
-        self._reference, self._transform = reference, transform
+    def __init__(self, reference: Reference, sight: Sight) -> None:
+        self._reference, self._sight = reference, sight
         self._recent: deque[npt.NDArray[np.float32]] = deque(maxlen=_RECENT)
 
     def numbers(
@@ -95,7 +95,7 @@ class Measuring:
         """
         found = list[dict[str, float] | None]()
         places = range(len(predictions)) if places is None else places
-        rows = self._reference.measure(predictions, self._transform, places)
+        rows = self._reference.measure(predictions, self._sight, places)
         for values, place in zip(rows, places, strict=True):
             if self._shows_again(predictions.images[place]):
                 found.append(None)
@@ -106,7 +106,7 @@ class Measuring:
 
     def _shows_again(self, sample: Any) -> bool:
         try:
-            shown = look_of(sample.look(self._transform))
+            shown = look_of(sample.look(self._sight))
         except DataError:
             return True
         near = self._reference.near
@@ -127,14 +127,14 @@ class ShiftWatch:
     ----------
     reference : Reference
         Of the photographs that were learnt from.
-    transform : Transform
+    sight : Transform or Filled
         How photographs are looked at.
     level : float
         How often at most it warns by chance, in all of a run.
     """
 
-    def __init__(self, reference: Reference, transform: Transform, *, level: float = LEVEL) -> None:
-        self._measuring = Measuring(reference, transform)
+    def __init__(self, reference: Reference, sight: Sight, *, level: float = LEVEL) -> None:
+        self._measuring = Measuring(reference, sight)
         names = [name for name in reference.names if name in WATCHED]
         limit = max(len(names), 1) / level
         columns = dict(zip(reference.names, reference.rows.T, strict=True))

@@ -14,9 +14,11 @@ from PIL import Image
 
 from anomalist.data.changed import Change, ChangedSource
 from anomalist.data.decoded import Decoded, DecodedSource
+from anomalist.data.ignoring import Sight
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
+from anomalist.data.motion import Motion
 from anomalist.data.names import existing
 from anomalist.data.saturation import Defect, read_defect, read_saturations
 from anomalist.data.sending import local, portable
@@ -30,12 +32,13 @@ from anomalist.data.source import (
     frozen,
     held,
 )
-from anomalist.data.transforms import Transform
 from anomalist.data.truth import Photograph, read_truth, share_remarks
 from anomalist.data.views import View, view_of
 from anomalist.errors import DataError
 from anomalist.storage import is_address
 
+#: What is told of a photograph that can't be registered.
+UNREGISTERED = "is too unlike the good photographs to be aligned with them"
 _PATHS = (str, os.PathLike)
 _State = tuple[tuple[int, ...] | None, ...]
 
@@ -95,11 +98,13 @@ class Sample:
     group: str | None = None
     saturation: Path | None = None
     _source: Source = field(init=False)
-    _looks: dict[Transform, Look] = field(init=False)
+    _looks: dict[Sight, Look] = field(init=False)
     # What the mask told when it was last read, as of a state of its files.
     _told: tuple[_State, tuple[str, ...]] | None = field(init=False, default=None)
     _changes: tuple[Change, ...] = field(init=False, default=())
     _view: View | None = field(init=False, default=None)
+    # By which it is registered, by the key of each registration; None where it can't be.
+    _motions: dict[str, Motion | None] = field(init=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -107,6 +112,7 @@ class Sample:
 
         put("path", _path(self.path))
         put("_looks", {})
+        put("_motions", {})
         if self.mask is not None:
             put("mask", _held_mask(str(self.path), self.mask))
         if self.saturation is not None:
@@ -163,32 +169,35 @@ class Sample:
             ("_source", ChangedSource(self._source, change)),
             ("_changes", (*self._changes, change)),
             ("_looks", {}),
+            ("_motions", {}),
             ("_told", None),
             ("_view", None),
         ):
             object.__setattr__(made, name, value)
         return made
 
-    def marked(self, defect: str, mask: npt.NDArray[np.bool_]) -> Sample:
-        """Return the sample as one with a defect, its image as it is.
+    def marked(self, label: bool, defect: str, mask: npt.NDArray[np.bool_] | None = None) -> Sample:
+        """Return the sample with another truth, its image as it is.
 
         Parameters
         ----------
+        label : bool
+            True if anomalous.
         defect : str
-            Kind of defect.
-        mask : bool array of shape (H, W)
+            Kind of defect, ``"good"`` for a normal image.
+        mask : bool array of shape (H, W), optional
             True where it is, before any change moves it.
 
         Examples
         --------
-        >>> good = Sample("frame", False, "good", image=np.zeros((48, 64), np.uint8))
-        >>> good.marked("cut", np.ones((48, 64), bool)).label
+        >>> frame = Sample("frame", image=np.zeros((48, 64), np.uint8))
+        >>> frame.marked(True, "cut", np.ones((48, 64), bool)).label
         True
         """
         made = copy.copy(self)
-        held = _held_mask(str(self.path), mask)
-        truth = {"label": True, "defect": defect, "mask": held, "saturation": None}
-        for name, value in {**truth, "_looks": {}, "_told": None, "_view": None}.items():
+        held = None if mask is None else _held_mask(str(self.path), mask)
+        truth = {"label": label, "defect": defect, "mask": held, "saturation": None}
+        for name, value in {**truth, "_told": None}.items():
             object.__setattr__(made, name, value)
         return made
 
@@ -237,7 +246,8 @@ class Sample:
         >>> Sample("dark", image=np.zeros((48, 64), np.uint8)).remarks()
         ('has one value everywhere',)
         """
-        return self._source.remarks(bit_depth)
+        told = self._source.remarks(bit_depth)
+        return (*told, UNREGISTERED) if None in self._motions.values() else told
 
     def known_remarks(self, bit_depth: int) -> tuple[str, ...] | None:
         """Return the `remarks` if they are known without reading the image, else None."""
@@ -302,38 +312,53 @@ class Sample:
         """
         return self._source.fetch()
 
-    def look(self, transform: Transform) -> Look:
-        """Return how the image looks after a transform, on the whole.
+    def look(self, sight: Sight) -> Look:
+        """Return how the image looks to a detector, on the whole.
 
-        It is kept from when the image last passed the transform, and so costs a reading only where
-        none was.
+        It is kept from when the image was last transformed for it, and so costs a reading only
+        where none was.
 
         Raises
         ------
         DataError
             If the image can't be read.
         """
-        known = self._looks.get(transform)
+        known = self._looks.get(sight)
         if known is not None:
             return known
-        return self.looked_at(transform, transform(self.read(transform.bit_depth)))
+        return self.looked_at(sight, sight(self.read(sight.bit_depth)))
 
-    def known_look(self, transform: Transform) -> Look | None:
+    def known_look(self, sight: Sight) -> Look | None:
         """Return what `look` would where that is known without reading the image."""
-        return self._looks.get(transform)
+        return self._looks.get(sight)
 
-    def keep_look(self, transform: Transform, look: Look) -> None:
+    def keep_look(self, sight: Sight, look: Look) -> None:
         """Keep how the image looks, as it was learnt of another sample with its content."""
-        self._looks[transform] = look
+        self._looks[sight] = look
 
     def forget_looks(self) -> None:
         """Drop how the image looks, of which millions of samples would keep too much."""
         self._looks.clear()
 
-    def looked_at(self, transform: Transform, pixels: npt.NDArray[np.uint8]) -> Look:
-        """Keep how the image looks, of pixels (H, W, 3) that were made of it by a transform."""
-        look = self._looks[transform] = Look.of(pixels)
+    def looked_at(self, sight: Sight, pixels: npt.NDArray[np.uint8]) -> Look:
+        """Keep how the image looks, of pixels (H, W, 3) as a detector sees them."""
+        look = self._looks[sight] = Look.of(pixels)
         return look
+
+    def motion(self, registration: str) -> tuple[Motion | None] | None:
+        """Return by which motion it was registered, alone in a tuple; None if that isn't known.
+
+        Parameters
+        ----------
+        registration : str
+            The key of a `~anomalist.data.registration.Registration`.
+        """
+        known = self._motions
+        return (known[registration],) if registration in known else None
+
+    def keep_motion(self, registration: str, motion: Motion | None) -> None:
+        """Keep by which motion it is registered, None if it can't be, which is then a remark."""
+        self._motions[registration] = motion
 
     def view(self, side: int, bit_depth: int = 16) -> Image.Image:
         """Return the image as RGB as people look at it, see `~anomalist.data.views.view_size`.

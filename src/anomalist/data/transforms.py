@@ -65,11 +65,11 @@ class Transform:
             object.__setattr__(self, "image_size", tuple(size))
             if len(size) != 2:
                 raise ParameterError(f"image_size must be a side or a height and width, not {size}")
-        for side in self._resized:
+        for side in self.resized_size:
             _check_side("image_size", side)
         if self.crop_size is not None:
             _check_side("crop_size", self.crop_size)
-            if self.crop_size > min(self._resized):
+            if self.crop_size > min(self.resized_size):
                 raise ParameterError(
                     f"crop_size {self.crop_size} is larger than image_size {self.image_size}"
                 )
@@ -84,14 +84,15 @@ class Transform:
             )
 
     @property
-    def _resized(self) -> tuple[int, int]:
+    def resized_size(self) -> tuple[int, int]:
+        """Height and width in pixels to which images are resized, before the crop."""
         size = self.image_size
         return size if isinstance(size, tuple) else (size, size)
 
     @property
     def output_size(self) -> tuple[int, int]:
         """Height and width in pixels of what comes out."""
-        return self._resized if self.crop_size is None else (self.crop_size, self.crop_size)
+        return self.resized_size if self.crop_size is None else (self.crop_size, self.crop_size)
 
     def __call__(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """Return the transformed image.
@@ -153,7 +154,7 @@ class Transform:
         >>> Transform(image_size=256, crop_size=224).region((512, 1024))
         (64.0, 32.0, 960.0, 480.0)
         """
-        height, width = self._resized
+        height, width = self.resized_size
         left, top, right, bottom = self._crop
         across, down = size[1] / width, size[0] / height
         return left * across, top * down, right * across, bottom * down
@@ -211,8 +212,27 @@ class Transform:
         """
         return self._resize(image, Image.Resampling[self.interpolation.upper()])
 
+    def cropped(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """Return as the transform gives it what `resized` gave.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image
+            RGB, of the size to which images are resized.
+
+        Returns
+        -------
+        uint8 array of shape (H, W, 3)
+        """
+        return np.array(image if self.crop_size is None else image.crop(self._crop))
+
+    @property
+    def crop_corner(self) -> tuple[int, int]:
+        """Left and top of what is cut out of the resized image."""
+        return self._crop[:2]
+
     def _resize(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
-        height, width = self._resized
+        height, width = self.resized_size
         return image.resize((width, height), resampling)
 
     def _apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
@@ -224,7 +244,7 @@ class Transform:
         """What is cut out of the resized image: left, top, right, bottom."""
         height, width = self.output_size
         # As torchvision, round() takes halves to the even neighbour.
-        top, left = (round((self._resized[i] - self.output_size[i]) / 2) for i in range(2))
+        top, left = (round((self.resized_size[i] - self.output_size[i]) / 2) for i in range(2))
         return left, top, left + width, top + height
 
     def as_dict(self) -> dict[str, Any]:

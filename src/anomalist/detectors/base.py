@@ -8,7 +8,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +36,37 @@ from anomalist.data import (
     bit_depth_of,
     is_constant,
     load_masks,
+    of_as_many_pixels,
+    scaled,
+    usual_size,
 )
+from anomalist.data.ignoring import Sight
+from anomalist.data.turning import Augmentation
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.display import detector_html
 from anomalist.detectors.hyperparameters import check_hyperparameters
-from anomalist.detectors.input_size import choose_input_size, transform_to
+from anomalist.detectors.input_size import (
+    asked_size,
+    choose_input_size,
+    choose_tiles,
+    size_of_maps,
+    transform_to,
+)
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
+from anomalist.detectors.registering import find_registration
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
+from anomalist.detectors.settling import Foreground, Settled, find_ignored
 from anomalist.detectors.shards import MOST_DIGESTS, Shard, spread_evenly
 from anomalist.errors import DataError, ParameterError
-from anomalist.features import Backbone, FeatureStore, Progress, enlarge, pick_device
+from anomalist.features import (
+    Backbone,
+    FeatureStore,
+    Preparation,
+    Progress,
+    enlarge,
+    pick_device,
+)
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
@@ -69,10 +89,17 @@ class Detector(Saved):
         By default those of the method's paper; of a vision transformer, two middle blocks.
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
-    image_size : int or (int, int)
-        Height and width in pixels to which images are resized; or one number for as many pixels as
-        a square of that side has, in the proportions of the photographs that are learnt from. With
-        a ``crop_size`` one number is the side of a square, whatever their proportions.
+    image_size : int, (int, int) or "auto"
+        Height and width in pixels to which images are resized; of one number the pixels of its
+        square in the proportions of the photographs, or with ``crop_size`` the square itself; or
+        ``auto`` for what ``smallest_defect`` needs.
+    smallest_defect : int, optional
+        Width in pixels of the photographs of the smallest defect that is to be found.
+    tile_size : int, optional
+        Side in pixels of the photographs of tiles that are brought to ``image_size`` one by one, so
+        that small defects of large photographs are seen; their features make one map.
+    tile_overlap : int, optional
+        Pixels of the photographs that neighbouring tiles share; a quarter of a tile by default.
     crop_size : int, optional
         Side in pixels of the centre crop taken after resizing.
     interpolation : str
@@ -80,6 +107,20 @@ class Detector(Saved):
     bit_depth : int, optional
         Bits of the camera whose values 16-bit images hold, so that the highest is white: 8, 10, 12,
         14 or 16. By default the fewest that hold every value of the training images.
+    ignore : str, optional
+        A mask file, white where photographs are to be ignored, of their size or at least their
+        proportions.
+    ignore_box : tuple of (int, int, int, int)
+        Boxes to be ignored: left, top, width and height in pixels of the photographs.
+    foreground : str, optional
+        ``auto`` ignores all but where good photographs show the part, and a little around it.
+    align : bool
+        Whether photographs of a part that turns or shifts are registered: how it lies is found in
+        each, and the input shows the part alone, lying as in all others.
+    augment : dict, optional
+        Turned and mirrored copies of every good photograph that are learnt from beside it:
+        ``turn`` is the range of their angles in degrees (360 for any), ``flip`` mirrors every other
+        one, and ``copies`` is their number (4).
     batch_size : int
         Images that pass the backbone at once.
     device : str
@@ -104,10 +145,18 @@ class Detector(Saved):
     backbone: str = "efficientnet_lite0"
     layers: tuple[str, ...] | None = None
     weights: str | None = None
-    image_size: int | tuple[int, int] = 256
+    image_size: int | tuple[int, int] | Literal["auto"] = 256
+    smallest_defect: int | None = None
+    tile_size: int | None = None
+    tile_overlap: int | None = None
     crop_size: int | None = None
     interpolation: Interpolation = "bilinear"
     bit_depth: int | None = None
+    ignore: str | None = None
+    ignore_box: tuple[tuple[int, int, int, int], ...] = ()
+    foreground: Foreground | None = None
+    align: bool = False
+    augment: dict[str, float | bool] | None = None
     batch_size: int = 8
     device: str = "auto"
     seed: int = 0
@@ -119,8 +168,24 @@ class Detector(Saved):
     def transform(self) -> Transform:
         """How images are brought to the backbone's input."""
         depth = getattr(self, "bit_depth_", self.bit_depth) or DEPTHS[-1]
-        size = getattr(self, "input_size_", self.image_size)
+        size = getattr(self, "input_size_", asked_size(self))
         return transform_to(size, self.crop_size, self.interpolation, depth)
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """Which copies of photographs it learns from."""
+        return None if self.augment is None else Augmentation.from_mapping(self.augment)
+
+    @property
+    def views(self) -> int:
+        """Pictures of each photograph that it learns from: itself, and its copies if any."""
+        made = self.augmentation
+        return 1 if made is None else 1 + made.count
+
+    def learnt_from(self, images: ImageSet) -> ImageSet:
+        """Return the pictures that it learns from: each photograph, followed by its copies."""
+        made = self.augmentation
+        return images if made is None else made.of(images, self.seed)
 
     def input_size_of(self, images: ImageSet) -> tuple[int, int]:
         """Return the height and width to which a fit to these images resizes them and all later.
@@ -135,14 +200,100 @@ class Detector(Saved):
         DataError
             If the size of one can't be read.
         """
-        return choose_input_size(self, images)
+        return self._taken_by_backbone(choose_input_size(self, images))
 
-    def transform_of(self, images: ImageSet) -> Transform:
-        """Return the `transform` that it will have once it is fitted to these images."""
+    def _taken_by_backbone(self, size: tuple[int, int]) -> tuple[int, int]:
+        """A size in the photographs' proportions, or what was asked where that isn't taken."""
+        asked = asked_size(self)
+        if size != asked and choose_tiles(self, size) is None:
+            try:
+                self.make_backbone().shapes(*size)
+            except ParameterError:
+                return asked  # a transformer whose tokens have places
+        return size
+
+    def planned(self, images: ImageSet) -> tuple[Transform, Preparation]:
+        """Return how a fit to these images will see them, but for what only the fit finds out.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images, at least one.
+
+        Returns
+        -------
+        transform : Transform
+        preparation : Preparation
+            With tiles, if any.
+
+        Raises
+        ------
+        DataError
+            If an image can't be read.
+        """
         size = self.input_size_of(images)
-        return transform_to(
-            size, self.crop_size, self.interpolation, self.bit_depth or bit_depth_of(images)
-        )
+        depth = self.bit_depth or bit_depth_of(images)
+        transform = transform_to(size, self.crop_size, self.interpolation, depth)
+        return transform, Preparation(tiles=choose_tiles(self, size), at_once=self.batch_size)
+
+    @property
+    def ignores(self) -> bool:
+        """Whether it was asked to ignore a part of photographs."""
+        return self.ignore is not None or bool(self.ignore_box) or self.foreground is not None
+
+    @property
+    def preparation(self) -> Preparation:
+        """What happens to images between the transform and the backbone, and to maps afterwards.
+
+        It is nothing until a fit has settled it.
+        """
+        settled: Settled | None = vars(self).get("settled_")
+        if settled is None:
+            return Preparation()
+        tiles = choose_tiles(self, settled.input_size)
+        return Preparation(settled.ignored, tiles, self.batch_size, settled.registration)
+
+    @property
+    def view(self) -> Transform:
+        """How photographs are brought to the frame of its maps.
+
+        It is the `transform`, unless that makes a frame of tiles larger than maps are kept.
+        """
+        if not self._cuts:
+            return self.transform
+        size = size_of_maps(self.transform.output_size)
+        return dataclasses.replace(self.transform, image_size=size)
+
+    @property
+    def _cuts(self) -> bool:
+        """Whether it cuts photographs into tiles."""
+        settled: Settled | None = vars(self).get("settled_")
+        return settled is not None and choose_tiles(self, settled.input_size) is not None
+
+    @property
+    def sight(self) -> Sight:
+        """How it sees images, by which they are told to look usual or not."""
+        return self.preparation.sight(self.transform)
+
+    @property
+    def frame(self) -> Transform:
+        """What brings an image of what the backbone sees, the part alone if registered, to it."""
+        registration, plain = self.preparation.registration, self.transform
+        if registration is None:
+            return plain
+        return dataclasses.replace(plain, image_size=registration.frame, crop_size=None)
+
+    @property
+    def source(self) -> Transform:
+        """What brings photographs to the size that is enough of them."""
+        registration, plain = self.preparation.registration, self.transform
+        if registration is None:
+            return plain
+        return registration.brings(plain.interpolation, plain.bit_depth)
+
+    def ignored_in(self, images: ImageSet) -> npt.NDArray[np.bool_] | None:
+        """Return where photographs are ignored, (N, H, W) as its maps; None where nothing is."""
+        return self.preparation.ignored_in(images, self.view)
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
@@ -178,7 +329,6 @@ class Detector(Saved):
         store: FeatureStore | None = None,
         progress: Progress | None = None,
         training: Training | None = None,
-        input_size: tuple[int, int] | None = None,
     ) -> Self:
         """Learn what good looks like.
 
@@ -198,9 +348,6 @@ class Detector(Saved):
             Called with the number of images read and the total.
         training : Training, optional
             How the training of a detector that is ``trained`` is watched and kept.
-        input_size : (int, int), optional
-            What `input_size_of` gave for more images than these, such as all of which these are a
-            fold.
 
         Returns
         -------
@@ -215,18 +362,84 @@ class Detector(Saved):
         WeightsError
             If the backbone's weights can't be had.
         """
+        settled = None if hasattr(self, "backbone_") else vars(self).get("settled_")
         learner = dataclasses.replace(self)
         self.__dict__ = dict(vars(learner))
         given = as_image_set(images)
         check_good(given)
         # Once for all parts of it, and for every later image.
-        learner.bit_depth_ = self.bit_depth or bit_depth_of(given)
-        learner.input_size_ = input_size or self.input_size_of(given)
+        learner.settled_ = settled or self.settle(given)
         check_shown(given, learner.bit_depth_)
         learner._learn(given, number_groups(groups, len(given)), store, progress, training)
         # All at once, for threads that ask meanwhile.
         self.__dict__ = vars(learner)
         return self
+
+    def settle(self, images: ImageSet) -> Settled:
+        """Find out of good photographs what :meth:`fit` settles before it learns from any.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Those to be fitted to, or enough of them to tell.
+
+        Raises
+        ------
+        DataError
+            If an image or a mask can't be read, or what is to be ignored makes no sense for them.
+        """
+        size = self.input_size_of(images)
+        depth = self.bit_depth or bit_depth_of(images)
+        transform = transform_to(size, self.crop_size, self.interpolation, depth)
+        registration = None
+        if self.align:
+            scale = size[0] / usual_size(images)[0]
+            registration = find_registration(
+                images, transform, lambda shown: self._frame_of(shown, scale)
+            )
+        ignored = find_ignored(
+            images,
+            transform,
+            registration,
+            mask=self.ignore,
+            boxes=self.ignore_box,
+            foreground=self.foreground,
+            batch_size=self.batch_size,
+        )
+        return Settled(depth, size, ignored, registration)
+
+    def _frame_of(self, shown: tuple[int, int], scale: float) -> tuple[int, int]:
+        """The input's height and width for what is looked at, of so many pixels.
+
+        An ``image_size`` that defects decide, which scales photographs so, scales it alike.
+        """
+        if isinstance(self.image_size, tuple):
+            return self.image_size
+        if self.image_size == "auto":
+            return self._taken_by_backbone(scaled(shown, scale))
+        return self._taken_by_backbone(of_as_many_pixels(self.image_size, shown))
+
+    def unfitted(self, images: ImageSet) -> Self:
+        """Return a copy to be fitted to a part of some images, with what is settled by all of them.
+
+        Parameters
+        ----------
+        images : ImageSet
+            All of the good images; if it is fitted to just these, they needn't be looked at again.
+
+        Raises
+        ------
+        DataError
+            As :meth:`settle`.
+        """
+        known = hasattr(self, "backbone_") and is_fitted_to(self.images_, images)
+        return self.settled_by(self.settled_ if known else self.settle(images))
+
+    def settled_by(self, settled: Settled) -> Self:
+        """Return a copy that isn't fitted, but for which this is settled."""
+        copied = dataclasses.replace(self, bit_depth=settled.bit_depth)
+        copied.settled_ = settled
+        return copied
 
     def _learn(
         self,
@@ -238,7 +451,8 @@ class Detector(Saved):
     ) -> None:
         self._forget()
         self.backbone_ = self.make_backbone()
-        self._fit(self._features(images, store, progress, training, hashed=True))
+        learnt = self.learnt_from(images)
+        self._fit(self._features(learnt, store, progress, training, hashed=True, views=self.views))
         self.images_ = images.digests()
 
     def summarise(
@@ -246,8 +460,7 @@ class Detector(Saved):
         images: ImageSet,
         shard: Shard,
         *,
-        bit_depth: int,
-        input_size: tuple[int, int],
+        settled: Settled,
         progress: Progress | None = None,
     ) -> Any:
         """Learn from a shard what `join` needs, if it is ``shardable``; it isn't changed itself.
@@ -258,10 +471,8 @@ class Detector(Saved):
             The good images of the shard.
         shard : Shard
             Which of all images they are.
-        bit_depth : int
-            Bits of the camera whose values 16-bit images of any shard hold.
-        input_size : (int, int)
-            What `input_size_of` gives for images of all shards.
+        settled : Settled
+            What `settle` gave, of images of any shard.
         progress : callable, optional
             Called with the number of images read and the total.
 
@@ -276,18 +487,11 @@ class Detector(Saved):
             If an image can't be read.
         """
         learner = dataclasses.replace(self)
-        learner.bit_depth_, learner.input_size_ = bit_depth, input_size
+        learner.settled_ = settled
         learner.backbone_ = self.make_backbone()
         return learner._summarise(learner._features(images, progress=progress, hashed=True), shard)
 
-    def join(
-        self,
-        summaries: Iterable[Any],
-        shards: list[Shard],
-        *,
-        bit_depth: int,
-        input_size: tuple[int, int],
-    ) -> Self:
+    def join(self, summaries: Iterable[Any], shards: list[Shard], *, settled: Settled) -> Self:
         """Fit to what `summarise` gave of every shard, in their order.
 
         It is the fit to all images, whatever shards they are dealt into: of PaDiM and DFM but for
@@ -302,7 +506,7 @@ class Detector(Saved):
         """
         learner = dataclasses.replace(self)
         learner._forget()
-        learner.bit_depth_, learner.input_size_ = bit_depth, input_size
+        learner.settled_ = settled
         learner.backbone_ = self.make_backbone()
         learner._join(iter(summaries), shards)
         self.__dict__ = vars(learner)
@@ -341,13 +545,17 @@ class Detector(Saved):
         ParameterError
             If it can't be fitted so at all, or its ceiling of memory is too low.
         """
+        for name, given in (("augment", self.augment is not None), ("align", self.align)):
+            if given:
+                raise ParameterError(f"{name} works in one fit to all images, not shard by shard")
         if not self.shardable:
             raise ParameterError(
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        transform = transform_to(input_size, self.crop_size)
-        self._check_shards(shards, self.make_backbone().shapes(*transform.output_size))
+        frame = transform_to(input_size, self.crop_size).output_size
+        preparation = Preparation(tiles=choose_tiles(self, input_size))
+        self._check_shards(shards, preparation.shapes(self.make_backbone(), frame))
 
     def calibrate(
         self,
@@ -472,7 +680,7 @@ class Detector(Saved):
         DataError
             If there is none, one is labelled anomalous, or groups aren't one an image.
         """
-        reference = Reference.of(good, groups)
+        reference = Reference.of(good, groups, self.sight)
         self.calibration_ = Calibration.of(good, method=method, groups=groups, retrained=retrained)
         self.reference_ = reference
 
@@ -684,19 +892,21 @@ class Detector(Saved):
         """Predictions that this way of scoring a batch of feature maps gives."""
         if len(images) == 0:
             raise DataError(f"{images.name or 'the image set'} has no image to score")
-        size = self.transform.output_size
+        size = self.view.output_size
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), *size), np.float32)
         pooled = []
+        preparation = self.preparation
         done = 0
         for features in self._features(images, store, progress):
             pooled.append(torch.cat([maps.mean(dim=(2, 3)) for maps in features], dim=1).cpu())
             batch_scores, patch_scores = score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
-            maps[done:stop] = self._enlarge(patch_scores).cpu().numpy()
+            found = preparation.back(self._enlarge(patch_scores), images[done:stop], self.view)
+            maps[done:stop] = found.cpu().numpy()
             done = stop
-        masks = load_masks(images, self.transform)
+        masks = load_masks(images, self.view)
         return Predictions(
             images.paths,
             scores,
@@ -705,8 +915,9 @@ class Detector(Saved):
             masks,
             images.defects,
             images=images,
-            transform=self.transform,
+            transform=self.view,
             pooled=torch.cat(pooled).float().numpy(),
+            ignored=self.ignored_in(images),
         )
 
     def _features(
@@ -717,17 +928,29 @@ class Detector(Saved):
         training: Training | None = None,
         *,
         hashed: bool = False,
+        views: int = 1,
     ) -> FeatureBatches:
-        """The feature maps of the images, from the store or through the backbone."""
+        """The feature maps of the images, from the store or through the backbone.
+
+        So many of them, one after the other, are pictures of one photograph.
+        """
         source = FeatureStore(memory_limit_mb=0) if store is None else store
+        preparation = self.preparation
         return FeatureBatches(
             lambda: source.features(
-                self.backbone_, images, self.transform, self.batch_size, progress, hashed=hashed
+                self.backbone_,
+                images,
+                self.transform,
+                preparation.photographs_at_once(self.batch_size),
+                progress,
+                preparation=preparation,
+                hashed=hashed,
             ),
             len(images),
             images,
             training,
             progress,
+            np.arange(len(images)) // views,
         )
 
     @abstractmethod
@@ -754,8 +977,19 @@ class Detector(Saved):
         """Return image scores (B,) and patch scores (B, h, w) of a batch's feature maps."""
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
-        """Bring patch scores (B, h, w) to the input's resolution, smoothed where a method does."""
-        return enlarge(patch_scores, self.transform.output_size, sigma=0.0)
+        """Bring patch scores (B, h, w) to the maps' resolution, smoothed where a method does."""
+        return self._in_view(patch_scores, sigma=0.0)
+
+    def _in_view(self, patch_scores: Tensor, sigma: float) -> Tensor:
+        """Enlarge patch scores (B, h, w) to maps, smoothed by so many pixels of the input.
+
+        Where photographs are registered they are maps of what the backbone sees.
+        """
+        if self.preparation.registration is not None:
+            return enlarge(patch_scores, self.frame.output_size, sigma)
+        size = self.view.output_size
+        share = size[0] / self.transform.output_size[0]
+        return enlarge(patch_scores, size, sigma * share)
 
     @property
     def alpha_(self) -> float:

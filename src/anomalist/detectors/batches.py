@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from anomalist.data import ImageSet
@@ -26,6 +28,9 @@ class FeatureBatches:
         How a training on them is watched and kept.
     progress : callable, optional
         Called by a training with the number of images seen and the total of all epochs.
+    owners : int array of shape (count,), optional
+        Which photograph each is a picture of, as turned copies of one aren't independent; by
+        default each of its own.
     """
 
     def __init__(
@@ -35,12 +40,14 @@ class FeatureBatches:
         images: ImageSet | None = None,
         training: Training | None = None,
         progress: Progress | None = None,
+        owners: npt.NDArray[np.intp] | None = None,
     ) -> None:
         self._make = make
         self._count = count
         self.images = images
         self.training = training or Training()
         self.progress = progress
+        self.owners = np.arange(count) if owners is None else owners
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         return self._make()

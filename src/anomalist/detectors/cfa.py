@@ -17,7 +17,7 @@ from torch.nn import Parameter
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.errors import ParameterError
-from anomalist.features import enlarge, patch_embeddings
+from anomalist.features import patch_embeddings
 from anomalist.files import scratch_array
 from anomalist.models import Layout
 from anomalist.neighbors import Index, nearest_neighbors
@@ -246,7 +246,7 @@ class CFA(Detector):
         return self._enlarge(patch_scores).amax(dim=(1, 2)), patch_scores
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
-        return enlarge(patch_scores, self.transform.output_size, self.sigma)
+        return self._in_view(patch_scores, self.sigma)
 
 
 class _Learner(Learner[Tensor]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import reprlib
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,4 @@ def _state(detector: Detector) -> str:
     if calibration is None:
         return f"{text}, not calibrated: it has no threshold"
     alpha = detector.alpha_
-    threshold = calibration.threshold(alpha)
-    if not math.isfinite(threshold):
-        return f"{text}; too few good images for a threshold at alpha {alpha:g}"
-    return f"{text}; threshold {shown(threshold)} for alpha {alpha:g}"
+    return f"{text}; threshold {shown(calibration.threshold(alpha))} for alpha {alpha:g}"

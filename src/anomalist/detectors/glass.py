@@ -19,7 +19,7 @@ from anomalist.detectors.glass_examples import HELD_OUT, WEIGHTS, Examples, Good
 from anomalist.detectors.glass_learner import GLASSLearner
 from anomalist.detectors.glass_step import Iteration, Network, has_bfloat16
 from anomalist.errors import ParameterError
-from anomalist.features import enlarge, patch_embeddings
+from anomalist.features import patch_embeddings
 from anomalist.models import Layout
 from anomalist.synthesis import LocalSynthesis, Textures, judge_distribution
 from anomalist.training import Schedule, constant, cosine, stream, train
@@ -263,7 +263,7 @@ class GLASS(Detector):
     @property
     def grid(self) -> tuple[int, int]:
         """Patches from top to bottom and from left to right."""
-        height, width = self.transform.output_size
+        height, width = self.frame.output_size
         return height // self.downsampling, width // self.downsampling
 
     def _fit(self, features: FeatureBatches) -> None:
@@ -274,7 +274,8 @@ class GLASS(Detector):
         good = GoodImages.of(
             features.images,
             (self.embed(maps) for maps in features),
-            self.transform,
+            self.frame,
+            self.preparation,
             with_parts=self.fg == 1,
             batch_size=self.batch_size,
             memory_limit_mb=self.memory_limit_mb,
@@ -297,13 +298,13 @@ class GLASS(Detector):
                 good,
                 LocalSynthesis(
                     textures=textures,
-                    transform=self.transform,
+                    transform=self.frame,
                     grid=self.grid,
                     mean=self.mean,
                     std=self.std,
                     rand_aug=self.rand_aug == 1,
                 ),
-                lambda images: self.embed(self.backbone_(images)),
+                lambda images: self.embed(self.preparation.maps(self.backbone_, images)),
                 seed=self.seed,
                 taken=self._taken(schedule),
                 on_part=self.on_part,
@@ -355,7 +356,8 @@ class GLASS(Detector):
         )
 
     def _dealt(self, images: int) -> tuple[Indices, Indices]:
-        """Deal the images into those held out and those learnt from."""
+        """Deal the pictures into those held out and those learnt from, a photograph's together."""
+        images //= self.views
         held_out = 0
         if self.selection == "held_out":
             if images < _FEWEST_HELD_OUT:
@@ -368,7 +370,8 @@ class GLASS(Detector):
                 " patch of one image, from which nothing can be learnt: enlarge image_size, lower"
                 " downsampling or give more images"
             )
-        return order[:held_out], order[held_out:]
+        pictures = (order[:, None] * self.views + np.arange(self.views)).ravel()
+        return pictures[: held_out * self.views], pictures[held_out * self.views :]
 
     def _epochs(self, images: int) -> int:
         """The length of the training, of which an epoch takes at most so many images."""
@@ -403,7 +406,7 @@ class GLASS(Detector):
         """The weight of global synthesis."""
         if self.gas is not None:
             return float(self.gas)
-        if not self.hypersphere_ or good.parts is None:
+        if not self.hypersphere_ or not self.fg:
             return 1.0
         return float(good.beyond(learnt, network, mean, self.radius, self.grid) <= _MOST_BEYOND)
 
@@ -479,4 +482,4 @@ class GLASS(Detector):
         return scores.amax(dim=(1, 2)), scores
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
-        return enlarge(patch_scores, self.transform.output_size, self.sigma)
+        return self._in_view(patch_scores, self.sigma)

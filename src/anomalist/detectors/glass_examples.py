@@ -16,6 +16,7 @@ from torch import Tensor
 
 from anomalist.data import ImageSet, Transform, load_batches
 from anomalist.detectors.glass_step import Network
+from anomalist.features import Preparation
 from anomalist.files import scratch_array
 from anomalist.synthesis import LocalSynthesis, foreground_mask, pool_mask
 from anomalist.training import stream
@@ -44,6 +45,7 @@ class GoodImages:
         images: ImageSet,
         embeddings: Iterable[Tensor],
         transform: Transform,
+        preparation: Preparation,
         *,
         with_parts: bool,
         batch_size: int,
@@ -54,8 +56,10 @@ class GoodImages:
             (len(images), *transform.output_size, 3), np.uint8, memory_limit_mb / 8
         )
         done = 0
-        for batch in load_batches(images, transform, batch_size):
-            pixels[done : done + len(batch)] = batch
+        for batch in load_batches(
+            images, transform, batch_size, registration=preparation.registration
+        ):
+            pixels[done : done + len(batch)] = preparation.pixels(batch)
             done += len(batch)
         clean: Float32 | None = None
         done = 0
@@ -68,6 +72,10 @@ class GoodImages:
             done += len(patches)
         assert clean is not None
         parts = np.stack([foreground_mask(image) for image in pixels]) if with_parts else None
+        if preparation.ignored is not None:
+            # What is ignored is filled: a defect there would be labelled, but never seen.
+            counts = np.broadcast_to(~preparation.ignored.mask, pixels.shape[:3])
+            parts = counts if parts is None else _where_any(parts & counts, counts)
         return cls(pixels, parts, torch.from_numpy(clean))
 
     def moments(self, indices: Indices, batch_size: int) -> tuple[Float64, Float64]:
@@ -293,6 +301,11 @@ class Examples:
 
 # An image with a defect, which of its patches are anomalous, and which of them are taken.
 _Defect = tuple[UInt8, Bool, npt.NDArray[np.int64]]
+
+
+def _where_any(masks: Bool, others: Bool) -> Bool:
+    """The masks (N, H, W), and those of others where they are empty."""
+    return np.where(masks.any(axis=(1, 2), keepdims=True), masks, others)
 
 
 def in_batches(indices: Indices, size: int) -> list[Indices]:

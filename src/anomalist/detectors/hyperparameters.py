@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from anomalist.data import DEPTHS
 from anomalist.data.images import MAX_PIXELS
+from anomalist.data.turning import Augmentation
+from anomalist.detectors.input_size import check_input
 from anomalist.errors import ParameterError
 from anomalist.models import conforms
 
@@ -31,11 +33,19 @@ def in_words(kind: Any) -> str:
     >>> in_words(int | tuple[int, int]), in_words(float | None)
     ('a whole number or a list', 'a finite number or null')
     """
-    plain = {int: "a whole number", float: "a finite number", str: "text", type(None): "null"}
+    plain = {
+        int: "a whole number",
+        float: "a finite number",
+        bool: "true or false",
+        str: "text",
+        type(None): "null",
+    }
     if get_origin(kind) is Literal:
         return " or ".join(str(value) for value in get_args(kind))
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(in_words(part) for part in get_args(kind))
+    if get_origin(kind) is dict:
+        return f"names with values ({in_words(get_args(kind)[1])})"
     return plain.get(kind, "a list")
 
 
@@ -55,11 +65,24 @@ def check_hyperparameters(detector: Any) -> None:
         raise ParameterError(f"batch_size must be at least 1, not {detector.batch_size}")
     if detector.seed < 0:
         raise ParameterError(f"seed must not be negative, not {detector.seed}")
+    if detector.align and detector.crop_size is not None:
+        raise ParameterError("align chooses what is looked at: leave crop_size out")
+    if detector.align and detector.tile_size is not None:
+        raise ParameterError("align shows the part alone, and cuts no tiles: leave tile_size out")
+    if detector.augment is not None:
+        Augmentation.from_mapping(detector.augment)
     if detector.bit_depth not in (None, *DEPTHS):
         raise ParameterError(
             f"bit_depth must be {', '.join(map(str, DEPTHS))} or null, not {detector.bit_depth}"
         )
+    for box in detector.ignore_box:
+        if min(box[:2]) < 0 or min(box[2:]) < 1:
+            raise ParameterError(
+                "ignore_box must be left, top, width and height in pixels, such as 0,0,200,50, not"
+                f" {','.join(map(str, box))}"
+            )
     # A wrong size must be told before any work is done.
+    check_input(detector)
     height, width = detector.transform.output_size
     if height * width > MAX_PIXELS:
         raise ParameterError(

@@ -27,7 +27,7 @@ from anomalist.detectors.padim_gaussians import (
 from anomalist.detectors.padim_left_out import leave_each_of_few_out, leave_groups_out
 from anomalist.detectors.shards import Shard
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress, enlarge
+from anomalist.features import FeatureStore, Progress
 from anomalist.files import scratch_array
 from anomalist.models import Layout
 from anomalist.predictions import Predictions
@@ -37,6 +37,10 @@ Float32 = npt.NDArray[np.float32]
 
 _IN_MEMORY_MB = 1024
 """Embeddings of all images that are held at once to leave out each; beyond, a file holds them."""
+
+
+_MOST_TILED_MB = 4096
+"""Gaussians of locations of tiled photographs, which are many; beyond, a fit is refused."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -112,7 +116,7 @@ class PaDiM(Detector):
 
     def _join(self, summaries: Iterator[Any], shards: list[Shard]) -> None:
         """Add up the sums of the shards."""
-        maps = self.backbone_.shapes(*self.transform.output_size)
+        maps = self.preparation.shapes(self.backbone_, self.transform.output_size)
         self._draw(sum(channels for channels, _, _ in maps))
         images = shards[0].images
         kind: type[LowRank | Triangular] = LowRank if self._are_few(images) else Triangular
@@ -127,6 +131,7 @@ class PaDiM(Detector):
             if gaussians is None:
                 self._draw(sum(layer.shape[1] for layer in maps))
                 shape = (math.prod(maps[0].shape[-2:]), len(shard), len(self.channels_))
+                self._check_locations(shape[0], shard.images)
                 if self._are_few(shard.images):
                     gaussians = LowRank(shape, self.regularization)
                 else:
@@ -134,6 +139,17 @@ class PaDiM(Detector):
             gaussians.add(self._embed(maps).cpu().numpy())
         assert gaussians is not None
         return gaussians
+
+    def _check_locations(self, locations: int, images: int) -> None:
+        """Refuse Gaussians of more locations of tiles than memory should hold."""
+        dimensions = len(self.channels_)
+        megabytes = 4 * locations * min(images * dimensions, packed_size(dimensions)) / 2**20
+        if self._cuts and megabytes > _MOST_TILED_MB:
+            raise ParameterError(
+                f"padim would keep Gaussians of {locations} locations, {megabytes / 1024:.1f} GB:"
+                " raise tile_size, lower image_size or dimensions, or take deeper layers;"
+                " patchcore keeps one bank for all locations"
+            )
 
     def _draw(self, available: int) -> None:
         """Draw some of the dimensions by the seed."""
@@ -168,6 +184,11 @@ class PaDiM(Detector):
         if groups.max() == 0:  # refused there
             return super()._held_out(images, groups, store, progress, training)
         store = FeatureStore() if store is None else store  # two passes follow
+        if self.views > 1:
+            rows = self._embedded(self.learnt_from(images), store)
+            own = groups.repeat(self.views)
+            found = leave_groups_out(rows, own, self.regularization)[:, :: self.views]
+            return self._found(found, images, store, progress)
         if not all_differ(groups):
             found = leave_groups_out(self._embedded(images, store), groups, self.regularization)
             return self._found(found, images, store, progress)
@@ -283,4 +304,4 @@ class PaDiM(Detector):
         return squared.sqrt()
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
-        return enlarge(patch_scores, self.transform.output_size, self.sigma)
+        return self._in_view(patch_scores, self.sigma)

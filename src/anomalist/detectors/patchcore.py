@@ -19,13 +19,15 @@ from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.shards import Shard
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress, enlarge, patch_embeddings
+from anomalist.features import FeatureStore, Progress, patch_embeddings
 from anomalist.models import Layout
 from anomalist.neighbors import CoresetSummary, Index, StreamingCoreset, summary_size
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
 _GROUPS = 20
+# Patches of a bank of tiles, whose search else took far longer than the tiles' pass.
+_MOST_OF_TILES = 10_000
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,7 +44,8 @@ class PatchCore(Detector):
     Parameters
     ----------
     coreset_ratio : float
-        Share of the patches that the bank keeps, above 0 and at most 1.
+        Share of the patches that the bank keeps, above 0 and at most 1. With tiles, of which a
+        photograph may have hundreds, it keeps 10,000 at most.
     coreset_size : int, optional
         Number of patches that the bank keeps, instead of a share.
     projection_dim : int, optional
@@ -97,7 +100,8 @@ class PatchCore(Detector):
                 raise ParameterError(f"{name} must be at least 1, not {value}")
 
     def _fit(self, features: FeatureBatches) -> None:
-        self._keep(self._picked(features, Shard(0, 1, len(features)), self._size))
+        picked = self._picked(features, Shard(0, 1, len(features)), self._size)
+        self._keep(picked._replace(arrivals=features.owners[picked.arrivals]))
 
     def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:
         channels, patches = sum(of_layer for of_layer, _, _ in maps), math.prod(maps[0][1:])
@@ -112,7 +116,7 @@ class PatchCore(Detector):
 
     def _join(self, summaries: Iterator[CoresetSummary], shards: list[Shard]) -> None:
         """Pick the bank of what stands for the shards' patches."""
-        maps = self.backbone_.shapes(*self.transform.output_size)
+        maps = self.preparation.shapes(self.backbone_, self.transform.output_size)
         patches = math.prod(maps[0][1:])
         size = self._size(shards[0], patches)
         total = sum(self._summary_size(shard, patches) for shard in shards)
@@ -123,7 +127,10 @@ class PatchCore(Detector):
 
     def _size(self, shard: Shard, patches: int) -> int:
         """Embeddings that the bank keeps of all images, with so many patches each."""
-        return self.coreset_size or max(1, int(shard.images * patches * self.coreset_ratio))
+        if self.coreset_size is not None:
+            return self.coreset_size
+        share = max(1, int(shard.images * patches * self.coreset_ratio))
+        return min(share, _MOST_OF_TILES) if self._cuts else share
 
     def _summary_size(self, shard: Shard, patches: int) -> int:
         size = self._size(shard, patches)
@@ -245,4 +252,4 @@ class PatchCore(Detector):
         return weight
 
     def _enlarge(self, patch_scores: Tensor) -> Tensor:
-        return enlarge(patch_scores, self.transform.output_size, self.sigma)
+        return self._in_view(patch_scores, self.sigma)

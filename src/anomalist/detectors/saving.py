@@ -17,8 +17,9 @@ from anomalist.data import DEPTHS, Transform
 from anomalist.data.copies import SIDE
 from anomalist.detectors.hyperparameters import hyperparameter_kinds
 from anomalist.detectors.input_size import asked_size, check_input_size
+from anomalist.detectors.settling import Settled
 from anomalist.errors import ModelFileError, ParameterError, WeightsError, is_out_of_memory
-from anomalist.features import Backbone, NoDeviceError, pick_device
+from anomalist.features import Backbone, NoDeviceError, Preparation, pick_device
 from anomalist.models import (
     Layout,
     array_state,
@@ -52,10 +53,8 @@ class Saved(ABC):
         How good images score.
     reference_ : Reference or None
         What the good images look like that calibrated it, to hold new ones against.
-    bit_depth_ : int
-        Bits of the camera whose values 16-bit images hold, which decide what is white.
-    input_size_ : (int, int)
-        Height and width to which images are resized, before a crop.
+    settled_ : Settled
+        What was found out about the photographs before it learnt from any.
     summary_ : dict
         What is known of the fit, as JSON values.
     thumbnails_ : list of bytes
@@ -70,14 +69,13 @@ class Saved(ABC):
     fitted: ClassVar[tuple[str, ...]]
 
     backbone: str
-    image_size: int | tuple[int, int]
     crop_size: int | None
+    align: bool
     bit_depth: int | None
     device: str
     backbone_: Backbone
     images_: npt.NDArray[np.uint8]
-    bit_depth_: int
-    input_size_: tuple[int, int]
+    settled_: Settled
     calibration_: Calibration | None
     reference_: Reference | None
     summary_: dict[str, Any]
@@ -124,6 +122,8 @@ class Saved(ABC):
             if isinstance(value, np.ndarray | Tensor)
         }
         tensors |= {f"backbone.{name}": t for name, t in self.backbone_.state().items()}
+        settled = self.settled_.arrays()
+        tensors |= {f"preparation.{name}": torch.from_numpy(a) for name, a in settled.items()}
         tensors["images"] = torch.from_numpy(self.images_)
         header |= {
             "detector": self.name,
@@ -244,8 +244,12 @@ class Saved(ABC):
     ) -> None:
         """Take over the fitted state of `_state`: all tensors that there are."""
         expect(header, {"bit_depth": int, "backbone": _BACKBONE, "state": dict[str, Any]})
-        self._take_view(header)
         left = dict(tensors)
+        prepared = array_state(take_below("preparation.", left))
+        self.settled_ = self._saved_view(header)
+        self.settled_ = self.settled_.with_arrays(
+            prepared, self.transform.output_size, ignores=self.ignores, aligns=self.align
+        )
         weights = take_below("backbone.", left)
         images = array_state({"images": left.pop("images")} if "images" in left else {})
         check_state(images, {"images": Layout(np.uint8, ("n", _DIGEST))})
@@ -266,23 +270,43 @@ class Saved(ABC):
             if not value and name not in state:
                 raise ModelFileError(f"{name} is missing")
             setattr(self, name, value or state[name])
-        maps = self.backbone_.shapes(*self.transform.output_size)
+        maps = self.preparation.shapes(self.backbone_, self.transform.output_size)
         check_state(state, self._layout(maps))
         self._restore()
 
-    def _take_view(self, header: dict[str, Any]) -> None:
-        """Take over how images are read and resized."""
-        bit_depth = header["bit_depth"]
+    def _saved_view(self, header: dict[str, Any]) -> Settled:
+        """How images are read and resized, which isn't all that was settled."""
+        bit_depth: int = header["bit_depth"]
         if bit_depth not in DEPTHS or self.bit_depth not in (None, bit_depth):
             raise ModelFileError("its header garbles 'bit_depth'")
-        self.bit_depth_ = bit_depth
         # Files of earlier versions don't tell: their photographs were squeezed to a square.
-        self.input_size_ = asked_size(self)
+        size = asked_size(self)
         if "input_size" in header:
             expect(header, {"input_size": tuple[int, int]})
             height, width = header["input_size"]
-            self.input_size_ = height, width
-            check_input_size(self, self.input_size_)
+            size = height, width
+            check_input_size(self, size)
+        return Settled(bit_depth, size)
+
+    @property
+    def bit_depth_(self) -> int:
+        """Bits of the camera whose values 16-bit images hold, which decide what is white."""
+        return self.settled_.bit_depth
+
+    @property
+    def input_size_(self) -> tuple[int, int]:
+        """Height and width to which images are resized, before a crop."""
+        return self.settled_.input_size
+
+    @property
+    @abstractmethod
+    def ignores(self) -> bool:
+        """Whether it was asked to ignore a part of photographs."""
+
+    @property
+    @abstractmethod
+    def preparation(self) -> Preparation:
+        """What happens to images between the transform and the backbone."""
 
     @property
     @abstractmethod

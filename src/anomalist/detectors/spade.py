@@ -16,7 +16,7 @@ from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress, enlarge
+from anomalist.features import FeatureStore, Progress
 from anomalist.models import Layout
 from anomalist.neighbors import Index, nearest_neighbors
 from anomalist.predictions import Predictions
@@ -114,9 +114,10 @@ class SPADE(Detector):
     def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
         if len(maps) < 2:
             raise ParameterError("layers are fewer than two")
+        pictures = len(self.images_) * self.views
         return {
-            "pooled_": Layout(np.float32, (len(self.images_), maps[-1][0])),
-            "gallery_": Layout(np.float32, (len(self.images_), sum(map(prod, maps[:-1])))),
+            "pooled_": Layout(np.float32, (pictures, maps[-1][0])),
+            "gallery_": Layout(np.float32, (pictures, sum(map(prod, maps[:-1])))),
         }
 
     def _restore(self) -> None:
@@ -139,12 +140,14 @@ class SPADE(Detector):
         DataError
             If there are fewer than 2 images or groups.
         """
-        sizes = np.bincount(groups)
+        of_pictures = groups.repeat(self.views)
+        sizes = np.bincount(of_pictures)
         if len(sizes) < 2:  # refused there
             return super()._held_out(images, groups, store, progress, training)
+        of_picture = torch.from_numpy(of_pictures).to(self.backbone_.device)
         of_image = torch.from_numpy(groups).to(self.backbone_.device)
         # Where a group leaves fewer than k others, its images have fewer neighbours than the rest.
-        neighbours = np.minimum(self.k, len(images) - sizes)[groups]
+        neighbours = np.minimum(self.k, len(of_pictures) - sizes)[groups]
         reach = neighbours + sizes[groups]
         done = 0
 
@@ -156,7 +159,7 @@ class SPADE(Detector):
             most = int(neighbours[batch].max())
             # Of so many neighbours, as many as are asked for are of other groups.
             distances, nearest = self._images.query(pooled, int(reach[batch].max()))
-            is_other = of_image[nearest] != of_image[batch, None]
+            is_other = of_picture[nearest] != of_image[batch, None]
             asked = torch.from_numpy(neighbours[batch]).to(nearest.device)
             stays = is_other & (is_other.cumsum(dim=1) <= asked[:, None])
             if (neighbours[batch] == most).all():
@@ -193,7 +196,7 @@ class SPADE(Detector):
                 for patches, images in zip(_patches(level), nearest.cpu().numpy(), strict=True)
             ]
             level_scores = torch.stack(scores).reshape(batch, height, width)
-            levels.append(enlarge(level_scores, self.transform.output_size, self.sigma))
+            levels.append(self._in_view(level_scores, self.sigma))
         maps = torch.stack(levels).mean(dim=0)
         by_map = self.image_score == "map"
         return maps.amax(dim=(1, 2)) if by_map else distances.mean(dim=1), maps

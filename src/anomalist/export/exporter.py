@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 import anomalist
-from anomalist.calibration import finite_or_none
 from anomalist.data import ImageSet, as_image_set, make_sample_set, open_dataset
 from anomalist.detectors import Detector, Ensemble
 from anomalist.errors import ExportError, ParameterError
 from anomalist.export.graph import Graph
+from anomalist.export.ignoring import packed
 from anomalist.export.needed import NEEDED
 from anomalist.export.runtime import (
     ExportedDetector,
@@ -285,16 +285,16 @@ def _metadata(detector: Detector, alpha: float) -> dict[str, Any]:
         "transform": detector.transform.as_dict(),
         "backbone": [{"name": b.name, "weights_sha256": b.weights_sha256} for b in backbones],
     }
+    ignored = detector.preparation.ignored
+    if ignored is not None:
+        values["ignored"] = packed(ignored.mask)
     calibration = detector.calibration_
     if calibration is not None:
         values["alpha"] = alpha
         values["calibration"] = f"{len(calibration.scores)} images, {calibration.method}"
-        for name, value in (
-            ("threshold", calibration.threshold(alpha)),
-            ("pixel_threshold", calibration.pixel_threshold(alpha)),
-        ):
-            # Too few good images give none, which JSON would have no number for.
-            values[name] = finite_or_none(value)
+        values["rate"] = calibration.rate(alpha)
+        values["threshold"] = calibration.threshold(alpha)
+        values["pixel_threshold"] = calibration.pixel_threshold(alpha)
     return values
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from anomalist.data import ImagesLike, Transform, as_image_set
 from anomalist.errors import AnomalistError, ModelFileError, ParameterError
+from anomalist.export.ignoring import unpacked
 from anomalist.export.needed import not_installed
 from anomalist.predictions import Predictions
 
@@ -55,9 +56,13 @@ class ExportedDetector(ABC):
         What the file says of itself; values are JSON.
     transform : Transform
         How images are brought to the graph's input.
+    ignored : bool array of shape (H, W), or None
+        True where a pixel counts for nothing, in the frame of maps.
     threshold, pixel_threshold : float or None
         Score and map value above which an image and a pixel count as anomalous, at the false-alarm
-        rate ``alpha``; None where the detector wasn't calibrated, or with too few images.
+        rate ``alpha``; None where the detector wasn't calibrated.
+    alpha, rate : float or None
+        That rate, and what the thresholds promise, which is higher where few images calibrated.
 
     Raises
     ------
@@ -83,11 +88,13 @@ class ExportedDetector(ABC):
             self.detector: str = known["detector"]
             self.version: str = known["version"]
             self.transform = Transform.from_dict(known["transform"])
+            self.ignored = unpacked(known["ignored"]) if "ignored" in known else None
         except AnomalistError:
             raise
         except Exception as error:  # runtimes have error classes of their own
             raise ModelFileError(f"{path} isn't a detector that anomalist exported") from error
         self.alpha: float | None = known.get("alpha")
+        self.rate: float | None = known.get("rate", self.alpha)
         self.threshold: float | None = known.get("threshold")
         self.pixel_threshold: float | None = known.get("pixel_threshold")
 
@@ -146,8 +153,13 @@ class ExportedDetector(ABC):
             batch_scores, batch_maps = self(pixels)
             scores.append(batch_scores)
             maps.append(batch_maps)
+        joined, mask = np.concatenate(maps), self.ignored
         return Predictions(
-            images.paths, np.concatenate(scores), np.concatenate(maps), images=images
+            images.paths,
+            np.concatenate(scores),
+            joined,
+            images=images,
+            ignored=None if mask is None else np.broadcast_to(mask, joined.shape),
         )
 
 

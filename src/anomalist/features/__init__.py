@@ -4,6 +4,7 @@ from anomalist.features.backbone import Backbone, unite_backbones
 from anomalist.features.devices import NoDeviceError, pick_device
 from anomalist.features.enlarging import enlarge
 from anomalist.features.patches import patch_embeddings
+from anomalist.features.preparation import Preparation
 from anomalist.features.store import FeatureStore, Progress
 from anomalist.features.weights import EMBEDDED, PINNED, WeightsFile, find_weights, timm_name
 
@@ -13,6 +14,7 @@ __all__ = [
     "Backbone",
     "FeatureStore",
     "NoDeviceError",
+    "Preparation",
     "Progress",
     "WeightsFile",
     "enlarge",

@@ -16,11 +16,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from anomalist.data import ImageSet, Transform
+from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.loader import load_chunks
 from anomalist.data.looks import Look
+from anomalist.data.motion import Motion
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
+from anomalist.features.preparation import Preparation
 from anomalist.files import atomic_path
 
 Progress = Callable[[int, int], None]
@@ -32,9 +34,9 @@ _REMEMBERED_LOOKS = 2**13
 class FeatureStore:
     """Keeps feature maps, so that detectors, seeds and settings share one pass of each image.
 
-    Maps are known by content: the bytes of the image, the transform, the bytes of the weights and
-    the layer. They are kept in memory and, where a folder is given, below it as a file a map. A
-    file that is torn is made again. Any number of threads may use a store.
+    Maps are known by content: the bytes of the image, the transform, what is ignored, the bytes of
+    the weights and the layer. They are kept in memory and, where a folder is given, below it as a
+    file a map. A file that is torn is made again. Any number of threads may use a store.
 
     When memory is full, an image's maps take the place of those used longest ago, but only if these
     have waited longer than the image itself since it was last asked for. So images that come round
@@ -81,6 +83,8 @@ class FeatureStore:
         self._told: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         # How they look, likewise.
         self._looks: OrderedDict[str, Look] = OrderedDict()
+        # By which motions they were registered, likewise.
+        self._motions: OrderedDict[str, Motion | None] = OrderedDict()
         self._asked = 0
         self._limit = int(memory_limit_mb * 2**20)
         self._in_memory = 0
@@ -116,6 +120,7 @@ class FeatureStore:
         batch_size: int,
         progress: Progress | None = None,
         *,
+        preparation: Preparation | None = None,
         hashed: bool = False,
     ) -> Iterator[list[Tensor]]:
         """Yield the feature maps of images, batch by batch, as the backbone itself gives them.
@@ -132,6 +137,9 @@ class FeatureStore:
             Images a batch.
         progress : callable, optional
             Called with the number of images done and N.
+        preparation : Preparation, optional
+            What happens to the transformed images before the backbone sees them; nothing by
+            default.
         hashed : bool
             Whether the images' hashes will be asked for, so that a file is read once for both.
 
@@ -142,7 +150,9 @@ class FeatureStore:
         """
         maker = next((a for a in self._adopted if a.serves(backbone)), backbone)
         keeps = self._limit > 0 or self._folder is not None
-        prefix = json.dumps([maker.name, maker.weights_sha256, transform.as_dict()], sort_keys=True)
+        prepare = Preparation() if preparation is None else preparation
+        identity = [maker.name, maker.weights_sha256, transform.as_dict()]
+        prefix = json.dumps([*identity, *([prepare.key] if prepare.key else [])], sort_keys=True)
 
         def key_of(sha256: str) -> str:
             return hashlib.sha256(f"{prefix}{sha256}".encode()).hexdigest()
@@ -150,7 +160,16 @@ class FeatureStore:
         def is_kept(sha256: str) -> bool:
             return keeps and self._has(key_of(sha256), backbone.layers)
 
-        chunks = load_chunks(images, transform, batch_size, hashed=hashed or keeps, skip=is_kept)
+        sight = prepare.sight(transform)
+        chunks = load_chunks(
+            images,
+            transform,
+            batch_size,
+            hashed=hashed or keeps,
+            skip=is_kept,
+            ignored=prepare.ignored,
+            registration=prepare.registration,
+        )
         done = 0
         while True:
             begin = time.perf_counter()
@@ -162,7 +181,7 @@ class FeatureStore:
             # Whole batches are made again, so that a map's bits don't depend on what was kept.
             maps = self._kept(keys, backbone.layers) if keeps else None
             if maps is None:
-                made = dict(zip(maker.layers, maker(chunk.pixels()), strict=True))
+                made = dict(zip(maker.layers, prepare.maps(maker, chunk.pixels()), strict=True))
                 seconds = (time.perf_counter() - begin) / len(chunk)
                 with self._lock:
                     self.passes += len(chunk)
@@ -170,7 +189,8 @@ class FeatureStore:
                     keys = [key_of(sha256) for sha256 in chunk.sha256s]
                     for key, sample in zip(keys, samples, strict=True):
                         self._note(key, sample.known_remarks(transform.bit_depth))
-                        self._note_look(key, sample.known_look(transform))
+                        self._note_look(key, sample.known_look(sight))
+                        self._note_motion(key, sample, prepare)
                     self._keep(keys, made, seconds)
                 maps = [made[layer] for layer in backbone.layers]
             else:
@@ -178,7 +198,9 @@ class FeatureStore:
                     if (remarks := self._told.get(key)) is not None:
                         sample.keep_remarks(transform.bit_depth, remarks)
                     if (look := self._looks.get(key)) is not None:
-                        sample.keep_look(transform, look)
+                        sample.keep_look(sight, look)
+                    if prepare.registration is not None and key in self._motions:
+                        sample.keep_motion(prepare.registration.key, self._motions[key])
             done += len(chunk)
             # One memory layout for all, or what follows would round differently.
             yield [
@@ -228,6 +250,16 @@ class FeatureStore:
             self._looks[key] = look
             if len(self._looks) > _REMEMBERED_LOOKS:
                 self._looks.popitem(last=False)
+
+    def _note_motion(self, key: str, sample: Sample, prepare: Preparation) -> None:
+        """Keep by which motion an image was registered, where it was."""
+        if prepare.registration is None:
+            return
+        (motion,) = prepare.motions([sample], Transform())
+        with self._lock:
+            self._motions[key] = motion
+            if len(self._motions) > _REMEMBERED:
+                self._motions.popitem(last=False)
 
     def _asked_for(self, key: str) -> int:
         """Note that an image is asked for; return how many others were since it was last."""

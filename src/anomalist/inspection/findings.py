@@ -16,7 +16,6 @@ from anomalist.calibration import (
     State,
     attainable_rate,
     fewest_images,
-    finite_or_none,
     promised_range,
     state,
 )
@@ -65,7 +64,7 @@ class Finding:
     score : float or None
         None where the file can't be read.
     threshold, p_value, decision
-        None where there is none, for want of calibrating images.
+        None where there is none, for want of a calibration.
     regions : tuple of Region or None
         Where the photograph is anomalous, the highest peak first; None where the pixel threshold
         isn't known.
@@ -134,8 +133,8 @@ class Rule:
     alpha : float
         The false-alarm rate that thresholds are for.
     threshold, pixel_threshold : float or None
-        Score and map value above which an image or a pixel is anomalous; None where calibrating
-        images are too few.
+        Score and map value above which an image or a pixel is anomalous; None without a
+        calibration.
     low, high : float or None
         Map values that pictures show as nothing and as the threshold; None without a calibration.
     given : bool
@@ -191,10 +190,10 @@ class Rule:
         low = high = pixel = None
         if calibration is not None:
             low, high = calibration.pixel_range(alpha)
-            pixel = finite_or_none(calibration.pixel_threshold(alpha))
+            pixel = calibration.pixel_threshold(alpha)
         given = threshold is not None
         if calibration is not None and threshold is None:
-            threshold = finite_or_none(calibration.threshold(alpha))
+            threshold = calibration.threshold(alpha)
         images = 0 if calibration is None else len(calibration.scores)
         return cls(
             alpha=alpha,
@@ -211,12 +210,12 @@ class Rule:
 
     @property
     def missing(self) -> int:
-        """How many more good images a threshold takes; 0 where they are enough."""
+        """How many more good images it takes to promise ``alpha``; 0 where they are enough."""
         return max(fewest_images(self.alpha) - self.images, 0)
 
     def describe(self) -> str:
         """Say in a sentence what the threshold promises, or why there is none."""
-        rate = f"{self.alpha:.2%}".replace(".00%", "%")
+        rate = f"{100 * self.alpha:.3g}%"
         if self.given:
             return f"threshold {shown(self.threshold)}, as given"
         if self.threshold is None:
@@ -235,18 +234,25 @@ class Rule:
         if self.retrained:
             expected += " (scored by other trainings, whose scales differ: --split promises more)"
         if self.rate > self.alpha:
+            takes = f"takes {fewest_images(self.alpha)}"
+            takes += " scenes" if self.scenes < self.images else ""
             return (
-                f"threshold {shown(self.threshold)}, the highest score of {of}; a false-alarm rate"
-                f" of {rate} takes {fewest_images(self.alpha)} scenes, so few promise"
-                f" {self.rate:.1%}: {expected}"
+                f"threshold {shown(self.threshold)}, the highest score of {of}, too few to"
+                f" guarantee a false-alarm rate of {rate}, which {takes}: so few promise"
+                f" {self.rate:.1%}, {expected}"
             )
         start = f"threshold {shown(self.threshold)}, for a false-alarm rate of {rate}"
         return f"{start}; from {of}, {expected}"
 
     @property
     def rate(self) -> float:
-        """The false-alarm rate that is promised: ``alpha``, or what so few scenes allow."""
+        """The false-alarm rate that is promised: ``alpha``, or what so few images allow."""
         return attainable_rate(self.scenes, self.alpha)
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether ``alpha`` itself is promised: not by so few images, nor a threshold as given."""
+        return not self.given and self.threshold is not None and self.rate <= self.alpha
 
     @property
     def promise(self) -> tuple[float, float] | None:
@@ -258,7 +264,11 @@ class Rule:
     def as_dict(self) -> dict[str, Any]:
         """Return the rule and what it promises as JSON values."""
         promise = self.promise
-        values = {**dataclasses.asdict(self), "missing": self.missing}
+        values = {
+            **dataclasses.asdict(self),
+            "missing": self.missing,
+            "guaranteed": self.guaranteed,
+        }
         if self.drawn_of is None:
             del values["drawn_of"]
         if promise is None:

@@ -279,7 +279,7 @@ class _Writer:
         It is, when as many more have come or with `finish`, so that others are scored meanwhile.
         """
         if self._scale is None and predictions is not None:
-            self._scale = scale_of(predictions.maps)
+            self._scale = scale_of(predictions.counted)
         before = len(self._waiting)
         scored = iter(range(len(chunk)))
         for one in chunk:
@@ -365,7 +365,7 @@ class _Writer:
         (found,) = self._rule.judge(self._detector, prediction)
         assert found.score is not None
         if is_drawn(self._heatmaps, self._rule.state(found.score, found.p_value)):
-            file = self._pictures.write(sample, prediction.maps[0], low=low, high=high)
+            file = self._pictures.write(sample, prediction.visible_map(0), low=low, high=high)
             picture = file.relative_to(self._results.folder).as_posix()
             found = dataclasses.replace(found, heatmap=picture)
         if self._page:
@@ -374,7 +374,7 @@ class _Writer:
                 self._results.folder / PREVIEWS,
                 layers_name(known["sha256"], known["model"], found.threshold),
                 sample.size(),
-                prediction.maps[0],
+                prediction.visible_map(0),
                 transform=self._detector.transform,
                 low=low,
                 high=high,

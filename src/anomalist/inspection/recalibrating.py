@@ -196,5 +196,5 @@ def _summary(detector: Detector, new: ImageSet, alpha: float) -> dict[str, Any]:
         "alpha": alpha,
         "sizes": [[width, height, n] for (height, width), n in sizes.most_common()],
         "known_images": sorted(known),
-        "looks": learnt_looks(new, detector.transform),
+        "looks": learnt_looks(new, detector.sight),
     }

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.conditions import learnt_look, widen_looks
-from anomalist.data import ImageSet, Sample, Transform
+from anomalist.data import ImageSet, Sample
 from anomalist.data.copies import SIDE, pictures_of
+from anomalist.data.ignoring import Sight
 from anomalist.data.names import plural
 from anomalist.data.remarks import Remarks
 from anomalist.detectors import Detector
-from anomalist.detectors.input_size import transform_to
+from anomalist.detectors.settling import Settled
 from anomalist.detectors.shards import Shard, spread_evenly
 from anomalist.errors import DataError
 from anomalist.inspection.copies import MOST_PICTURES
@@ -55,15 +56,15 @@ class Told:
         default_factory=lambda: np.empty((0, SIDE, SIDE), np.uint8)
     )
 
-    def add(self, sample: Sample, transform: Transform, white: int | None = None) -> None:
+    def add(self, sample: Sample, sight: Sight, white: int | None = None) -> None:
         """Take in what is known of an image that was read.
 
         Parameters
         ----------
         sample : Sample
             The image.
-        transform : Transform
-            Which it went through.
+        sight : Transform or Filled
+            How the detector saw it.
         white : int, optional
             What no value of an image of 16 bits may exceed.
 
@@ -74,15 +75,15 @@ class Told:
         """
         self.digests.append(bytes.fromhex(sample.sha256()))
         self.sizes[sample.size()] += 1
-        self.remarks.add(named(str(sample.path)), sample.remarks(transform.bit_depth))
-        widen_looks(self.looks, learnt_look(sample.look(transform)))
+        self.remarks.add(named(str(sample.path)), sample.remarks(sight.bit_depth))
+        widen_looks(self.looks, learnt_look(sample.look(sight)))
         sample.forget_looks()
         peak = sample.peak()
         self.deep += peak > 0
         if white is not None and peak > white:
             raise DataError(
                 f"{sample.path} has the value {peak}, above the {white} that the images looked at"
-                f" first leave as white ({transform.bit_depth} bits): say what the camera has with"
+                f" first leave as white ({sight.bit_depth} bits): say what the camera has with"
                 " --bit_depth"
             )
 
@@ -122,12 +123,10 @@ class ShardWork:
         Which of all images they are.
     images : ImageSet
         The images.
-    bit_depth : int
-        Bits of the camera whose values 16-bit images hold.
-    input_size : (int, int)
-        Height and width to which images of all shards are resized.
-    settled : bool
-        Whether somebody said so, rather than some of the images.
+    settled : Settled
+        What some of the images settled.
+    depth_given : bool
+        Whether somebody said how many bits the camera has, rather than those images.
     pictured : int array
         Of which of the images small pictures are kept.
     """
@@ -135,9 +134,8 @@ class ShardWork:
     detector: Detector
     shard: Shard
     images: ImageSet
-    bit_depth: int
-    input_size: tuple[int, int]
-    settled: bool
+    settled: Settled
+    depth_given: bool
     pictured: npt.NDArray[np.intp]
 
     def __call__(self, progress: OnShard | None = None) -> Summarised:
@@ -149,33 +147,28 @@ class ShardWork:
             If an image can't be read.
         """
         told = Told()
-        transform = self.transform
-        white = None if self.settled else 2**self.bit_depth - 1
+        sight = self.sight
+        white = None if self.depth_given else 2**self.settled.bit_depth - 1
         seen = 0
 
         def look(done: int, _: int) -> None:
             nonlocal seen
             for sample in self.images[seen:done]:
-                told.add(sample, transform, white)
+                told.add(sample, sight, white)
             seen = done
             if progress is not None:
                 progress(self.shard.index, done)
 
         summary = self.detector.summarise(
-            self.images,
-            self.shard,
-            bit_depth=self.bit_depth,
-            input_size=self.input_size,
-            progress=look,
+            self.images, self.shard, settled=self.settled, progress=look
         )
-        told.pictures = pictures_of(self.images[self.pictured], self.bit_depth)
+        told.pictures = pictures_of(self.images[self.pictured], self.settled.bit_depth)
         return Summarised(summary, told)
 
     @property
-    def transform(self) -> Transform:
-        """How the images are brought to the backbone's input."""
-        asked = self.detector
-        return transform_to(self.input_size, asked.crop_size, asked.interpolation, self.bit_depth)
+    def sight(self) -> Sight:
+        """How the detector sees the images."""
+        return self.detector.settled_by(self.settled).sight
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,14 +202,11 @@ class Home:
         pictures = np.empty((len(pictured), SIDE, SIDE), np.uint8)
         return cls(images, Told(), np.empty((len(images), 32), np.uint8), pictured, pictures)
 
-    def work(
-        self, detector: Detector, shard: Shard, bit_depth: int, input_size: tuple[int, int]
-    ) -> ShardWork:
+    def work(self, detector: Detector, shard: Shard, settled: Settled) -> ShardWork:
         """Return what is to be done with a shard."""
         pictured = np.flatnonzero(np.isin(shard.places, self.pictured))
-        settled = detector.bit_depth is not None
-        images = self.images[shard.slice]
-        return ShardWork(detector, shard, images, bit_depth, input_size, settled, pictured)
+        given = detector.bit_depth is not None
+        return ShardWork(detector, shard, self.images[shard.slice], settled, given, pictured)
 
     def summaries(self, results: Iterable[Summarised], works: list[ShardWork]) -> Iterator[Any]:
         """Give what the detector joins, and keep the rest."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.calibration import DEFAULT_ALPHA, fewest_images, number_groups
-from anomalist.data import ImageSet, Sample, bit_depth_of
+from anomalist.data import ImageSet, Sample
 from anomalist.data.names import images as counted
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
@@ -28,6 +28,7 @@ from anomalist.inspection.fit_result import (
     check_model_file,
     depth_note,
     finish,
+    ignored_note,
     of_stage,
     summary_of,
     thumbnails_of,
@@ -123,15 +124,14 @@ def fit_shards(
     sample = parts.train[np.flatnonzero(held_out)]
     dealt = deal_shards(len(learnt), shards)
     looked_at = sample if len(sample) else learnt[spread_evenly(len(learnt), _LOOKED_AT)]
-    size = detector.input_size_of(looked_at)
-    check_memory(detector, size, len(parts.train))
-    detector.check_shards(dealt, size)
-    depth = detector.bit_depth or bit_depth_of(looked_at)
-    check_shown(looked_at, depth)
+    settled = detector.settle(looked_at)
+    check_memory(detector, settled.input_size, len(parts.train))
+    detector.check_shards(dealt, settled.input_size)
+    check_shown(looked_at, settled.bit_depth)
     home = Home.of(learnt)
-    works = [home.work(detector, shard, depth, size) for shard in dealt]
+    works = [home.work(detector, shard, settled) for shard in dealt]
     results = run(works, _counted(dealt, progress))
-    detector.join(home.summaries(results, works), dealt, bit_depth=depth, input_size=size)
+    detector.join(home.summaries(results, works), dealt, settled=settled)
     kept = detector.keep_digests(home.digests)
     notes = list(grouping.notes)
     predictions = None
@@ -172,7 +172,7 @@ def fit_shards(
         "shards": shards,
         **({} if predictions is None else {"drawn_of": len(parts.train)}),
     }
-    detector.thumbnails_ = thumbnails_of(learnt, depth)
+    detector.thumbnails_ = thumbnails_of(learnt, settled.bit_depth)
     detector.pictures_ = home.pictures
     notes += [
         f"fitted to {counted(len(learnt))} of {len(parts.train)}, in {plural(shards, 'shard')};"
@@ -180,6 +180,7 @@ def fit_shards(
         *sizes_note(parts.sizes),
         *home.notes(parts.test),
         *depth_note(detector, home.told.deep),
+        *ignored_note(detector),
         *home.told.remarks.lines(),
     ]
     return finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -117,13 +117,19 @@ class LogicalStructural:
                     "saturation areas are those of masks as they are: measure at their size"
                     " (evaluate_at original)"
                 )
+            if pixels.ignored is not None:
+                seen = ~pixels.ignored[int(image)]
+                cut = [replace(defect, pixels=defect.pixels & seen) for defect in defects]
+                defects = [defect for defect in cut if defect.pixels.any()]
             return marked_by(defects)
 
         found = {}
         for name, group in self._groups.items():
             marked = list(threaded_map(read, group.images))
             grids = None if pixels.grids is None else [pixels.grids[i] for i in group.images]
-            of_group = Pixels([pixels.maps[i] for i in group.images], marked, grids)
+            hidden = pixels.ignored
+            ignored = None if hidden is None else [hidden[i] for i in group.images]
+            of_group = Pixels([pixels.maps[i] for i in group.images], marked, grids, ignored)
             found[name] = of_group, Summary.of(rank_pixels(of_group), SPRO_LIMITS)
         return found
 

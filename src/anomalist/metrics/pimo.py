@@ -222,6 +222,8 @@ def _top(pixels: Pixels, image: int, keep: int) -> Array:
     buffer = np.empty(max((p[2] - p[1]) * pixels.shapes[image][1] for p in pieces), pixels.dtype)
     for piece in pieces:
         values = pixels.fill([piece], buffer)
+        if not len(values):
+            continue
         check_finite(np.array([values.min(), values.max()]))
         top = np.concatenate([top, values if len(top) < keep else values[values > top.min()]])
         if len(top) > keep:

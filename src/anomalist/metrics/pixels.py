@@ -85,6 +85,15 @@ class Grid:
     columns_at: npt.NDArray[np.int64]
     columns_part: npt.NDArray[np.float64]
 
+    def touches(self, mask: Mask) -> Mask:
+        """Return in which pixels (H, W) a True one of a mask of the map has any part."""
+        found = np.zeros((len(self.rows_at), len(self.columns_at)), np.bool_)
+        for rows in _neighbours(self.rows_at, self.rows_part, mask.shape[0]):
+            for columns in _neighbours(self.columns_at, self.columns_part, mask.shape[1]):
+                found |= mask[rows][:, columns]
+        found[self.rows_at < 0] = found[:, self.columns_at < 0] = False
+        return found
+
     @classmethod
     def of_nothing(cls) -> Grid:
         """Lay no pixel on a map."""
@@ -111,6 +120,13 @@ def _axis(
     return at, part
 
 
+def _neighbours(
+    at: npt.NDArray[np.int64], part: npt.NDArray[np.float64], cells: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The two cells between which each pixel lies; twice the same where one is all of it."""
+    return at, np.where(part > 0, np.minimum(at + 1, cells - 1), at)
+
+
 class Pixels:
     """Map values and truth of N images' pixels, at one size or each image at its own.
 
@@ -125,6 +141,8 @@ class Pixels:
         The truth.
     grids : sequence of Grid, length N, optional
         Where the pixels of images lie in the maps; by default, these are pixels of the maps.
+    ignored : sequence of bool arrays of shape (H, W), length N, optional
+        Which of the images' pixels count for nothing. None of them is marked.
     """
 
     def __init__(
@@ -132,8 +150,9 @@ class Pixels:
         maps: Array | Sequence[Array],
         marked: Sequence[Marked],
         grids: Sequence[Grid] | None = None,
+        ignored: Sequence[Mask] | Mask | None = None,
     ) -> None:
-        self.maps, self.marked, self.grids = maps, marked, grids
+        self.maps, self.marked, self.grids, self.ignored = maps, marked, grids, ignored
         kinds = [maps.dtype] if isinstance(maps, np.ndarray) else [one.dtype for one in maps]
         self.dtype = sortable(np.result_type(*kinds)) if kinds else np.dtype(np.float32)
         self.shapes: list[tuple[int, int]] = [one.shape for one in maps]
@@ -144,12 +163,16 @@ class Pixels:
             lowest = self.dtype.type(min((one.min() for one in maps if one.size), default=0))
             self.unseen = np.nextafter(lowest, self.dtype.type(-np.inf))
         self.n_pixels = np.array([h * w for h, w in self.shapes], np.int64)
+        if ignored is not None:
+            self.n_pixels -= [np.count_nonzero(mask) for mask in ignored]
         self.n_positive = np.array([m.n_pixels for m in marked], np.int64)
         self.n_regions = sum(m.n_regions for m in marked)
 
     @classmethod
-    def of_arrays(cls, maps: npt.ArrayLike, masks: npt.ArrayLike) -> Pixels:
-        """Take maps and masks of one shape (N, H, W) as they are.
+    def of_arrays(
+        cls, maps: npt.ArrayLike, masks: npt.ArrayLike, ignored: npt.NDArray[np.bool_] | None = None
+    ) -> Pixels:
+        """Take maps and masks, and what is ignored, of one shape (N, H, W) as they are.
 
         Raises
         ------
@@ -163,7 +186,9 @@ class Pixels:
             raise DataError(f"scores have shape {maps.shape}, labels {masks.shape}")
         if maps.dtype.kind not in "biuf" or maps.dtype.itemsize > 8:
             raise DataError(f"scores must be real numbers of up to 64 bits, not {maps.dtype}")
-        return cls(maps, list(threaded_map(Marked, masks)))
+        if ignored is not None:
+            masks = masks.astype(np.bool_) & ~ignored
+        return cls(maps, list(threaded_map(Marked, masks)), ignored=ignored)
 
     @classmethod
     def of_predictions(cls, predictions: Predictions) -> Pixels:
@@ -175,20 +200,24 @@ class Pixels:
             As in `of_arrays`.
         """
         assert predictions.masks is not None
-        pixels, unmasked = cls.of_arrays(predictions.maps, predictions.masks), predictions.unmasked
+        ignored, unmasked = predictions.ignored, predictions.unmasked
+        pixels = cls.of_arrays(predictions.maps, predictions.masks, ignored)
         if not unmasked.any():
             return pixels
-        shown = [
-            one[: 0 if none else None] for one, none in zip(pixels.maps, unmasked, strict=True)
-        ]
-        return cls(shown, pixels.marked)
+        stops = [0 if none else None for none in unmasked]
+        shown = [one[:stop] for one, stop in zip(pixels.maps, stops, strict=True)]
+        if ignored is None:
+            return cls(shown, pixels.marked)
+        hidden = [one[:stop] for one, stop in zip(ignored, stops, strict=True)]
+        return cls(shown, pixels.marked, ignored=hidden)
 
     @classmethod
     def at_original(cls, predictions: Predictions) -> Pixels | None:
         """Enlarge maps to the size of their images, beside the images' own masks.
 
         Maps are enlarged bilinearly. What a crop kept from the detector counts as lower than all
-        that it saw: a defect there is missed.
+        that it saw: a defect there is missed. A pixel in which an ignored value has any part counts
+        for nothing.
 
         Returns
         -------
@@ -205,6 +234,8 @@ class Pixels:
         if transform is None or masks is None:
             return None
         images, unmasked = predictions.images, predictions.unmasked
+        shape = predictions.maps.shape[1:]
+        hidden = None if predictions.ignored is None else _Hidden(predictions.ignored, transform)
         if any(s.label is None for s in images) or _none_known(images):
             return None
 
@@ -216,7 +247,9 @@ class Pixels:
             mask = sample.read_mask() if sample.label else None
             if mask is None:
                 return Marked(None), sample.size(), not masks[i].any()
-            return Marked(mask), mask.shape, np.array_equal(transform.mask(mask), masks[i])
+            same = np.array_equal(transform.mask(mask), masks[i])
+            counted = mask if hidden is None else mask & ~hidden(i, mask.shape)
+            return Marked(counted), mask.shape, same
 
         marked, sizes, same = [], [], True
         for one, size, agrees in threaded_map(read, range(len(images))):
@@ -225,10 +258,10 @@ class Pixels:
             same = same and agrees
         if not same:
             return None
-        maps = predictions.maps
-        grids = {size: Grid.of(transform, size, maps.shape[1:]) for size in {*sizes} - {_NO_SIZE}}
+        grids = {size: Grid.of(transform, size, shape) for size in {*sizes} - {_NO_SIZE}}
         grids[_NO_SIZE] = Grid.of_nothing()
-        return cls(maps, marked, [grids[size] for size in sizes])
+        ignored = None if hidden is None else [hidden(i, size) for i, size in enumerate(sizes)]
+        return cls(predictions.maps, marked, [grids[size] for size in sizes], ignored)
 
     @classmethod
     def of_images(
@@ -325,17 +358,26 @@ class Pixels:
 
     @property
     def longest(self) -> int:
-        """Number of pixels that a chunk can have."""
-        return max(min(CHUNK, self.n), *(width for _, width in self.shapes), 0)
+        """Number of pixels that a chunk can have, ignored ones included."""
+        there = sum(height * width for height, width in self.shapes)
+        return max(min(CHUNK, there), *(width for _, width in self.shapes), 0)
 
     def fill(self, chunk: list[Piece], buffer: Array) -> Array:
-        """Write the values of a chunk to a buffer of `longest`, and return the part written."""
+        """Write the values of a chunk to a buffer of `longest`, and return the part written.
+
+        What is ignored is left out.
+        """
         done = 0
         for image, first, stop in chunk:
             width = self.shapes[image][1]
             target = buffer[done : done + (stop - first) * width].reshape(stop - first, width)
             self._write(image, (slice(first, stop), slice(0, width)), target)
-            done += target.size
+            if self.ignored is None:
+                done += target.size
+                continue
+            counted = target[~self.ignored[image][first:stop]]
+            buffer[done : done + len(counted)] = counted
+            done += len(counted)
         return buffer[:done]
 
     def whole(self, image: int) -> Array:
@@ -386,6 +428,32 @@ class Pixels:
             self.unseen,
             target,
         )
+
+
+class _Hidden:
+    """What is ignored of predictions' images at their own size, the same one once.
+
+    Parameters
+    ----------
+    ignored : bool array of shape (N, h, w)
+        At the resolution of the maps.
+    transform : Transform
+        The one that the images went through.
+    """
+
+    def __init__(self, ignored: npt.NDArray[np.bool_], transform: Transform) -> None:
+        self._ignored, self._transform = ignored, transform
+        self._made: dict[tuple[bytes, tuple[int, int]], Mask] = {}
+
+    def __call__(self, image: int, size: tuple[int, int]) -> Mask:
+        """Return it for an image of a height and width."""
+        mask = self._ignored[image]
+        key = np.packbits(mask).tobytes(), size
+        if key not in self._made:
+            none = size == _NO_SIZE
+            grid = Grid.of_nothing() if none else Grid.of(self._transform, size, mask.shape)
+            self._made[key] = grid.touches(mask)
+        return self._made[key]
 
 
 @njit()

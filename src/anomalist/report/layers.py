@@ -47,7 +47,7 @@ def heat_layer(values: npt.NDArray[np.uint8]) -> bytes:
 def on_display_scale(
     values: npt.NDArray[np.floating[Any]], low: float, high: float
 ) -> npt.NDArray[np.uint8]:
-    """Bring map values to 256 levels: 0 at ``low`` and below, 127.5 at ``high``.
+    """Bring map values to 256 levels: 0 at ``low`` and below or NaN, 127.5 at ``high``.
 
     Examples
     --------
@@ -57,7 +57,9 @@ def on_display_scale(
     unit = max(high - low, float(np.finfo(np.float32).tiny))
     with np.errstate(over="ignore"):
         shown = np.clip((values - np.float32(low)) / np.float32(unit), 0, SCALE_END)
-    levels: npt.NDArray[np.uint8] = (shown * (255 / SCALE_END)).round().astype(np.uint8)
+    levels: npt.NDArray[np.uint8] = (
+        (np.nan_to_num(shown) * (255 / SCALE_END)).round().astype(np.uint8)
+    )
     return levels
 
 

@@ -231,7 +231,7 @@ def write_heatmaps(
     return [
         writer.write(
             sample,
-            predictions.maps[i],
+            predictions.visible_map(i),
             low=low,
             high=high,
             truth=None if predictions.masks is None else predictions.masks[i],

@@ -30,6 +30,7 @@ _STYLE = (
     "path{fill:none;vector-effect:non-scaling-stroke;stroke-linecap:square}"
     ".halo{stroke:#000;stroke-opacity:.75;stroke-width:2.8px}"
     ".contour{stroke:#00dcff;stroke-width:1.4px}"
+    ".ignored{stroke:#fff;stroke-width:1px}"
     ".truth{stroke:#fff;stroke-width:1.4px;stroke-dasharray:3 4;stroke-linecap:butt}"
     "g{display:none}g:target{display:inline}g:target~image{display:none}"
 )
@@ -152,7 +153,7 @@ def layers_svg(
     size : (int, int)
         Height and width of the photograph.
     values : array of shape (H, W)
-        Its anomaly map at the detector's resolution.
+        Its anomaly map at the detector's resolution, NaN where it is ignored.
     transform : Transform
         The one that the photograph passed through, which tells where in it the map lies.
     low, high : float
@@ -184,6 +185,7 @@ def layers_svg(
         lines.append(("contour", outline(values > threshold)))
     if truth is not None:
         lines.append(("truth", outline(truth)))
+    lines.append(("ignored", outline(np.isnan(values))))
     drawn = "".join(
         f'<path class="halo" d="{path}"/><path class="{kind}" d="{path}"/>'
         for kind, path in lines

@@ -73,7 +73,7 @@ def heatmap_sheet(
         raise ParameterError("low and high make a scale together: give both or none")
     marks = None
     if low is None or high is None:
-        low, high = scale_of(predictions.maps)
+        low, high = scale_of(predictions.counted)
         top = float(predictions.maps.max())
         marks = [(0.0, f"median {shown(low)}"), (TOP, f"maximum {shown(top)}")]
     kinds = sorted(set(predictions.defects), key=lambda kind: (kind != "good", kind))
@@ -91,7 +91,7 @@ def heatmap_sheet(
             draw_dashes(outlined, truth, line_width(*truth.shape))
         heatmap = overlay(
             photograph,
-            transform.on_original(predictions.maps[chosen], size),
+            transform.on_original(predictions.visible_map(chosen), size),
             low=low,
             high=high,
             threshold=threshold,
@@ -101,12 +101,14 @@ def heatmap_sheet(
         pictures = [Image.fromarray(photograph), outlined, Image.fromarray(heatmap)]
         columns.append(stack([*pictures, captions([caption], max(size[1], _LEAST_WIDTH))]))
     body = beside(columns)
-    truth_known = predictions.masks is not None
+    truth_known, ignored = predictions.masks is not None, predictions.ignored is not None
     told = marks or marks_of(low, high, threshold)
-    return stack([body, legend(body.width, told, threshold, truth_known)])
+    return stack([body, legend(body.width, told, threshold, truth_known, ignored)])
 
 
-def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> Image.Image:
+def synthesis_sheet(
+    pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6, titles: Sequence[str] = ()
+) -> Image.Image:
     """Lay images out in rows, each with a thin line around what its mask covers.
 
     Parameters
@@ -115,6 +117,8 @@ def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> I
         Images of one size with their masks, such as those of synthetic defects.
     columns : int
         Images a row.
+    titles : sequence of str
+        What is written above each row, if anything is.
 
     Returns
     -------
@@ -144,6 +148,9 @@ def synthesis_sheet(pairs: Sequence[tuple[Pixels, Mask]], columns: int = 6) -> I
         outlined[outline(mask, 1)] = CYAN
         pictures.append(Image.fromarray(outlined))
     rows = [beside(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+    if titles:
+        titled = zip(titles, rows, strict=True)
+        rows = [part for title, row in titled for part in (captions([title], row.width), row)]
     return stack(rows)
 
 

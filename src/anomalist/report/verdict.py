@@ -208,16 +208,19 @@ def _in_use(results: Results) -> str:
             f" false alarms, {listed(parts)}."
         )
     for alpha in results.targets:
-        without = {
+        few = {
             run.detector: None
             for run in results.runs
             if run.calibration.get("alpha") == alpha
-            and run.calibration.get("image_threshold") is None
+            and (
+                run.calibration.get("image_threshold") is None
+                or run.calibration.get("rate", alpha) > alpha
+            )
         }
-        if without:
+        if few:
             sentences.append(
-                f"There are too few good training images for a threshold at {100 * alpha:g} % in "
-                f"some or all categories of {listed(list(without))}."
+                f"There are too few good training images to guarantee {100 * alpha:g} % in "
+                f"some or all categories of {listed(list(few))}."
             )
     return " ".join(sentences)
 

@@ -154,7 +154,14 @@ def _learnt(
             detector = load(folder / MODEL, device=job.device)
             of = ImageSet(images[digest] for digest in said["digests"])
             paths = [sample.path for sample in of]
-            held_out = Predictions(paths, scores, maps, images=of, transform=detector.transform)
+            held_out = Predictions(
+                paths,
+                scores,
+                maps,
+                images=of,
+                transform=detector.view,
+                ignored=detector.ignored_in(of),
+            )
             return detector, held_out if len(of) else None, said["notes"]
     result = relearn(
         origin,

@@ -114,7 +114,7 @@ class Scored:
             one = self.detector.predict(ImageSet([sample]))
         drawn = heatmap(
             one.images[0],
-            one.maps[0],
+            one.visible_map(0),
             transform=self.detector.transform,
             low=self.rule.low,
             high=self.rule.high,

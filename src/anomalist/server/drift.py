@@ -103,7 +103,7 @@ class DriftWatcher:
             for camera in dict.fromkeys(cameras):
                 key = answering.version_id, camera
                 if key not in self._measuring:
-                    made = Measuring(reference, answering.detector.transform)
+                    made = Measuring(reference, answering.detector.sight)
                     self._measuring[key] = made
                 self._measuring.move_to_end(key)
                 if len(self._measuring) > MOST_CAMERAS:

@@ -31,6 +31,8 @@ class Heatmap:
     ----------
     levels : uint8 array of shape (H, W)
         0 for a typical good pixel and below, 127.5 at the threshold, 255 for twice that and above.
+    seen : bool array of shape (H, W)
+        True but where it is ignored.
     transform : Transform
         How the photograph came to the detector, which tells where in it the map lies.
     line : bool
@@ -38,35 +40,44 @@ class Heatmap:
 
     Examples
     --------
-    >>> heatmap = Heatmap(np.full((8, 8), 255, np.uint8), Transform(8), line=True)
+    >>> seen = np.ones((8, 8), bool)
+    >>> heatmap = Heatmap(np.full((8, 8), 255, np.uint8), seen, Transform(8), line=True)
     >>> Heatmap.from_bytes(heatmap.to_bytes()).values().max()
     np.float32(2.0)
     """
 
     levels: npt.NDArray[np.uint8]
+    seen: npt.NDArray[np.bool_]
     transform: Transform
     line: bool
 
     @classmethod
     def of(cls, values: npt.NDArray[np.float32], rule: Rule, transform: Transform) -> Self:
-        """Bring an anomaly map (H, W) to the scale of a rule, or to its own where it has none."""
+        """Bring an anomaly map (H, W) to the scale of a rule, or to its own where it has none.
+
+        It is NaN where it is ignored.
+        """
         low, high = rule.low, rule.high
         if low is None or high is None:
-            low = float(np.median(values))
-            high = low + (float(values.max()) - low) / _TOP
+            low = float(np.nanmedian(values))
+            high = low + (float(np.nanmax(values)) - low) / _TOP
         unit = max(high - low, float(np.finfo(np.float32).tiny))
         with np.errstate(over="ignore"):
             shown = np.clip((values - np.float32(low)) / np.float32(unit), 0, _TOP)
-        levels = (shown * np.float32(_LEVELS / _TOP)).round().astype(np.uint8)
-        return cls(levels, transform, rule.pixel_threshold is not None)
+        seen = ~np.isnan(values)
+        levels = (np.where(seen, shown, 0) * np.float32(_LEVELS / _TOP)).round().astype(np.uint8)
+        return cls(levels, seen, transform, rule.pixel_threshold is not None)
 
     def to_bytes(self) -> bytes:
-        """Return it as a grey PNG that says how it is to be read."""
+        """Return it as a grey PNG, transparent where ignored, that says how it is to be read."""
         told = PngImagePlugin.PngInfo()
         told.add_text(_TRANSFORM, json.dumps(self.transform.as_dict()))
         told.add_text(_LINE, json.dumps(self.line))
         buffer = io.BytesIO()
-        Image.fromarray(self.levels).save(buffer, "PNG", compress_level=1, pnginfo=told)
+        picture = Image.fromarray(self.levels)
+        if not self.seen.all():
+            picture.putalpha(Image.fromarray(self.seen.astype(np.uint8) * 255))
+        picture.save(buffer, "PNG", compress_level=1, pnginfo=told)
         return buffer.getvalue()
 
     @classmethod
@@ -80,16 +91,23 @@ class Heatmap:
         """
         try:
             with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                levels = np.array(image)
+                bands = [np.array(band) for band in image.split()]
                 told = image.info
+            levels, *opacity = bands
+            seen = opacity[0] > 0 if opacity else np.ones(levels.shape, np.bool_)
             transform = Transform.from_dict(json.loads(told[_TRANSFORM]))
-            return cls(levels, transform, json.loads(told[_LINE]) is True)
+            return cls(levels, seen, transform, json.loads(told[_LINE]) is True)
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise DataError(f"a heatmap that was kept is damaged: {error}") from None
 
     def values(self) -> npt.NDArray[np.float32]:
-        """Return the map (H, W), where 0 is a typical good pixel and 1 the threshold."""
-        return self.levels.astype(np.float32) * np.float32(_TOP / _LEVELS)
+        """Return the map (H, W), where 0 is a typical good pixel and 1 the threshold.
+
+        It is NaN where it is ignored.
+        """
+        values = self.levels.astype(np.float32) * np.float32(_TOP / _LEVELS)
+        values[~self.seen] = np.nan
+        return values
 
     def over(self, photograph: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Lay it over a photograph (H, W, 3) of any size, as pictures of the command line are."""
@@ -99,7 +117,7 @@ class Heatmap:
 
     def layer(self, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Return it in colours with opacity (H, W, 4), to be laid over a photograph by a page."""
-        placed = self.transform.on_original(self.levels.astype(np.float32), size)
+        placed = self.transform.on_original(self.values() * np.float32(_LEVELS / _TOP), size)
         scale = np.linspace(0, _TOP, _LEVELS + 1)
         # The more anomalous, the less of the photograph shines through, as in `overlay`.
         opacity = (255 * np.minimum(scale, 1) ** 2).round().astype(np.uint8)

@@ -149,9 +149,8 @@ class Keeper:
         rows: list[Inspection] = []
         heatmaps: list[str] = []
         try:
-            for one, finding, values, look in zip(
-                accepted, found, predictions.maps, looks, strict=True
-            ):
+            for i, (one, finding, look) in enumerate(zip(accepted, found, looks, strict=True)):
+                values = predictions.visible_map(i)
                 drawn = Heatmap.of(values, answering.rule, transform).to_bytes()
                 heatmaps.append(self._heatmaps.put(drawn, hold=True))
                 rows.append(_row(answering, one, finding, heatmaps[-1], look))

@@ -265,7 +265,7 @@ class Registry:
         NotFoundError
             If there is no such version.
         ParameterError
-            If it was dropped, or has no threshold for the rate of false alarms that is set.
+            If it was dropped, or can't promise the rate of false alarms that is set.
         ModelFileError
             If its file is damaged or gone; nothing is promoted then.
         """
@@ -277,7 +277,7 @@ class Registry:
                 setting = setting_of(session, version.model_id)
             answering = self._prepared(version, setting)
             now = self._answering.get(answering.name)
-            if answering.rule.threshold is None and now and now.rule.threshold is not None:
+            if now and _decides(now.rule) and not _decides(answering.rule):
                 raise ParameterError(f"version {version.number}: {answering.rule.describe()}")
             with self._database.session() as session:
                 row = session.get_one(Version, version_id, with_for_update=True)
@@ -303,7 +303,7 @@ class Registry:
         with self._lock:
             now = self.answering(name)
             rule = Rule.of(now.detector, alpha=alpha, threshold=threshold)
-            if rule.threshold is None:
+            if rule.threshold is None or (alpha is not None and not _decides(rule)):
                 raise ParameterError(rule.describe())
             with self._database.session() as session:
                 session.add(
@@ -420,3 +420,8 @@ def means(setting: Setting | None, version_id: int) -> tuple[float | None, float
     if setting is None:
         return None, None
     return setting.alpha, setting.threshold if setting.version_id == version_id else None
+
+
+def _decides(rule: Rule) -> bool:
+    """Whether its threshold is what was asked for: a score as given, or one for that rate."""
+    return rule.given or rule.guaranteed

@@ -129,7 +129,7 @@ class Versions:
         NotFoundError
             If there is no such model or version.
         ParameterError
-            If it was dropped, or has no threshold for the rate of false alarms that is set.
+            If it was dropped, or can't promise the rate of false alarms that is set.
         ModelFileError
             If its file is missing or damaged: then what answered goes on answering.
         """

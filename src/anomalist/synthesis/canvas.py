@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from anomalist.synthesis.foreground import foreground_mask
 
@@ -19,7 +20,7 @@ Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 # Side of the picture in which the part is looked for, and the most pixels drawn for a smooth line.
-_LOOK = 256
+_LOOK = 128
 _MOST_DRAWN = 2048
 _WAVES = 5
 
@@ -130,8 +131,9 @@ class Canvas:
 
     def _found(self) -> Mask:
         height, width = self.shape
-        eight = self.samples.astype(np.float32) * np.float32(255 / self.peak)
-        pixels = np.broadcast_to(np.rint(eight).astype(np.uint8), (height, width, 3))
+        step = max(1, max(height, width) // (2 * _LOOK))
+        eight = self.samples[::step, ::step].astype(np.float32) * np.float32(255 / self.peak)
+        pixels = np.broadcast_to(np.rint(eight).astype(np.uint8), (*eight.shape[:2], 3))
         image = Image.fromarray(np.ascontiguousarray(pixels))
         image.thumbnail((_LOOK, _LOOK), Image.Resampling.BOX)
         part = Image.fromarray(foreground_mask(np.asarray(image)))
@@ -211,6 +213,18 @@ def lines(window: Window, paths: list[npt.NDArray[np.float64]], widths: list[flo
         pen.line(points, fill=255, width=max(1, round(thick * fine)), joint="curve")
     small = drawing.resize((width, height), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
+
+
+def smoothed(field: Field, sigma: float) -> Field:
+    """Return a field (h, w) under a Gaussian; a wide one is taken of fewer pixels."""
+    fewer = max(1, int(sigma / 3))
+    if fewer == 1:
+        return np.asarray(ndimage.gaussian_filter(field, sigma, mode="nearest"))
+    height, width = field.shape
+    size = -(-width // fewer), -(-height // fewer)
+    small = np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BOX))
+    wide = ndimage.gaussian_filter(small, sigma / fewer, mode="nearest")
+    return np.asarray(Image.fromarray(wide).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def walk(

@@ -93,13 +93,13 @@ def _visible(
         changed = change > _VISIBLE
         plain = float(change[changed].mean()) if changed.sum() >= _LEAST_PIXELS else 0.0
         if plain > plainest:
-            plainest, best = plain, (window, shown, _closed(changed) & (opacity > 0))
+            plainest, best = plain, (window, shown, changed, opacity > 0)
         if plain >= _MEAN_CHANGE:
             break
-    window, shown, seen = best
+    window, shown, changed, touched = best
     made, mask = canvas.samples.copy(), np.zeros(canvas.shape, np.bool_)
     window.of(made)[...] = shown
-    window.of(mask)[...] = seen
+    window.of(mask)[...] = _closed(changed) & touched
     if not mask.any():
         mask[canvas.place(rng)] = True
     return made, mask
@@ -108,11 +108,13 @@ def _visible(
 def _closed(changed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """What changed and the gaps in it: a defect is a region, though some of it looks as before."""
     reach = max(2, min(changed.shape) // 16)
-    padded = np.pad(changed, reach + 1)
-    disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.5
-    closed = ndimage.binary_fill_holes(ndimage.binary_closing(padded, disc))
-    inner: npt.NDArray[np.bool_] = closed[reach + 1 : -reach - 1, reach + 1 : -reach - 1]
-    return inner
+    if not changed.any():
+        return changed
+    padded = np.pad(changed, reach + 2)
+    near = ndimage.distance_transform_edt(~padded) <= reach
+    filled = ndimage.binary_fill_holes(ndimage.distance_transform_edt(near) > reach)
+    closed: npt.NDArray[np.bool_] = filled | padded
+    return closed[reach + 2 : -reach - 2, reach + 2 : -reach - 2]
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def make_defects(
             kind = kinds[(place + turn) % len(kinds)]
             nothing = np.broadcast_to(np.False_, good.size())
             drawn = good.changed(DrawnDefect(kind, seed + turn // len(kinds), good))
-            made.append(drawn.marked(kind, nothing))
+            made.append(drawn.marked(True, kind, nothing))
     return ImageSet(made, images.name)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from anomalist.synthesis.canvas import Canvas, Colours, Field, Window, blob, lines, walk
+from anomalist.synthesis.canvas import Canvas, Colours, Field, Window, blob, lines, smoothed, walk
 from anomalist.synthesis.patterns import draw_pattern
 from anomalist.synthesis.perlin import perlin_mask
 
@@ -109,7 +109,8 @@ def blur(canvas: Canvas, rng: Rng) -> Made:
     window = canvas.window(centre, diameter)
     opacity = blob(rng, window, centre, diameter, 0.3)
     sigma = max(diameter * rng.uniform(0.04, 0.15), 1.0)
-    smeared = ndimage.gaussian_filter(canvas.colours(window), (sigma, sigma, 0), mode="nearest")
+    shown = canvas.colours(window)
+    smeared = np.stack([smoothed(shown[..., c], sigma) for c in range(3)], axis=2)
     return window, smeared, opacity
 
 
@@ -182,7 +183,7 @@ def discoloured(canvas: Canvas, rng: Rng) -> Made:
 def blended_piece(canvas: Canvas, rng: Rng) -> Made:
     """A piece from elsewhere on the part in the light of its new place, with no visible seam.
 
-    After Schlueter et al., "Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and
+    After Schlüter et al., "Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and
     Localization", ECCV 2022, with soft edges for their Poisson blending.
     """
     diameter = canvas.size(rng, 0.06, 0.45)
@@ -269,7 +270,7 @@ def _other_colour(shown: Colours, rng: Rng) -> Colours:
 def _cloudy(window: Window, rng: Rng, diameter: float) -> Field:
     """An uneven opacity about 1, whose clouds are a few to a diameter."""
     noise = rng.standard_normal(window.shape).astype(np.float32)
-    noise = ndimage.gaussian_filter(noise, max(diameter / 8, 1.0))
+    noise = smoothed(noise, max(diameter / 8, 1.0))
     cloudy: Field = np.clip(1 + np.float32(0.4) * noise / max(float(noise.std()), 1e-6), 0, 1.4)
     return cloudy
 
@@ -280,10 +281,10 @@ def _carried_on(shown: Colours, known: npt.NDArray[np.bool_], rng: Rng, far: flo
         return np.full_like(shown, float(shown.mean()))
     weight = known.astype(np.float32)
     sigma = max(far / 2, 1.0)
-    total = ndimage.gaussian_filter(weight, sigma, mode="nearest")
+    total = smoothed(weight, sigma)
     filled: Colours = np.empty_like(shown)
     for c in range(3):
-        spread = ndimage.gaussian_filter(shown[..., c] * weight, sigma, mode="nearest")
+        spread = smoothed(shown[..., c] * weight, sigma)
         mean = float(shown[..., c][known].mean())
         filled[..., c] = np.where(total > 1e-4, spread / np.maximum(total, 1e-4), mean)
     fine = shown - ndimage.uniform_filter(shown, (3, 3, 1), mode="nearest")

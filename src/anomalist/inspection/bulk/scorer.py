@@ -137,7 +137,7 @@ class Scorer:
         detector, job = self._detector, self._job
         measuring = None
         if detector.reference_ is not None:
-            measuring = Measuring(detector.reference_, detector.transform)
+            measuring = Measuring(detector.reference_, detector.sight)
         pool = ThreadPoolExecutor(_READERS, thread_name_prefix="anomalist-reader")
         try:
             pictures = _Writing(job.out, pool)
@@ -264,7 +264,7 @@ class Scorer:
         assert found.score is not None
         if is_drawn(job.heatmaps, job.rule.state(found.score, found.p_value)):
             key = heatmap_key(number, place, entry["path"], job.heatmap_format)
-            pictures.add(key, partial(self._picture, sample, prediction.maps[0]))
+            pictures.add(key, partial(self._picture, sample, prediction.visible_map(0)))
             found = dataclasses.replace(found, heatmap=key)
             if job.arrays:
                 array_key = f"{key.rpartition('.')[0]}.npy"

@@ -55,7 +55,7 @@ def server_ready(service: Asked) -> Response:
 def model_metadata(service: Asked, model: str, version: str = "") -> dict[str, Any]:
     """Return what a model takes and gives."""
     answering = _answering(service, model, version)
-    height, width = answering.detector.transform.output_size
+    height, width = answering.detector.view.output_size
     return {
         "name": model,
         "versions": [str(answering.number)],
