@@ -3,7 +3,7 @@
     python benchmarks/false_alarms.py sets data SETS
     anomalist benchmark SETS --detectors \
         patchcore,padim,spade,dfm,cfa,glass,patchcore+padim,patchcore+glass --seeds 0,1,2 \
-        --image_size 64 --cfa.epochs 5 --glass.meta_epochs 10 --glass.variants 2 \
+        --image_size 64 --coreset_ratio 0.1 --cfa.epochs 5 --glass.meta_epochs 10 --glass.variants 2 \
         --evaluate_at input --out OUT
     python benchmarks/false_alarms.py table OUT
 
