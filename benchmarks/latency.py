@@ -3,11 +3,12 @@
     python benchmarks/latency.py DATA --category bottle --peers-python PYTHON
 
 Detectors are fitted with their defaults at 256 pixels (PatchCore with a coreset of 10 %; GLASS for
-``--glass-epochs`` epochs: latency doesn't depend on how long it was trained), exported, and held against their exports on all test images.
-Then all contenders score the same transformed images, in memory, in turn; medians of several rounds
-are printed, and their multiples of the bare backbone with the same layers. anomalib's models run in
-another interpreter with an untrained network of the same shape and a bank or Gaussians of the same
-size, so that its time is comparable and its scores mean nothing.
+``--glass-epochs`` epochs: latency doesn't depend on how long it was trained), exported, and held
+against their exports on all test images. Then all contenders score the same transformed images, in
+memory, in turn; medians of several rounds are printed, and their multiples of the bare backbone
+with the same layers. anomalib's models run in another interpreter with an untrained network of the
+same shape and a bank or Gaussians of the same size, so that its time is comparable and its scores
+mean nothing.
 """
 
 from __future__ import annotations
