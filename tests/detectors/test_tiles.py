@@ -91,6 +91,12 @@ def test_the_scale_of_photographs_follows_the_tile() -> None:
     assert (grid.side, grid.overlap) == (32, 0)
 
 
+def test_a_tile_larger_than_the_photograph_covers_it() -> None:
+    detector = PatchCore(image_size=64, tile_size=5000, device="cpu").fit(photographs(2))
+    assert detector.input_size_ == (32, 64)
+    assert detector.predict(photographs(1)).maps.shape == (1, 32, 64)
+
+
 def test_maps_of_large_frames_are_halved_and_masks_with_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
