@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,8 @@ from anomalist.features import FeatureStore
 from anomalist.files import write_text
 from anomalist.report import to_markdown
 
-DETECTORS: dict[str, Callable[..., Detector]] = {
-    "PatchCore": partial(PatchCore, coreset_ratio=0.1),
+DETECTORS: dict[str, type[Detector]] = {
+    "PatchCore": PatchCore,
     "PaDiM": PaDiM,
     "SPADE": SPADE,
     "DFM": DFM,
