@@ -53,12 +53,12 @@ UInt8 = npt.NDArray[np.uint8]
 LEARNT, GOOD, BAD = 2, 3, 3
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "large": {
-        "256, whole": {},
+        "256, whole": {"image_size": 256},
         "1024, whole": {"image_size": 1024},
         "tiles of 512 at 512": {"image_size": 512, "tile_size": 512},
     },
     "bottle": {
-        "256, whole": {},
+        "256, whole": {"image_size": 256},
         "384, whole": {"image_size": 384},
         "tiles of 384 at 256": {"image_size": 256, "tile_size": 384},
         "tiles of 256 at 256": {"image_size": 256, "tile_size": 256},
