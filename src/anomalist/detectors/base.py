@@ -553,9 +553,10 @@ class Detector(Saved):
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        frame = transform_to(input_size, self.crop_size).output_size
-        preparation = Preparation(tiles=choose_tiles(self, input_size))
-        self._check_shards(shards, preparation.shapes(self.make_backbone(), frame))
+        learner = dataclasses.replace(self)
+        learner.settled_ = Settled(self.bit_depth or DEPTHS[-1], input_size)
+        frame = learner.transform.output_size
+        learner._check_shards(shards, learner.preparation.shapes(self.make_backbone(), frame))
 
     def calibrate(
         self,
