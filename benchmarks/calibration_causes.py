@@ -31,7 +31,7 @@ import pandas as pd
 from anomalist import CFA, GLASS, Detector
 from anomalist.calibration import Calibration, assign_folds, threshold
 from anomalist.data import ImageSet, as_image_set
-from anomalist.detectors.ensemble import combined
+from anomalist.detectors.combining import combined
 from anomalist.features import FeatureStore
 from anomalist.predictions import Predictions
 from anomalist.report import to_markdown

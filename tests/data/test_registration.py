@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +13,11 @@ import torch
 from PIL import Image
 
 from anomalist.data import Transform
-from anomalist.data.matching import Motion, Template
+from anomalist.data.matching import Template
+from anomalist.data.motion import Motion
 from anomalist.data.moving import Affine, moved_plane, scaling
 from anomalist.data.registration import Registration, Window, grey, reference_size
+from anomalist.features.moving_back import moved_back
 
 
 def key(size: tuple[int, int] = (128, 128)) -> np.ndarray:
@@ -114,7 +119,9 @@ def test_a_map_goes_back_to_where_the_photograph_shows_it(
     seen = registration.shown(Image.fromarray(at).convert("RGB"), motion, "bilinear")[..., 0]
     maps = torch.from_numpy(seen.astype(np.float32))[None] + 3
     view = Transform((size[0] // 2, size[1] // 2))
-    back = registration.back(maps, [motion], view)[0].numpy()
+    size_of_maps = view.output_size
+    affine = registration.affine(motion, size_of_maps)
+    back = moved_back(maps[0], affine, size_of_maps).numpy()
     assert back.shape == view.output_size
     assert back.min() == 3
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
@@ -152,6 +159,24 @@ def test_a_photograph_that_was_brought_to_the_size_before_gives_the_same_bits(
     assert registration.find(brought, size, "bilinear") == motion
     shown = [registration.shown(image, motion, "bilinear") for image in (large, brought)]
     assert np.array_equal(*shown)
+
+
+def test_it_is_sent_without_what_follows_from_it(
+    registered: tuple[Registration, np.ndarray],
+) -> None:
+    registration, photograph = registered
+    picture = Image.fromarray(photograph).convert("RGB")
+    motion = registration.find(picture, photograph.shape, "bilinear")
+    sent = pickle.dumps(registration)
+    assert len(sent) < 30_000
+    assert pickle.loads(sent).find(picture, photograph.shape, "bilinear") == motion
+
+
+def test_whoever_registers_nothing_imports_no_arithmetic() -> None:
+    # A decoder's process has too little memory for torch.
+    script = "import sys, anomalist.data; print({'torch', 'scipy.fft'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_the_key_tells_registrations_apart(registered: tuple[Registration, np.ndarray]) -> None:

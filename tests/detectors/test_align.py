@@ -143,6 +143,14 @@ def test_what_has_no_way_to_lie_is_refused_before_any_learning(kind: str) -> Non
         PatchCore(**FAST).fit(as_image_set(list(images.astype(np.uint8))))
 
 
+def test_the_first_photograph_may_be_the_odd_one_out() -> None:
+    odd = Sample("odd", image=np.full((SIDE, SIDE), 40, np.uint8))
+    detector = PatchCore(**FAST).fit(ImageSet([odd, *GOOD]))
+    assert UNREGISTERED in odd.remarks()
+    assert UNREGISTERED not in GOOD[0].remarks()
+    assert detector.preparation.registration is not None
+
+
 def test_too_few_and_differing_photographs_are_refused() -> None:
     with pytest.raises(DataError, match="two good photographs"):
         PatchCore(**FAST).fit(GOOD[:1])

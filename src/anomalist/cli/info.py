@@ -37,6 +37,11 @@ def run(arguments: Namespace, output: Output) -> None:
         output.result(f"photographs are resized to {width} x {height} pixels")
     if card["ignored"]:
         output.result(f"ignored: {card['ignored']:.1%} of the input")
+    for member in card["weights"]:
+        output.result(
+            f"weight of {member['detector']} by made defects: {member['scores']:.0%} of the score,"
+            f" {member['maps']:.0%} of the map"
+        )
     _show_training(card["training"], output)
     _show_calibration(card["calibration"], output)
     output.result("hyperparameters")

@@ -124,7 +124,7 @@ class NamedValues:
 
 def argument_type(hint: Any) -> Any:
     """Return what reads a value of a type; all but tuples and mappings are left to the parser."""
-    if "dict[" in str(hint):
+    if any(typing.get_origin(option) is dict for option in (hint, *typing.get_args(hint))):
         return NamedValues(hint)
     if is_repeated(hint):
         return EntryOf(hint)

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,14 @@ from PIL import Image
 
 from anomalist.data.ignoring import Filled, Ignored
 from anomalist.data.imageset import ImageSet
-from anomalist.data.registration import Registration
 from anomalist.data.source import Content
 from anomalist.data.transforms import Transform
 from anomalist.errors import ParameterError
 from anomalist.origins import origin_of
+
+if TYPE_CHECKING:
+    # Its arithmetic takes long to import, for all who register nothing.
+    from anomalist.data.registration import Registration
 
 _MOST_WORKERS = 8
 # Who waits for a storage takes no processor.
@@ -100,6 +104,7 @@ class Chunk:
         sample.viewed(image, self._bits)
         if self._registration is not None:
             interpolation = self._transform.interpolation
+            image = self._registration.brings(interpolation).resized(image)
             motion = self._registration.find(image, sample.size(), interpolation)
             sample.keep_motion(self._registration.key, motion)
             pixels = self._registration.shown(image, motion, interpolation)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
-from anomalist.data.matching import Motion, Template
+from anomalist.data.matching import Template
+from anomalist.data.motion import Motion
 from anomalist.data.moving import Affine, moved_plane, scaling
 from anomalist.data.transforms import Interpolation, Transform
 
@@ -117,6 +115,10 @@ class Registration:
     frame: tuple[int, int]
     source: tuple[int, int]
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the fields is made anew, and isn't sent.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @cached_property
     def key(self) -> str:
         """Hash by which what was made with it is known."""
@@ -176,56 +178,25 @@ class Registration:
         brought = np.asarray(self.brings(interpolation).resized(image))
         height, width = self.frame
         # Twice as fine, so that what is averaged was interpolated where there is detail.
-        affine = self._affine(motion, self.source).after(scaling(0.5, 0.5))
+        affine = self.affine(motion, self.source).after(scaling(0.5, 0.5))
         fine = moved_plane(brought, affine, Image.Resampling.BICUBIC, (2 * height, 2 * width))
         return np.array(Image.fromarray(fine).reduce(2))
 
-    def back(self, maps: Tensor, motions: Iterable[Motion | None], view: Transform) -> Tensor:
-        """Bring maps of what is shown to where the photographs themselves lie.
+    def affine(self, motion: Motion | None, size: tuple[int, int]) -> Affine:
+        """Return where what is shown comes from in a photograph that is brought to a size.
 
         Parameters
         ----------
-        maps : tensor of shape (B, H, W)
-            As large as what is shown.
-        motions : iterable of Motion or None
-            Of each photograph.
-        view : Transform
-            Without a crop; brings photographs to the size of what comes out.
-
-        Returns
-        -------
-        tensor of shape (B, h, w)
-            Interpolated bilinearly; the lowest value of a map where nothing was looked at.
+        motion : Motion or None
+            What `find` returned.
+        size : (int, int)
+            Height and width.
         """
-        return torch.stack(
-            [
-                self._moved_back(values, self._affine(motion, view.output_size), view.output_size)
-                for values, motion in zip(maps, motions, strict=True)
-            ]
-        )
-
-    def _affine(self, motion: Motion | None, size: tuple[int, int]) -> Affine:
-        """Where what is shown comes from in a photograph that is brought to a size."""
         # In the proportions of the photograph, turns are turns.
         height, width = self.source
         where = self.window.affine(self.frame, self.source)
         moved = (Motion() if motion is None else motion).affine(self.source).after(where)
         return scaling(size[1] / width, size[0] / height).after(moved)
-
-    def _moved_back(self, values: Tensor, affine: Affine, size: tuple[int, int]) -> Tensor:
-        height, width = values.shape
-        rows, columns = (
-            torch.arange(side, dtype=torch.float32, device=values.device) + 0.5 for side in size
-        )
-        across, down = affine.inverse()(columns[None, :], rows[:, None])
-        # What lies from -1 to 1 is the map.
-        grid = torch.stack([2 * across / width - 1, 2 * down / height - 1], dim=-1)
-        lowest = values.min()
-        placed = functional.grid_sample(
-            (values - lowest)[None, None], grid[None], align_corners=False
-        )
-        moved: Tensor = placed[0, 0] + lowest
-        return moved
 
 
 def grey(image: Image.Image, size: tuple[int, int]) -> Float32:

@@ -18,7 +18,7 @@ from anomalist.data.ignoring import Sight
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
-from anomalist.data.matching import Motion
+from anomalist.data.motion import Motion
 from anomalist.data.names import existing
 from anomalist.data.saturation import Defect, read_defect, read_saturations
 from anomalist.data.sending import local, portable

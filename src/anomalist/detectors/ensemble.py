@@ -6,7 +6,7 @@ import copy
 import math
 import reprlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -14,28 +14,26 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
 import anomalist.detectors.registry as registry
-from anomalist.calibration import Calibration, Reference, join_groups
+from anomalist.calibration import Calibration, Reference, join_groups, number_groups
 from anomalist.data import ImageSet, Transform, bit_depth_of, load_masks, of_as_many_pixels
 from anomalist.data.ignoring import Ignored
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.combining import Combination, combined
 from anomalist.detectors.input_size import asked_size, choose_input_size
 from anomalist.detectors.settling import Settled
+from anomalist.detectors.weighing import Weights, weigh
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, unite_backbones
 from anomalist.models import Layout, conforms, expect, take_below
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
-Combination = Literal["fisher", "cauchy", "mean", "max"]
 Array = npt.NDArray[Any]
 
-# Beyond this surprise, the tangent of Cauchy's combination is 1 / (pi p) to the last digit.
-_CERTAIN = 18.0
 _MAX_MEMBERS = 100
 _ENTRIES = tuple[dict[str, Any], ...]
 _BATCHES = 4
@@ -67,14 +65,17 @@ class Ensemble(Detector):
         ``fisher`` (the mean surprise) or ``cauchy`` (led by the most surprised) of the members'
         p-values; ``mean`` or ``max`` of their scores in standard deviations above the mean good
         one.
-    member_weights : tuple of float, optional
+    member_weights : tuple of float or "auto", optional
         Weight of each member, positive, in the order of members; all alike by default. A maximum
-        multiplies by them.
+        multiplies by them. ``auto`` weighs members by how well they tell made defects, see
+        :func:`~anomalist.detectors.weighing.weigh`, which fits each once more or a few times.
 
     Attributes
     ----------
     members_ : list of Detector
-        The fitted members, each with its ``calibration_``.
+        The fitted members that have any weight, each with its ``calibration_``.
+    member_weights_ : Weights
+        Of all members, in scores and in maps, where they are ``auto``.
 
     References
     ----------
@@ -92,7 +93,7 @@ class Ensemble(Detector):
 
     members: tuple[str | Detector | dict[str, Any], ...] = ("patchcore", "padim")
     combine: Combination = "fisher"
-    member_weights: tuple[float, ...] | None = None
+    member_weights: tuple[float, ...] | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,7 +106,7 @@ class Ensemble(Detector):
                 f"members must name at least one detector, and at most {_MAX_MEMBERS}, not"
                 f" {len(self.members)}"
             )
-        if self.member_weights is not None:
+        if isinstance(self.member_weights, tuple):
             weights = np.asarray(self.member_weights)
             if weights.shape != (len(self.members),) or not (weights > 0).all():
                 raise ParameterError(
@@ -130,7 +131,17 @@ class Ensemble(Detector):
     @property
     def seeded(self) -> bool:
         """Whether that of a member changes anything."""
-        return any(part.seeded for part in self.components())
+        judged = self.member_weights == "auto"
+        return judged or any(part.seeded for part in self.components())
+
+    @property
+    def shares(self) -> Weights:
+        """Weights of the ``members_``, in their order."""
+        known: Weights | None = vars(self).get("member_weights_")
+        if known is not None:
+            return known.kept()
+        given = self.member_weights
+        return Weights.given(given if isinstance(given, tuple) else (1.0,) * len(self.members))
 
     def parameters(self) -> dict[str, Any]:
         """Return all hyperparameters by name, as plain JSON values, those of members included."""
@@ -141,7 +152,7 @@ class Ensemble(Detector):
             for m in self.members
         ]
         weights = self.member_weights
-        values["member_weights"] = None if weights is None else list(weights)
+        values["member_weights"] = list(weights) if isinstance(weights, tuple) else weights
         return values
 
     def components(self) -> list[Detector]:
@@ -277,9 +288,17 @@ class Ensemble(Detector):
             if training is not None:
                 training.resumed_seconds += own.resumed_seconds
                 training.notes += own.notes
-        self._assemble(members, held_out)
+        self._assemble(members, held_out, groups, store, progress)
 
-    def assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> Self:
+    def assemble(
+        self,
+        fitted: Sequence[Detector],
+        held_out: Sequence[Predictions],
+        *,
+        groups: Iterable[Hashable] | None = None,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
         """Make it of members that are fitted already.
 
         Parameters
@@ -288,6 +307,8 @@ class Ensemble(Detector):
             The `components`, fitted to the same images and, but for a single image, calibrated.
         held_out : sequence of Predictions
             What the :meth:`Detector.calibrate` of each gave.
+        groups, store, progress
+            As for :meth:`Detector.fit`, for weights that are found out.
 
         Returns
         -------
@@ -295,12 +316,34 @@ class Ensemble(Detector):
             Itself, fitted and calibrated.
         """
         assembled = replace(self)
-        assembled._assemble(fitted, held_out)
+        numbers = number_groups(groups, len(held_out[0]))
+        assembled._assemble(fitted, held_out, numbers, store, progress)
         self.__dict__ = vars(assembled)
         return self
 
-    def _assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> None:
+    def _assemble(
+        self,
+        fitted: Sequence[Detector],
+        held_out: Sequence[Predictions],
+        groups: npt.NDArray[np.int64],
+        store: FeatureStore | None,
+        progress: Progress | None,
+    ) -> None:
         self._forget()
+        if self.member_weights == "auto":
+            images = held_out[0].images
+            store = FeatureStore() if store is None else store
+            self.member_weights_ = weigh(
+                self.components(),
+                images,
+                groups=groups,
+                seed=self.seed,
+                store=store,
+                progress=progress,
+            )
+            used = self.member_weights_.used
+            fitted = [member for member, part in zip(fitted, used, strict=True) if part]
+            held_out = [good for good, part in zip(held_out, used, strict=True) if part]
         self.members_ = list(fitted)
         for member, good in zip(self.members_, held_out, strict=True):
             if member.calibration_ is None:
@@ -404,17 +447,17 @@ class Ensemble(Detector):
         """
         size = self.view.output_size
         first = made[0]
-        weights = np.asarray(self.member_weights or np.ones(len(made)), np.float64)
-        weights = weights / weights.sum()
+        of_scores, of_maps = (np.asarray(w) for w in (self.shares.scores, self.shares.maps))
         pairs = list(zip(self.members_, made, strict=True))
         scores = np.stack([self._scaled(member, given.scores) for member, given in pairs])
+        seen = [pair for pair, weight in zip(pairs, of_maps, strict=True) if weight > 0]
         maps = np.empty((len(first), *size), np.float32)
         spread = np.empty_like(maps)
         for i in range(len(first)):
             stacked = np.stack(
-                [_resized(self._scaled(member, given.maps[i]), size) for member, given in pairs]
+                [_resized(self._scaled(member, given.maps[i]), size) for member, given in seen]
             )
-            maps[i] = combined(stacked, weights, self.combine)
+            maps[i] = combined(stacked, of_maps[of_maps > 0], self.combine)
             spread[i] = stacked.std(axis=0)
         maps = self.preparation.lowered(torch.from_numpy(maps)).numpy()
         mask = self.preparation.ignored
@@ -423,12 +466,12 @@ class Ensemble(Detector):
             ignored = _by_all([given.ignored for given in made])
         return Predictions(
             first.paths,
-            combined(scores, weights, self.combine).astype(np.float32),
+            combined(scores, of_scores, self.combine).astype(np.float32),
             maps,
             first.labels,
             masks,
             first.defects,
-            disagreement=scores.std(axis=0).astype(np.float32),
+            disagreement=scores[of_scores > 0].std(axis=0).astype(np.float32),
             disagreement_maps=spread,
             images=first.images,
             transform=self.view,
@@ -469,8 +512,13 @@ class Ensemble(Detector):
             "bit_depth": self.bit_depth_,
             "input_size": list(self.input_size_),
             "members": entries,
+            **self._weights_state(),
             **header,
         }, tensors
+
+    def _weights_state(self) -> dict[str, Any]:
+        known: Weights | None = vars(self).get("member_weights_")
+        return {} if known is None else {"weights": known.as_dict()}
 
     def _load_state(
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
@@ -479,6 +527,10 @@ class Ensemble(Detector):
         view = self._saved_view(header)
         self.members_ = []
         expected = [member.name for member in self.components()]
+        if self.member_weights == "auto":
+            self.member_weights_ = Weights.from_dict(header.get("weights"), len(expected))
+            used = zip(expected, self.member_weights_.used, strict=True)
+            expected = [name for name, part in used if part]
         entries = header.get("members", [])
         given = [entry.get("detector") for entry in entries] if conforms(entries, _ENTRIES) else []
         if given != expected:
@@ -500,49 +552,6 @@ class Ensemble(Detector):
         self.images_ = self.members_[0].images_
         self._settle_by_members(view)
         self._restore()
-
-
-def combined(values: Array, weights: Array, how: Combination) -> Array:
-    """Combine what M members give to the same images or pixels.
-
-    Parameters
-    ----------
-    values : array of shape (M, ...)
-        In standard deviations for ``mean`` and ``max``; minus logarithms of p-values for ``fisher``
-        and ``cauchy``.
-    weights : array of shape (M,)
-        Positive, of sum 1.
-    how : str
-        Which combination.
-
-    Returns
-    -------
-    array of shape (...)
-        Higher where more anomalous: a mean, a maximum, or minus the logarithm of Cauchy's p-value.
-
-    Examples
-    --------
-    >>> values, weights = np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([0.5, 0.5])
-    >>> combined(values, weights, "mean").tolist(), combined(values, weights, "max").tolist()
-    ([2.0, 2.0], [3.0, 2.0])
-    >>> combined(values, weights, "cauchy").round(3).tolist()
-    [2.394, 2.0]
-    """
-    shaped = weights.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
-    result: Array
-    if how == "max":
-        result = (values * shaped * len(weights)).max(axis=0)
-    elif how == "cauchy":
-        values = values.astype(np.float64)
-        # A p-value of 1 has a tangent of minus infinity, against which no other would count.
-        known = np.clip(values, 0.01, _CERTAIN)
-        statistic = (np.tan((0.5 - np.exp(-known)) * np.pi) * shaped).sum(axis=0)
-        body = -np.log(0.5 - np.arctan(statistic) / np.pi)
-        far = logsumexp(values, axis=0, b=np.broadcast_to(shaped, values.shape))
-        result = np.where(values.max(axis=0) < _CERTAIN, body, far)
-    else:
-        result = (values * shaped).sum(axis=0)
-    return result
 
 
 def _share(store: FeatureStore, backbones: list[Backbone]) -> None:

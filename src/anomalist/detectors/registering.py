@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ from anomalist.synthesis import foreground_mask
 # Photographs of which the reference is the mean, and from which it is told if there can be one.
 _LEARNT = 64
 _ROUNDS = 3
+# Photographs tried as the first one, which may be the odd one out.
+_TRIED = 3
 # Least likeness of the good photographs to the reference, and by how much at least it must exceed
 # that at another angle. Textures have 0.3 and 0.01, round parts 0.95 and 0.02, cloth 0.85 and 0.05,
 # parts that can be registered 0.9 and 0.15 or more.
@@ -55,8 +57,9 @@ def find_registration(
     """Find how the part lies in good photographs, and around it the smallest rectangle.
 
     The reference is the mean of up to 64 photographs, evenly spread, each moved to lie as the first
-    one does. The part is what stands out from the background of that, see `foreground_mask`; where
-    nothing does, all of the photograph is looked at.
+    one does, or as another one where the first is like no other. The part is what stands out from
+    the background of that, see `foreground_mask`; where nothing does, all of the photograph is
+    looked at.
 
     Parameters
     ----------
@@ -87,11 +90,12 @@ def find_registration(
                 " photographs of one shape"
             )
         pictures.append(grey(sample.read(transform.bit_depth), reference_size(size)))
-    reference, matches = pictures[0], list[Match]()
-    for _ in range(_ROUNDS):
+    matches = _first_matches(pictures)
+    for _ in range(1, _ROUNDS):
+        reference = _mean(pictures, matches)
         template = Template(reference)
         matches = [template.match(picture) for picture in pictures]
-        reference = _mean(pictures, matches)
+    reference = _mean(pictures, matches)
     least = _SHARE * _check(matches)
     picture = np.rint(np.clip(reference, 0, 255)).astype(np.uint8)
     window = _window(picture)
@@ -154,16 +158,39 @@ def registration_of(arrays: dict[str, npt.NDArray[Any] | None]) -> Registration:
     )
 
 
+def _first_matches(pictures: list[Float32]) -> list[Match]:
+    """Those with the first picture, or with another one where the first is like no other."""
+    best: list[Match] = []
+    for place in np.linspace(0, len(pictures), _TRIED, endpoint=False).astype(int):
+        template = Template(pictures[place])
+        matches = [template.match(picture) for picture in pictures]
+        if not best or _likeness(matches) > _likeness(best):
+            best = matches
+        if _likeness(best) >= _LEAST_LIKENESS:
+            break
+    if _likeness(best) < _LEAST_LIKENESS / 2:  # of which no mean can be made
+        _refuse_unlike(_likeness(best))
+    return best
+
+
+def _likeness(matches: list[Match]) -> float:
+    return float(np.median([match.likeness for match in matches]))
+
+
+def _refuse_unlike(likeness: float) -> NoReturn:
+    raise DataError(
+        f"align finds nothing that lies alike in the good photographs (likeness {likeness:.2f},"
+        f" {_LEAST_LIKENESS} needed): leave it out for textures, and for parts that differ or"
+        " deform"
+    )
+
+
 def _check(matches: list[Match]) -> float:
     """The middle likeness; DataError if it, or the middle margin, is too low."""
-    likeness = float(np.median([match.likeness for match in matches]))
+    likeness = _likeness(matches)
     margin = float(np.median([match.margin for match in matches]))
     if likeness < _LEAST_LIKENESS:
-        raise DataError(
-            f"align finds nothing that lies alike in the good photographs (likeness {likeness:.2f},"
-            f" {_LEAST_LIKENESS} needed): leave it out for textures, and for parts that differ or"
-            " deform"
-        )
+        _refuse_unlike(likeness)
     if margin < _LEAST_MARGIN:
         raise DataError(
             "align can't tell how the part is turned in the good photographs: they look much the"
@@ -176,7 +203,7 @@ def _check(matches: list[Match]) -> float:
 
 def _mean(pictures: list[Float32], matches: list[Match]) -> Float32:
     """The mean of moved pictures, of each what lies within it."""
-    likely = _SHARE * float(np.median([match.likeness for match in matches]))
+    likely = _SHARE * _likeness(matches)
     height, width = pictures[0].shape
     everywhere = Image.fromarray(np.ones((height, width), np.float32))
     total = np.zeros((height, width), np.float32)

@@ -7,7 +7,7 @@ nearest-neighbour searches, which compiled code does, become matrix products.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,7 @@ class Combiner:
 
     def __init__(self, ensemble: Ensemble) -> None:
         members = ensemble.members_
-        weights = np.asarray(ensemble.member_weights or np.ones(len(members)), np.float64)
-        self._weights = [float(w) for w in weights / weights.sum()]
+        self._weights = ensemble.shares
         self._how = ensemble.combine
         self._scales = []
         for member in members:
@@ -133,11 +132,16 @@ class Combiner:
             (of_scores(scores), of_maps(maps))
             for (of_scores, of_maps), (scores, maps) in zip(self._scales, made, strict=True)
         ]
-        return self._joined([s for s, _ in scaled]), self._joined([m for _, m in scaled])
+        return (
+            self._joined([s for s, _ in scaled], self._weights.scores),
+            self._joined([m for _, m in scaled], self._weights.maps),
+        )
 
-    def _joined(self, values: list[Tensor]) -> Tensor:
+    def _joined(self, values: list[Tensor], shares: Sequence[float]) -> Tensor:
+        values = [value for value, share in zip(values, shares, strict=True) if share > 0]
         stacked = torch.stack(values)
-        weights = torch.tensor(self._weights).view(-1, *[1] * (stacked.ndim - 1))
+        weights = torch.tensor([share for share in shares if share > 0])
+        weights = weights.view(-1, *[1] * (stacked.ndim - 1))
         if self._how == "max":
             return (stacked * weights * len(values)).amax(dim=0)
         if self._how == "cauchy":

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.ignoring import Filled, Ignored, Sight
-from anomalist.data.matching import Motion
+from anomalist.data.motion import Motion
 from anomalist.data.registration import Registration
 from anomalist.features.backbone import Backbone
+from anomalist.features.moving_back import moved_back
 from anomalist.features.tiles import TileGrid
 
 # What is ignored by as much of a pixel is ignored.
@@ -152,9 +153,12 @@ class Preparation:
             return np.broadcast_to(self.ignored.resized(size).mask, (len(images), *size))
         mask = torch.from_numpy(self.ignored.mask[None].astype(np.float32))
         placed = [
-            self.registration.back(mask, [motion], view) for motion in self.motions(images, view)
+            moved_back(
+                mask[0], self.registration.affine(motion, view.output_size), view.output_size
+            )
+            for motion in self.motions(images, view)
         ]
-        return (torch.cat(placed) > _HALF).numpy()
+        return (torch.stack(placed) > _HALF).numpy()
 
     def back(self, maps: Tensor, images: Iterable[Sample], view: Transform) -> Tensor:
         """Return anomaly maps in the frame of the photographs.
@@ -176,7 +180,12 @@ class Preparation:
         counted = self.lowered(maps)
         if self.registration is None:
             return counted
-        return self.registration.back(counted, self.motions(images, view), view)
+        size = view.output_size
+        placed = [
+            moved_back(values, self.registration.affine(motion, size), size)
+            for values, motion in zip(counted, self.motions(images, view), strict=True)
+        ]
+        return torch.stack(placed)
 
     def lowered(self, maps: Tensor) -> Tensor:
         """Return anomaly maps (B, H, W) with the lowest value of each where it is ignored.

@@ -19,7 +19,7 @@ from torch import Tensor
 from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.loader import load_chunks
 from anomalist.data.looks import Look
-from anomalist.data.matching import Motion
+from anomalist.data.motion import Motion
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
 from anomalist.features.preparation import Preparation
