@@ -92,7 +92,7 @@ class Detector(Saved):
     image_size : int, (int, int) or "auto"
         Height and width in pixels to which images are resized; of one number the pixels of its
         square in the proportions of the photographs, or with ``crop_size`` the square itself; or
-        ``auto`` for what ``smallest_defect`` needs.
+        ``auto`` for what ``smallest_defect`` needs. PatchCore's default is 384.
     smallest_defect : int, optional
         Width in pixels of the photographs of the smallest defect that is to be found.
     tile_size : int, optional
@@ -553,9 +553,10 @@ class Detector(Saved):
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        frame = transform_to(input_size, self.crop_size).output_size
-        preparation = Preparation(tiles=choose_tiles(self, input_size))
-        self._check_shards(shards, preparation.shapes(self.make_backbone(), frame))
+        learner = dataclasses.replace(self)
+        learner.settled_ = Settled(self.bit_depth or DEPTHS[-1], input_size)
+        frame = learner.transform.output_size
+        learner._check_shards(shards, learner.preparation.shapes(self.make_backbone(), frame))
 
     def calibrate(
         self,

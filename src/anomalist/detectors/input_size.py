@@ -124,7 +124,10 @@ def choose_input_size(detector: Any, images: ImageSet) -> tuple[int, int]:
         return asked_size(detector)
     usual = usual_size(images)
     if detector.tile_size is not None:
-        found = scaled(usual, _side_of_tiles(detector) / detector.tile_size)
+        tile = detector.tile_size
+        if size != AUTO:
+            tile = min(tile, max(usual))  # what a tile covers is brought to image_size, not less
+        found = scaled(usual, _side_of_tiles(detector) / tile)
     elif size == AUTO:
         found = scaled(usual, _needed_scale(detector))
         least = of_as_many_pixels(USUAL_SIDE, usual)

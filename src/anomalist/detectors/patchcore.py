@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,8 @@ class PatchCore(Detector):
 
     Parameters
     ----------
+    image_size : int, (int, int) or "auto"
+        As all detectors take it. More pixels find more small defects than a larger network does.
     coreset_ratio : float
         Share of the patches that the bank keeps, above 0 and at most 1. With tiles, of which a
         photograph may have hundreds, it keeps 10,000 at most.
@@ -80,7 +82,8 @@ class PatchCore(Detector):
     shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("bank_", "bank_images_", "coverage_radius_")
 
-    coreset_ratio: float = 0.1
+    image_size: int | tuple[int, int] | Literal["auto"] = 384
+    coreset_ratio: float = 0.05
     coreset_size: int | None = None
     projection_dim: int | None = None
     num_neighbors: int = 9
