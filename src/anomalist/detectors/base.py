@@ -92,7 +92,7 @@ class Detector(Saved):
     image_size : int, (int, int) or "auto"
         Height and width in pixels to which images are resized; of one number the pixels of its
         square in the proportions of the photographs, or with ``crop_size`` the square itself; or
-        ``auto`` for what ``smallest_defect`` needs. PatchCore takes 384 where none is given.
+        ``auto`` for what ``smallest_defect`` needs. PatchCore's default is 384.
     smallest_defect : int, optional
         Width in pixels of the photographs of the smallest defect that is to be found.
     tile_size : int, optional

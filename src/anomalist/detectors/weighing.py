@@ -12,7 +12,7 @@ import numpy.typing as npt
 from anomalist.calibration import number_groups
 from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
-from anomalist.detectors.judging import judge
+from anomalist.detectors.judging import judge_by, trials
 from anomalist.errors import ModelFileError
 from anomalist.features import FeatureStore, Progress
 from anomalist.models import conforms
@@ -139,10 +139,9 @@ def weigh(
     numbers = number_groups(groups, len(images))
     if len(members) < 2 or numbers.max(initial=0) == 0:
         return Weights.given([1.0] * len(members))
-    judged = [
-        judge(member, images, groups=numbers, seed=seed, store=store, progress=progress)
-        for member in members
-    ]
+    dealt = trials(images, groups=numbers, seed=seed)
+    store = FeatureStore() if store is None else store
+    judged = [judge_by(member, dealt, store=store, progress=progress) for member in members]
     return Weights(
         weights_of([judgement.image_AUROC for judgement in judged], _POWER_OF_SCORES),
         weights_of([judgement.pixel_PRO for judgement in judged], _POWER_OF_MAPS),
