@@ -37,7 +37,7 @@ import pandas as pd
 from anomalist import CFA, GLASS, Detector, PatchCore
 from anomalist.calibration import Calibration, assign_folds, held_out_scores, threshold
 from anomalist.data import ImageSet, as_image_set
-from anomalist.detectors.ensemble import combined
+from anomalist.detectors.combining import combined
 from anomalist.features import FeatureStore
 from anomalist.predictions import Predictions
 from anomalist.report import to_markdown
@@ -132,7 +132,7 @@ def of_coreset(arguments: argparse.Namespace, name: str) -> pd.DataFrame:
     new = _images(arguments.sets / name / "test" / "good")
     store, rows = FeatureStore(), []
     for seed in range(arguments.seeds):
-        detector = PatchCore(image_size=arguments.image_size, seed=seed)
+        detector = PatchCore(image_size=arguments.image_size, coreset_ratio=0.1, seed=seed)
         whole = copy.copy(detector).fit(good, store=store)
         unseen = whole.predict(new, store=store).scores
         ways = {"own patches ignored": _own_ignored(whole, good, store)}

@@ -3,8 +3,8 @@
     python benchmarks/false_alarms.py sets data SETS
     anomalist benchmark SETS --detectors \
         patchcore,padim,spade,dfm,cfa,glass,patchcore+padim,patchcore+glass --seeds 0,1,2 \
-        --image_size 64 --cfa.epochs 5 --glass.meta_epochs 10 --glass.variants 2 \
-        --evaluate_at input --out OUT
+        --image_size 64 --coreset_ratio 0.1 --cfa.epochs 5 --glass.meta_epochs 10 \
+        --glass.variants 2 --evaluate_at input --out OUT
     python benchmarks/false_alarms.py table OUT
 
 ``sets`` writes categories of 128-pixel copies: bottle and screw as MVTec AD splits them, 120 of

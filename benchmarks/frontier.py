@@ -60,9 +60,13 @@ AXES: dict[str, tuple[float, ...]] = {
 """Hyperparameters of PatchCore, and what they are set to, one at a time."""
 
 
+ELSE: dict[str, dict[str, float]] = {"patchcore": {"coreset_ratio": 0.1}}
+"""What settings have that don't say otherwise, whatever the defaults are by now."""
+
+
 @dataclass(frozen=True)
 class Setting:
-    """Hyperparameters of one detector, those that differ from its own defaults."""
+    """Hyperparameters of one detector; the rest are its defaults and `ELSE`."""
 
     method: str = "patchcore"
     backbone: str = "efficientnet_lite0"
@@ -87,7 +91,7 @@ class Setting:
             layers=layers,
             device="cpu",
             seed=seed,
-            **dict(self.other),
+            **{**ELSE.get(self.method, {}), **dict(self.other)},
         )
 
 

@@ -258,6 +258,8 @@ class Ours:
             spread=None,
             variants=0,
             patches=1.0,
+            on_part=0.0,
+            gas=1.0,
             dsc_hidden=1024,
             precision=self.precision,
             seed=job["seed"],

@@ -1,9 +1,10 @@
 r"""A sample set whose photographs carry a label that changes, to be ignored or not.
 
     python benchmarks/ignoring.py labelled
-    anomalist benchmark labelled --seeds 0,1,2 --out labelled_results \\
-        --detectors patchcore,ignoring=patchcore \\
-        --ignoring.ignore_box 160,204,84,40
+    anomalist benchmark labelled --seeds 0,1,2 --out labelled_results \
+        --detectors patchcore,ignoring=patchcore,padim,padim_ignoring=padim \
+        --image_size 256 --coreset_ratio 0.1 \
+        --ignoring.ignore_box 160,204,84,40 --padim_ignoring.ignore_box 160,204,84,40
     python benchmarks/found.py labelled_results
 
 Labels are white with a number of their own in the photographs to learn from, and in half of those

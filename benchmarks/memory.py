@@ -45,7 +45,7 @@ def augmented(images: ImageSet, copies: int, folder: Path, size: int) -> None:
 
 def fit_and_report(folder: Path, limit: int, size: int) -> None:
     images = ImageSet([Sample(p, False, "good") for p in sorted(folder.glob("*.png"))])
-    detector = PatchCore(coreset_size=size, memory_limit_mb=limit, device="cpu")
+    detector = PatchCore(image_size=256, coreset_size=size, memory_limit_mb=limit, device="cpu")
     start = time.perf_counter()
     detector.fit(images)
     seconds, peak = time.perf_counter() - start, peak_memory_mb()

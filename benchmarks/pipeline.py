@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     category = MVTecAD(arguments.data).category(arguments.category)
-    detector = PatchCore(coreset_ratio=arguments.coreset_ratio, batch_size=arguments.batch_size)
+    detector = PatchCore(
+        image_size=256, coreset_ratio=arguments.coreset_ratio, batch_size=arguments.batch_size
+    )
     start = time.perf_counter()
     batches = {
         id(images): list(load_batches(images, detector.transform, detector.batch_size))

@@ -47,13 +47,13 @@ Photographs = list[Image.Image]
 def detectors(names: list[str]) -> list[Detector]:
     size: dict[str, Any] = {"image_size": SIDE, "device": "cpu"}
     made = [
-        PatchCore(**size),
+        PatchCore(**size, coreset_ratio=0.1),
         PaDiM(**size),
         SPADE(**size),
         DFM(**size),
         CFA(**size, epochs=1),
         GLASS(**size, meta_epochs=2),
-        Ensemble(members=("patchcore", "padim"), **size),
+        Ensemble(members=({"detector": "patchcore", "coreset_ratio": 0.1}, "padim"), **size),
     ]
     return [detector for detector in made if not names or detector.name in names]
 

@@ -114,7 +114,7 @@ def real_data(folder: Path, data: Path, category: str, ratio: float) -> None:
     from anomalist.features import patch_embeddings
 
     images = MVTecAD(data).category(category)
-    detector = PatchCore(coreset_ratio=ratio, device="cpu").fit(images.train)
+    detector = PatchCore(image_size=256, coreset_ratio=ratio, device="cpu").fit(images.train)
     np.save(folder / "bank.npy", detector.bank_)
     patches = [patch_embeddings(maps) for maps in detector._features(images.test)]
     np.save(folder / "queries.npy", np.concatenate([p.flatten(0, 2).numpy() for p in patches]))

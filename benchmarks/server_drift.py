@@ -22,7 +22,9 @@ import io
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,10 @@ from anomalist.server.inspecting import Upload
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
 
-DETECTORS: dict[str, type[Detector]] = {"PaDiM": PaDiM, "PatchCore": PatchCore}
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "PaDiM": PaDiM,
+    "PatchCore": partial(PatchCore, coreset_ratio=0.1),
+}
 CATEGORIES = ("bottle", "screw")
 LIGHT = {"as they are": 1.0, "10 % darker": 0.9, "30 % darker": 0.7}
 HELD_OUT, SIDE, ALPHA = 60, 256, 0.05

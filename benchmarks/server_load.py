@@ -183,7 +183,8 @@ def model_of(args: argparse.Namespace, method: str, folder: Path) -> Path:
     file = (args.models or folder) / f"{method}.anomalist"
     if not file.exists():
         images = MVTecAD(args.data).category(args.category).train
-        detector = DETECTORS[method](device="cpu").fit(images)
+        own = {"coreset_ratio": 0.1} if method == "patchcore" else {}
+        detector = DETECTORS[method](image_size=256, device="cpu", **own).fit(images)
         detector.calibrate(images)
         detector.save(file)
     return file

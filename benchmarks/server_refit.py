@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,10 @@ from anomalist.server.inspecting import Upload
 from anomalist.server.service import Service
 from anomalist.server.settings import ServerSettings
 
-DETECTORS: dict[str, type[Detector]] = {"PatchCore": PatchCore, "PaDiM": PaDiM}
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "PatchCore": partial(PatchCore, coreset_ratio=0.1),
+    "PaDiM": PaDiM,
+}
 FITTED, CONFIRMED, ALPHA = 80, 20, 0.2
 WAYS = ("others", "all", "added")
 AT_ONCE = 8

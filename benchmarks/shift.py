@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ from anomalist.features import FeatureStore
 from anomalist.files import write_text
 from anomalist.report import to_markdown
 
-DETECTORS: dict[str, type[Detector]] = {
-    "PatchCore": PatchCore,
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "PatchCore": partial(PatchCore, coreset_ratio=0.1),
     "PaDiM": PaDiM,
     "SPADE": SPADE,
     "DFM": DFM,

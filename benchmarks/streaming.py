@@ -87,7 +87,8 @@ def main() -> None:
         folder = Path(name)
         model = folder / "part.anomalist"
         good = arguments.data / arguments.category / "train" / "good"
-        anomalist(["fit", "patchcore", "--data", str(good), "--out", str(model)])
+        size = ["--image_size", "256", "--coreset_ratio", "0.1"]
+        anomalist(["fit", "patchcore", "--data", str(good), "--out", str(model), *size])
         sources = MVTecAD(arguments.data).category(arguments.category).test.paths
         rows = []
         for count in map(int, arguments.counts.split(",")):

@@ -47,3 +47,16 @@ def _rounded(value: float, digits: int) -> str:
     text = f"{value:.{digits}g}"
     whole = "e+" in text and abs(value) < _WHOLE
     return f"{value:.0f}" if whole else text
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it.
+
+    Examples
+    --------
+    >>> duration(42), duration(160), duration(8000)
+    ('42 s', '3 min', '2.2 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

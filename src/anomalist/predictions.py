@@ -135,6 +135,11 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def counted(self) -> npt.NDArray[np.floating[Any]]:
+        """All map values that count, in any shape."""
+        return self.maps if self.ignored is None else self.maps[~self.ignored]
+
     def visible_map(self, index: int) -> npt.NDArray[np.floating[Any]]:
         """Return the map of an image, (H, W), for those who draw it: NaN where it is ignored."""
         values: npt.NDArray[np.floating[Any]] = self.maps[index]
@@ -236,7 +241,7 @@ class Predictions:
         check_side("side", side)
         on_a_scale = low is not None
         if low is None or high is None:
-            low, high = scale_of(self.maps)
+            low, high = scale_of(self.counted)
         check_scale(low, high)
         one = self[index]
         kind = "" if one.defects is None else f"  {one.defects[0]}"

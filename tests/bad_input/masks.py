@@ -16,6 +16,7 @@ from tests.bad_input.case import (
     content,
     evaluate,
     fit,
+    grey,
     masks,
     moved_away,
     parts,
@@ -70,6 +71,13 @@ def as_stored(here: Path) -> None:
     exif[0x112] = 6
     Image.fromarray(np.asarray(Image.open(path))[:48]).save(path, exif=exif)
     drawn(here, "0.png", Image.fromarray((box() * 255).astype(np.uint8)[:48]))
+
+
+def to_ignore(here: Path, size: tuple[int, int], white: int) -> None:
+    """A mask of what is to be ignored, so many rows of it white."""
+    mask = np.zeros(size, np.uint8)
+    mask[:white] = 255
+    Image.fromarray(mask).save(here / "label.png")
 
 
 def loco(here: Path, config: str | None) -> None:
@@ -283,5 +291,58 @@ CASES = [
         " them right into it, or into parts/good with each kind of defect in a folder beside it",
         1,
         lambda here: (masks(here, "0.png"), moved_away(here)),
+    ),
+    *(
+        fit(what, flags, f"anomalist: error: {answer}", 1, make)
+        for what, flags, answer, make in (
+            (
+                "to ignore by a mask that isn't there",
+                "--ignore gone.png",
+                "there is no file gone.png",
+                parts,
+            ),
+            (
+                "to ignore by a mask of other proportions",
+                "--ignore label.png",
+                "label.png has 64 x 32 pixels, other proportions than photographs of 64 x 64: draw"
+                " it on one of them",
+                lambda here: (parts(here), to_ignore(here, (32, 64), 9)),
+            ),
+            (
+                "to ignore by a mask that is black",
+                "--ignore label.png",
+                "label.png ignores nothing: paint white what is to be ignored",
+                lambda here: (parts(here), to_ignore(here, (64, 64), 0)),
+            ),
+            (
+                "to ignore everything",
+                "--ignore_box 0,0,64,64",
+                "all of the photographs is ignored: leave something to look at",
+                parts,
+            ),
+            (
+                "a box to ignore that lies outside",
+                "--ignore_box 64,0,9,9",
+                "ignore_box 64,0,9,9 lies outside the photographs, which have 64 x 64 pixels",
+                parts,
+            ),
+            (
+                "a box to ignore in photographs of several sizes",
+                "--ignore_box 0,0,9,9",
+                "ignore_box is in pixels of the photographs, but they differ in size (32 x 32,"
+                " 64 x 64): draw a mask for ignore",
+                lambda here: (
+                    parts(here),
+                    Image.fromarray(grey(9, 32)).save(here / "parts/good/9.png"),
+                ),
+            ),
+            (
+                "to ignore the background of a texture",
+                "--foreground auto",
+                "foreground auto finds no part that stands out from a background in 3 of 3"
+                " photographs, such as parts/good/...: leave it out, or draw a mask for ignore",
+                parts,
+            ),
+        )
     ),
 ]

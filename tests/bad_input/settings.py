@@ -113,6 +113,49 @@ CASES = [
         1,
         lambda here: parts(here, 1, 0),
     ),
+    Case(
+        "a time for fit auto that is none",
+        "fit auto --data parts --out new.anomalist --budget soon",
+        "anomalist: error: budget must be a time such as 90s, 5min or 1h, not 'soon'",
+        1,
+        parts,
+    ),
+    Case(
+        "a limit of milliseconds for fit auto that is none",
+        "fit auto --data parts --out new.anomalist --most_ms 0",
+        "anomalist: error: most_ms must be a number of milliseconds above 0, not 0.0",
+        1,
+        parts,
+    ),
+    fit(
+        "a time to choose in, where a detector is named",
+        "--budget 5min",
+        "anomalist: error: --budget is for fit auto, which chooses a detector: patchcore is one",
+        1,
+    ),
+    Case(
+        "auto as a part of an ensemble",
+        "fit auto+padim --data parts --out new.anomalist",
+        "anomalist: error: auto+padim can't join auto, which is what it chooses: name its members",
+        1,
+        parts,
+    ),
+    Case(
+        "so few images that nothing can be chosen by them",
+        "fit auto --data parts --out new.anomalist",
+        "anomalist: error: 3 good images are too few to choose a detector by, which takes 4: give"
+        " more, or name a detector, such as patchcore",
+        1,
+        lambda here: parts(here, 3, 0),
+    ),
+    Case(
+        "fit auto shard by shard",
+        "fit auto --data parts --out new.anomalist --shards 2",
+        "anomalist: error: auto can't choose shard by shard: let it choose by a few hundred of the"
+        " images, and fit what it chose to all",
+        1,
+        parts,
+    ),
     fit(
         "a false-alarm rate that far more images would have to calibrate",
         "--alpha 0.000001",
@@ -191,6 +234,66 @@ CASES = [
                 "a crop larger than the image",
                 "--crop_size 500",
                 "crop_size 500 is larger than image_size 64",
+                1,
+            ),
+            (
+                "a size that is no number",
+                "--image_size large",
+                "argument --image_size: expected a whole number, two, separated by a comma, or"
+                " auto. Got value: 'large' (anomalist fit --help)",
+                2,
+            ),
+            (
+                "a size that nobody says what for",
+                "--image_size auto",
+                "image_size auto and smallest_defect, in pixels of the photographs, say together"
+                " which size is needed: give both, or neither",
+                1,
+            ),
+            (
+                "a smallest defect without auto",
+                "--smallest_defect 4",
+                "image_size auto and smallest_defect, in pixels of the photographs, say together"
+                " which size is needed: give both, or neither",
+                1,
+            ),
+            (
+                "a smallest defect of no pixel",
+                "--image_size auto --smallest_defect 0",
+                "smallest_defect must be at least 1, not 0",
+                1,
+            ),
+            (
+                "an overlap of no tiles",
+                "--tile_overlap 8",
+                "tile_overlap is how far tiles overlap: give tile_size too",
+                1,
+            ),
+            (
+                "tiles that overlap wholly",
+                "--tile_size 64 --tile_overlap 64",
+                "tile_overlap must be 0 or more and less than tile_size (64), not 64",
+                1,
+            ),
+            ("tiles of no size", "--tile_size 0", "tile_size must be at least 1, not 0", 1),
+            (
+                "tiles that layers can't be put together of",
+                "--tile_size 64 --image_size 100",
+                "with tile_size, image_size must be a multiple of 32, not 100",
+                1,
+            ),
+            (
+                "tiles of two sizes",
+                "--tile_size 64 --image_size 64,96",
+                "tile_size needs an image_size of one number, the side to which a tile is brought,"
+                " and no crop_size",
+                1,
+            ),
+            (
+                "tiles that make an absurd input",
+                "--tile_size 1 --image_size 256",
+                "photographs of 64 x 64 pixels would be brought to 16384 x 16384, more than"
+                " 100000000 pixels: raise tile_size, or lower image_size",
                 1,
             ),
             ("a batch of no image", "--batch_size 0", "batch_size must be at least 1, not 0", 1),
@@ -312,6 +415,46 @@ CASES = [
                 1,
             ),
         )
+    ),
+    fit(
+        "a box to ignore of three numbers",
+        "--ignore_box 1,2,3",
+        "anomalist: error: argument --ignore_box: expected four whole numbers, separated by commas."
+        " Got value: '1,2,3' (anomalist fit --help)",
+        2,
+    ),
+    fit(
+        "a box to ignore without a width",
+        "--ignore_box 1,2,0,3",
+        "anomalist: error: ignore_box must be left, top, width and height in pixels, such as"
+        " 0,0,200,50, not 1,2,0,3",
+        1,
+    ),
+    fit(
+        "a foreground that is a word too many",
+        "--foreground part",
+        "anomalist: error: --foreground: expected one of 'auto' or none. Got value: part (anomalist"
+        " fit --help)",
+        2,
+    ),
+    fit(
+        "one photograph to align",
+        "--align true",
+        "anomalist: error: align needs two good photographs at least, to see how they lie",
+        1,
+        lambda here: parts(here, 1, 0),
+    ),
+    fit(
+        "photographs to align and to crop",
+        "--align true --crop_size 32",
+        "anomalist: error: align chooses what is looked at: leave crop_size out",
+        1,
+    ),
+    fit(
+        "photographs to align and to cut into tiles",
+        "--align true --tile_size 32",
+        "anomalist: error: align shows the part alone, and cuts no tiles: leave tile_size out",
+        1,
     ),
     fit(
         "weights of another network",

@@ -15,7 +15,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     root = make_sample_set(
         tmp_path_factory.mktemp("set"), image_size=64, train=2, good=1, per_defect=1
     )
-    members = (PatchCore(), PaDiM())
+    members = (PatchCore(image_size=256), PaDiM())
     detectors = {"patchcore": members[0], "padim": members[1], "pair": Ensemble(members=members)}
     return list(plan(MVTecAD(root), detectors, {"brass_key": "a", "bottle_mouth": "b"}))
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import anomalist
+from anomalist import choosing
 from anomalist.cli.main import main
 from anomalist.data import image_size
 from anomalist.inspection import open_parts
@@ -172,3 +173,44 @@ def test_real_photographs(mvtec_ad: Path, tmp_path: Path) -> None:
     sizes = {image_size(path) for path in (out / "heatmaps").rglob("*.png")}
     assert sizes == {image_size(good[0])}
     assert np.isfinite(scores).all()
+
+
+def test_auto_chooses_by_good_images(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = choosing.candidates({"image_size": 64})[:3]
+    monkeypatch.setattr("anomalist.choosing.auto.candidates", lambda given: few)
+    out = tmp_path / "dot.anomalist"
+    line = ["fit", "auto", "--data", str(dots), "--image_size", "64", "--out", str(out)]
+    assert main([*line, "--budget", "1h"]) == 0
+    captured = capsys.readouterr()
+    assert "auto: 3 candidates" in captured.err
+    assert "within 60 min" in captured.err
+    assert "candidate" in captured.out
+    assert "chosen" in captured.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "dot.anomalist",
+        "dot_least_normal.png",
+    ]
+    detector = anomalist.load(out)
+    assert detector.name in ("patchcore", "padim")
+    assert detector.calibration_ is not None
+    choice = detector.summary_["choice"]
+    assert {row["label"] for row in choice["candidates"]} == {c.label for c in few}
+    assert main(["info", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "chosen by auto among 3 candidates" in printed
+    assert choice["candidates"][0]["label"] in printed
+
+
+def test_what_auto_takes_is_for_auto(dots: Path, tmp_path: Path, capsys) -> None:
+    assert fit(dots, tmp_path / "dot.anomalist", "--budget", "5min") == 1
+    assert "--budget is for fit auto" in capsys.readouterr().err
+    line = ["fit", "--data", str(dots), "--out", str(tmp_path / "dot.anomalist")]
+    assert main([*line, "auto", "--budget", "soon"]) == 1
+    assert "budget must be a time such as 90s, 5min or 1h, not 'soon'" in capsys.readouterr().err
+    assert main([*line, "auto+padim"]) == 1
+    assert "can't join auto" in capsys.readouterr().err
+    assert main([*line, "auto", "--shards", "2"]) == 1
+    assert "auto can't choose shard by shard" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

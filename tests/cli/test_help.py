@@ -89,7 +89,7 @@ def test_a_detectors_settings_come_with_its_name_alone(capsys: pytest.CaptureFix
     assert "more, all told by anomalist fit --help_all:" in general
     own = shown("fit patchcore --help", capsys)
     assert "--patchcore.coreset_ratio NUMBER" in own
-    assert "(default: 0.1)" in own
+    assert "(default: 0.05)" in own
     assert "\n  --patchcore.image_size" not in own
     assert "\n  --glass.step" not in own
     both = shown("fit padim+dfm --help", capsys)

@@ -31,7 +31,7 @@ def test_each_name_is_a_detector_with_flags_of_its_own() -> None:
         ("small", "patchcore", 128),
         ("v1.5", "padim", 64),
     ]
-    assert made["patchcore"].coreset_ratio == 0.1
+    assert made["patchcore"].coreset_ratio == 0.05
     assert made["small"].coreset_ratio == 0.01
     assert made["v1.5"].dimensions == 20
 

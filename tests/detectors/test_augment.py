@@ -76,13 +76,13 @@ def test_a_photograph_is_held_out_with_its_copies(name: str) -> None:
     assert scores[7] == pytest.approx(fresh[0], rel=0.1)
 
 
-def test_a_bank_is_no_larger_and_names_photographs() -> None:
+def test_a_bank_keeps_its_share_of_all_pictures_and_names_photographs() -> None:
     good = parts()
     plain = dataclasses.replace(DETECTORS["patchcore"], augment=None).fit(good)
     detector = dataclasses.replace(DETECTORS["patchcore"]).fit(good)
     assert isinstance(plain, PatchCore)
     assert isinstance(detector, PatchCore)
-    assert len(detector.bank_) == len(plain.bank_)
+    assert len(detector.bank_) == 4 * len(plain.bank_)
     assert set(detector.bank_images_) == {0, 1, 2, 3}
 
 
@@ -96,5 +96,5 @@ def test_what_makes_no_sense_is_refused_before_any_work() -> None:
         PatchCore(augment={"turn": 400})
     with pytest.raises(ParameterError, match="augment must be names with values"):
         PatchCore(augment=360)  # type: ignore[arg-type]
-    with pytest.raises(ParameterError, match="none shard by shard"):
+    with pytest.raises(ParameterError, match="augment works in one fit"):
         PatchCore(augment={"turn": 10}).check_shards([], (64, 64))

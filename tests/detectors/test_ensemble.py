@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anomalist
-from anomalist.data import Category, MVTecAD
+from anomalist.cli.main import main
+from anomalist.data import Category, ImageSet, MVTecAD, Sample
 from anomalist.detectors import DFM, Ensemble, PaDiM, PatchCore
-from anomalist.detectors.ensemble import combined
-from anomalist.errors import ParameterError
+from anomalist.detectors.combining import combined
+from anomalist.detectors.weighing import Weights, weigh
+from anomalist.errors import ModelFileError, ParameterError
+from anomalist.features import FeatureStore
 from anomalist.features.network import Network
+from anomalist.inspection import model_card
 from tests.reference import ensemble as reference
 
 
@@ -106,6 +110,114 @@ def test_weights_count(category: Category) -> None:
     np.testing.assert_allclose(heavy.predict(category.test).scores, expected, rtol=1e-4)
 
 
+def parts(n: int = 12, side: int = 64) -> ImageSet:
+    """Grained discs before a plain background."""
+    rows, columns = np.mgrid[:side, :side] - side / 2
+    disc = np.hypot(rows, columns) < 0.35 * side
+    grains = [np.random.default_rng(i).normal(90, 8, (side, side)) for i in range(n)]
+    shown = [np.where(disc, grain, 220).clip(0, 255).astype(np.uint8) for grain in grains]
+    return ImageSet([Sample(f"{i}.png", image=image) for i, image in enumerate(shown)])
+
+
+SEEING = PatchCore(image_size=64, device="cpu", coreset_ratio=0.2)
+BLIND = PatchCore(
+    image_size=32, device="cpu", coreset_size=1, sigma=30.0, layers=("stride32",), neighbourhood=1
+)
+
+
+def test_made_defects_weigh_members_and_leave_one_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, store = parts(), FeatureStore()
+    detector = small(members=(BLIND, SEEING), member_weights="auto").fit(good, store=store)
+    found = detector.member_weights_
+    assert found == weigh(detector.components(), good, store=store)
+    assert found.scores[1] > 0.6
+    assert found.maps == (0.0, 1.0)
+    predictions = detector.predict(good)
+    alone = small(members=(SEEING,)).fit(good).predict(good)
+    np.testing.assert_allclose(predictions.maps, alone.maps, rtol=1e-5)
+    detector.save(tmp_path / "weighed.anomalist")
+    card = model_card(tmp_path / "weighed.anomalist")["weights"]
+    assert [row["detector"] for row in card] == ["patchcore", "patchcore"]
+    assert [row["maps"] for row in card] == [0.0, 1.0]
+    assert main(["info", str(tmp_path / "weighed.anomalist")]) == 0
+    assert "of the score, 100% of the map" in capsys.readouterr().out
+    loaded = anomalist.load(tmp_path / "weighed.anomalist", device="cpu")
+    assert isinstance(loaded, Ensemble)
+    assert loaded.member_weights_ == found
+    assert np.array_equal(loaded.predict(good).scores, predictions.scores)
+
+
+def test_what_is_left_out_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = parts(6)
+    monkeypatch.setattr(
+        "anomalist.detectors.ensemble.weigh", lambda *_, **__: Weights((0.0, 1.0), (0.0, 1.0))
+    )
+    detector = small(members=("padim", "patchcore"), member_weights="auto").fit(good)
+    assert [member.name for member in detector.members_] == ["patchcore"]
+    assert detector.held_out_method.startswith("its members', combined: ")
+    assert detector.calibrate(good).scores.shape == (6,)
+    detector.save(tmp_path / "one.anomalist")
+    loaded = anomalist.load(tmp_path / "one.anomalist", device="cpu")
+    assert np.array_equal(loaded.predict(good).scores, detector.predict(good).scores)
+    both = small(members=("padim", "patchcore")).fit(good)
+    held_out = [member.calibrate(good) for member in both.members_]
+    assembled = small(members=("padim", "patchcore"), member_weights="auto")
+    assembled.assemble(both.members_, held_out)
+    np.testing.assert_allclose(
+        assembled.predict(good).scores, detector.predict(good).scores, rtol=1e-5
+    )
+
+
+def test_scores_and_maps_have_weights_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = parts(6)
+    for how in ("fisher", "cauchy", "mean", "max"):
+        for weights in (Weights((1.0, 0.0), (0.0, 1.0)), Weights((0.0, 1.0), (1.0, 0.0))):
+            monkeypatch.setattr(
+                "anomalist.detectors.ensemble.weigh", lambda *_, found=weights, **__: found
+            )
+            members = ("padim", "patchcore")
+            detector = small(members=members, member_weights="auto", combine=how).fit(good)
+            got = detector.predict(good)
+            ones = [small(members=(name,), combine=how).fit(good).predict(good) for name in members]
+            np.testing.assert_allclose(got.scores, ones[weights.scores[1] > 0].scores, rtol=1e-4)
+            np.testing.assert_allclose(
+                got.maps, ones[weights.maps[1] > 0].maps, rtol=1e-4, atol=1e-5
+            )
+            assert got.disagreement is not None
+            assert not got.disagreement.any()
+
+
+def test_weights_are_even_where_none_can_be_held_out() -> None:
+    good = parts(3)
+    even = Weights((0.5, 0.5), (0.5, 0.5))
+    members = [PatchCore(image_size=64, device="cpu"), PaDiM(image_size=64, device="cpu")]
+    assert weigh(members, good[:1]) == even
+    assert weigh(members, good, groups=[7, 7, 7]) == even
+    assert weigh(members[:1], good) == Weights((1.0,), (1.0,))
+    small(member_weights="auto").fit(good[:1]).predict(good)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        None,
+        3,
+        {},
+        {"scores": [1.0, 0.0]},
+        {"scores": [1.0], "maps": [1.0]},
+        {"scores": [2.0, -1.0], "maps": [0.5, 0.5]},
+        {"scores": [0.5, 0.4], "maps": [0.5, 0.5]},
+        {"scores": ["a", 0.4], "maps": [0.5, 0.5]},
+        {"scores": [0.5, 0.5], "maps": [0.5, 0.5], "more": [1.0, 0.0]},
+    ],
+)
+def test_weights_of_a_file_that_make_no_sense_are_refused(weights: Any) -> None:
+    with pytest.raises(ModelFileError, match="garbles 'weights'"):
+        Weights.from_dict(weights, 2)
+
+
 def test_members_are_names_detectors_or_dictionaries() -> None:
     instance = DFM(image_size=64, pca_level=0.9)
     ensemble = small(
@@ -166,6 +278,7 @@ def test_an_ensemble_is_calibrated_when_it_is_fitted(category: Category, tmp_pat
         ({"members": (Ensemble(),)}, "can't be a member"),
         ({"combine": "vote"}, "combine must be"),
         ({"member_weights": (1.0,)}, "2 positive numbers"),
+        ({"member_weights": "even"}, "member_weights must be a list or auto or null, not 'even'"),
         ({"member_weights": (1.0, 0.0)}, "2 positive numbers"),
         ({"members": (PatchCore(image_size=80, crop_size=64),)}, "same part of an image"),
     ],

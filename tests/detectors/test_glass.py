@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from anomalist.data import Category, MVTecAD
+from anomalist.data import Category, MVTecAD, Transform
 from anomalist.detectors import presets
 from anomalist.detectors.glass import GLASS
+from anomalist.detectors.glass_examples import Examples, GoodImages
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import Backbone, patch_embeddings
+from anomalist.synthesis import LocalSynthesis, Textures, foreground_mask, pool_mask
 from anomalist.training import Training
 from tests.reference.patchcore import smooth_map
 
@@ -43,7 +46,7 @@ class Killed(Exception):  # noqa: N818 - it stands for no error
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"variants": 2, "patches": 0.5, "spread": 0.1, "schedule": "cosine"},
-    {"selection": "held_out", "pre_proj": 0, "svd": 1},
+    {"selection": "held_out", "pre_proj": 0, "svd": 1, "gas": 1.0},
 ]
 
 
@@ -135,9 +138,10 @@ def test_every_step_is_told_with_progress(category: Category) -> None:
     logged: list[tuple[int, float]] = []
 
     def log(step: int, values: Mapping[str, float]) -> None:
-        assert set(values) == {"loss", "p_true", "p_fake", "r"}
+        # None is anomalous where the patches that were taken missed every defect.
+        assert set(values) - {"p_fake"} == {"loss", "p_true", "r"}
         assert 0 <= values["p_true"] <= 1
-        assert 0 <= values["p_fake"] <= 1
+        assert 0 <= values.get("p_fake", 0.5) <= 1
         logged.append((step, values["loss"]))
 
     def progress(done: int, total: int) -> None:
@@ -312,6 +316,76 @@ def test_textures_come_from_a_folder_where_one_is_given(category: Category, tmp_
         make(textures=str(tmp_path / "nowhere")).fit(category.train)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_patches_are_drawn_from_the_part(share: float) -> None:
+    pixels = np.full((6, 64, 64, 3), 200, np.uint8)
+    pixels[:, 8:24, 16:40] = np.random.default_rng(0).integers(0, 99, (16, 24, 1))
+    parts = np.stack([foreground_mask(image) for image in pixels])
+    on_part = pool_mask(parts[0], (8, 8)).ravel()
+    assert 6 <= on_part.sum() <= 20
+    with ThreadPoolExecutor(1) as pool:
+        examples = Examples(
+            GoodImages(pixels, parts, torch.zeros(6, 64, 3)),
+            LocalSynthesis(textures=Textures(), transform=Transform(64), grid=(8, 8)),
+            lambda images: torch.zeros(len(images), 64, 3),
+            seed=0,
+            taken=32,
+            on_part=share,
+            variants=0,
+            noise=0.0,
+            batch_size=3,
+            memory_limit_mb=100,
+            pool=pool,
+        )
+        batches = [np.arange(3), np.arange(3, 6)]
+        for patches in examples.patches(0, batches, torch.device("cpu")):
+            where = patches.where.numpy().reshape(3, 32)
+            of_part = on_part[where].sum(axis=1)
+            assert (of_part >= min(32 * share, on_part.sum())).all()
+            assert (of_part < 32).all()
+            assert all(len(set(row)) == 32 for row in where.tolist())
+
+
+@pytest.mark.parametrize(
+    ("moves", "changes", "gas"),
+    [
+        (False, {}, 1),
+        (True, {}, 0),
+        (True, {"gas": 0.5}, 0.5),
+        (True, {"distribution": 2}, 1),
+        (True, {"fg": 0}, 1),
+    ],
+    ids=["stays", "moves", "asked for", "manifold", "no parts"],
+)
+def test_global_synthesis_needs_parts_that_the_hypersphere_encloses(
+    moves: bool, changes: dict[str, Any], gas: float
+) -> None:
+    rng = np.random.default_rng(0)
+    side = 20 if moves else 44
+    pattern = rng.integers(0, 99, (side, side, 1))
+    images = []
+    for _ in range(8):
+        image = rng.normal(200, 2, (64, 64, 1)).clip(0, 255).astype(np.uint8).repeat(3, axis=2)
+        top, left = rng.integers(4, 40, 2) if moves else (8, 12)
+        image[top : top + side, left : left + side] = pattern
+        images.append(image)
+    settings = {"distribution": 3, "meta_epochs": 1, "variants": 1, **changes}
+    training = Training()
+    assert make(**settings).fit(images, training=training).gas_ == gas
+    told = [note for note in training.notes if "global anomaly synthesis was left out" in note]
+    assert len(told) == (gas == 0)
+
+
+def test_a_file_of_before_says_how_it_was_trained(category: Category) -> None:
+    """Global synthesis could not be left out then, and patches were drawn from all of the image."""
+    detector = make(gas=0.0, on_part=0.5, meta_epochs=1).fit(category.train)
+    header, tensors = detector._state()
+    assert (header["parameters"].pop("gas"), header["parameters"].pop("on_part")) == (0, 0.5)
+    assert header["state"].pop("gas_") == 0
+    loaded = GLASS._from_state(header, tensors, "cpu")
+    assert (loaded.gas, loaded.on_part, loaded.gas_) == (1, 0, 1)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -331,6 +405,8 @@ def test_textures_come_from_a_folder_where_one_is_given(category: Category, tmp_
         {"limit": 0},
         {"held_out": 1.0},
         {"patches": 0.0},
+        {"on_part": 1.5},
+        {"gas": -1.0},
         {"variants": -1},
         {"spread": 0.0},
         {"schedule": "linear"},
@@ -349,5 +425,7 @@ def test_presets_hold_the_papers_settings() -> None:
     assert (paper["meta_epochs"], paper["step"], paper["target_embed_dimension"]) == (640, 20, 1536)
     baseline = presets("glass")["baseline"]
     assert (baseline["meta_epochs"], baseline["step"], baseline["p"]) == (1, 1, 0)
+    for values in (paper, baseline):
+        assert (values["gas"], values["on_part"]) == (1, 0)
     for values in presets("glass").values():
         GLASS(**values)

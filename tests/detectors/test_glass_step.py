@@ -114,6 +114,23 @@ def test_patches_without_a_defect_are_no_trouble() -> None:
     assert torch.isfinite(found["true_loss"] + found["moved_loss"] + found["fake_loss"])
 
 
+def test_global_synthesis_counts_by_its_weight() -> None:
+    network = Network(D, pre_proj=1, dsc_layers=2, dsc_hidden=8)
+    clean = torch.randn(50, D)
+    labels = torch.arange(50) < 10
+    found = {}
+    for gas in (0.0, 0.5, 1.0):
+        settings = Iteration(True, 5, 1, 0, 0.75, gas)
+        values = losses(network, clean, clean + 1, labels, clean * 0.1, clean * 0, settings)
+        (values["true_loss"] + values["moved_loss"] + values["fake_loss"]).backward()
+        found[gas] = values
+    assert found[0.5]["moved_loss"] == found[1.0]["moved_loss"] / 2 > 0
+    assert found[0.0]["moved_loss"] == 0
+    assert len(found[0.0]["moved"]) == len(found[0.0]["moved_scores"]) == 0
+    # Batch norm sees the moved points beside the clean ones.
+    assert found[0.5]["true_loss"] == found[1.0]["true_loss"] != found[0.0]["true_loss"]
+
+
 def test_standardized_features_are_shifted_then_scaled() -> None:
     network = Network(2, pre_proj=1, dsc_layers=2, dsc_hidden=4)
     network.shift.copy_(torch.tensor([1.0, 2.0]))

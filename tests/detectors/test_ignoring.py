@@ -103,6 +103,15 @@ def test_foreground_keeps_the_part_and_a_little_around_it() -> None:
     assert ignored is not None
     assert not ignored.mask[10:54, 10:54].any()
     assert ignored.mask[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+    # A label is no part of it, though it stands out as well.
+    both = PaDiM(**FAST, foreground="auto", ignore_box=((70, 70, 26, 26),))
+    labelled = photographs(label=False)
+    for plate in labelled:
+        plate[74:92, 74:92] = 20
+    found = both.fit(labelled).preparation.ignored
+    assert found is not None
+    assert found.mask[48:, 58:].all()
+    assert found.mask[58:, 48:].all()
     texture = [np.random.default_rng(i).integers(0, 256, (64, 64, 3), np.uint8) for i in range(4)]
     with pytest.raises(DataError, match=r"foreground auto finds no part .* in 4 of 4 photographs"):
         PaDiM(**FAST, foreground="auto").fit(texture)

@@ -13,7 +13,8 @@ from anomalist.calibration import held_out_scores
 from anomalist.data import ImageSet, as_image_set
 from anomalist.detectors import DFM, Ensemble, PaDiM, PatchCore
 from anomalist.detectors.shards import deal_shards
-from anomalist.errors import DataError, ModelFileError
+from anomalist.errors import DataError, ModelFileError, ParameterError
+from anomalist.features import Backbone
 from anomalist.models import read_model, write_model
 
 FAST = {"image_size": 128, "device": "cpu"}
@@ -96,3 +97,17 @@ def test_a_photograph_without_a_size_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a\.png"):
         PatchCore(**FAST).fit([tmp_path / "a.png"])
+
+
+def test_a_network_that_takes_squares_alone_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = Backbone.shapes
+
+    def of_squares(self: Backbone, height: int, width: int) -> list[tuple[int, int, int]]:
+        if height != width:
+            raise ParameterError("can't take images of that size")
+        return shapes(self, height, width)
+
+    monkeypatch.setattr(Backbone, "shapes", of_squares)
+    assert DFM(**FAST).fit(strips(2)).input_size_ == (128, 128)
+    tiled = DFM(**{**FAST, "image_size": 64}, tile_size=60).fit(strips(2))
+    assert tiled.predict(strips(1)).maps.shape == (1, 64, 256)

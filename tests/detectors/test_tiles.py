@@ -12,6 +12,7 @@ import pytest
 import anomalist
 from anomalist.data import ImageSet, Sample, as_image_set
 from anomalist.detectors import CFA, DFM, GLASS, SPADE, Detector, Ensemble, PaDiM, PatchCore
+from anomalist.detectors.shards import deal_shards
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore
 
@@ -88,6 +89,12 @@ def test_the_scale_of_photographs_follows_the_tile() -> None:
     grid = small.preparation.tiles
     assert grid is not None
     assert (grid.side, grid.overlap) == (32, 0)
+
+
+def test_a_tile_larger_than_the_photograph_covers_it() -> None:
+    detector = PatchCore(image_size=64, tile_size=5000, device="cpu").fit(photographs(2))
+    assert detector.input_size_ == (32, 64)
+    assert detector.predict(photographs(1)).maps.shape == (1, 32, 64)
 
 
 def test_maps_of_large_frames_are_halved_and_masks_with_them(
@@ -189,3 +196,15 @@ def test_the_bank_of_tiles_is_no_larger_than_can_be_searched(
     monkeypatch.setattr("anomalist.detectors.patchcore._MOST_OF_TILES", 50)
     assert len(PatchCore(**TILED).fit(photographs(3)).bank_) == 50
     assert len(PatchCore(**TILED, coreset_size=70).fit(photographs(3)).bank_) == 70
+
+
+def test_shards_of_tiled_photographs_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anomalist.detectors.patchcore._MOST_OF_TILES", 50)
+    images, detector = photographs(4), PatchCore(**TILED)
+    settled = detector.settle(images)
+    shards = deal_shards(len(images), 2)
+    detector.check_shards(shards, settled.input_size)
+    made = [detector.summarise(images[s.slice], s, settled=settled) for s in shards]
+    joined = detector.join(made, shards, settled=settled)
+    assert len(joined.bank_) == 50
+    assert joined.predict(images).maps.shape == (4, 128, 192)

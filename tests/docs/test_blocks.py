@@ -161,6 +161,7 @@ def _shrink(monkeypatch: pytest.MonkeyPatch) -> None:
             "epochs": 1,
             "variants": 1,
             "image_size": SIZE,
+            "smallest_defect": None,
             "crop_size": None,
         }
         if detector.backbone in PINNED:

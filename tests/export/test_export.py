@@ -18,6 +18,7 @@ from anomalist import MVTecAD
 from anomalist.cli.main import main
 from anomalist.data import Category
 from anomalist.detectors import DETECTORS, Detector, Ensemble
+from anomalist.detectors.weighing import Weights
 from anomalist.errors import ModelFileError, ParameterError
 from anomalist.export import ExportError, OnnxDetector, OpenVINODetector, export, exporter
 from anomalist.export.graph import Combiner, PiecewiseLinear
@@ -93,15 +94,19 @@ def test_every_combination_of_an_ensemble(
     assert isinstance(whole, Ensemble)
     ensemble = replace(whole, combine=combine, member_weights=(1.0, 2.0))
     ensemble.members_ = whole.members_
+    weighed = replace(whole, combine=combine, member_weights="auto")
+    weighed.members_ = whole.members_
+    weighed.member_weights_ = Weights((0.75, 0.25), (0.0, 1.0))
     made = [member.predict(dot.test) for member in whole.members_]
-    expected = ensemble.merge(made)
-    scores, maps = Combiner(ensemble)(
-        [(torch.from_numpy(given.scores), torch.from_numpy(given.maps)) for given in made]
-    )
-    np.testing.assert_allclose(scores.numpy(), expected.scores, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(
-        maps.numpy(), expected.maps, rtol=0, atol=1e-5 * np.ptp(expected.maps)
-    )
+    for one in (ensemble, weighed):
+        expected = one.merge(made)
+        scores, maps = Combiner(one)(
+            [(torch.from_numpy(given.scores), torch.from_numpy(given.maps)) for given in made]
+        )
+        np.testing.assert_allclose(scores.numpy(), expected.scores, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            maps.numpy(), expected.maps, rtol=0, atol=1e-5 * np.ptp(expected.maps)
+        )
 
 
 def test_members_that_resize_differently_are_refused(dot: Category, tmp_path: Path) -> None:

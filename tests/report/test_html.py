@@ -129,6 +129,9 @@ def write_pictures(out: Path, records: list[Record], side: int = 64) -> None:
         maps = rng.integers(0, 60, (n, side // 2, side // 2), dtype=np.uint8)
         maps[labels, 4:10, 4:12] = 220
         extra = {"disagreement": maps // 2} if run.detector == "ensemble" else {}
+        if run.detector == "padim":
+            extra["ignored"] = np.zeros(maps.shape, bool)
+            extra["ignored"][:, 20:26, 10:30] = True
         np.savez_compressed(folder / run.detector / f"{run.category}.npz", maps=maps, **extra)
 
 
@@ -474,6 +477,10 @@ def test_pictures_are_the_photograph_once_and_a_palette_a_detector(page: Page, o
     assert set(image["maps"]) == {"ensemble", "padim", "patchcore"}
     assert "spread" in image["maps"]["ensemble"]
     assert "spread" not in image["maps"]["padim"]
+    assert image["maps"]["padim"]["ignored"] == outline(
+        np.pad(np.ones((6, 20), bool), ((20, 6), (10, 2)))
+    )
+    assert "ignored" not in image["maps"]["patchcore"]
     assert image["photograph"].startswith("data:image/webp;base64,")
     assert image["size"] == [64, 64]
     assert image["truth"] == outline(np.pad(np.ones((12, 16), bool), ((8, 44), (8, 40))))

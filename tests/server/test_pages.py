@@ -8,6 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
+from anomalist.choosing import Choice, Row
+from anomalist.detectors import PaDiM
 from anomalist.server.database.tables import Inspection, now
 from anomalist.server.inspecting import Upload
 from anomalist.server.service import Service
@@ -320,6 +322,18 @@ def test_a_models_threshold_is_changed_and_who_did_so_is_told(
     assert "for a week" in text
     assert client.post("/models/part/settings", data={**asked, "alpha": "a"}).status_code == 422
     assert "Roll back" not in text
+
+
+def test_a_model_that_chose_itself_shows_among_what(client: TestClient, service: Service) -> None:
+    assert 'id="chosen"' not in client.get("/models/part").text
+    row = Row("padim, image_size 384", "padim", {"image_size": 384}, 0, None, "no time for <b>")
+    choice = Choice(PaDiM(), "padim", (row,), 1.0, 60.0, ("60 s were enough for none",))
+    service.registry.answering("part").detector.summary_["choice"] = choice.as_dict()
+    text = client.get("/models/part").text
+    assert "Chosen among 1 candidates: padim" in text
+    assert "padim, image_size 384" in text
+    assert "no time for &lt;b&gt;" in text
+    assert "60 s were enough for none." in text
 
 
 def test_what_can_not_be_learnt_is_told(client: TestClient, form: dict[str, str]) -> None:

@@ -194,7 +194,13 @@ class Fitting:
             m.held_out or m.detector.predict(self._learnt, store=self._features) for m in members
         ]
         detector = dataclasses.replace(ensemble)
-        detector.assemble([m.detector for m in members], held_out)
+        detector.assemble(
+            [m.detector for m in members],
+            held_out,
+            groups=self._of_learnt.groups,
+            store=self._features,
+            progress=self._stage("weigh"),
+        )
         fit_seconds = sum(m.fit_seconds + m.calibrate_seconds for m in members)
         peak = max(peak_memory_mb(), *(m.peak_memory_mb for m in members))
         return Fitted(detector, None, fit_seconds, clock.seconds(), peak, [])

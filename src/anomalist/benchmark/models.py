@@ -104,7 +104,7 @@ class KeptModels:
                         None,
                         good.defects,
                         images=good,
-                        ignored=fitted.preparation.ignored_in(len(good), fitted.view.output_size),
+                        ignored=fitted.ignored_in(good),
                     )
                 return Fitted(fitted, held_out, **what)
             except (OSError, ValueError, KeyError, TypeError, ModelFileError):

@@ -15,6 +15,7 @@ from anomalist.report import heatmap_sheet
 
 _PHOTOGRAPH = 256
 _MAP = 128
+_HALF = 128
 
 
 def write_pictures(done: Done, results: ResultStore) -> None:
@@ -53,16 +54,20 @@ def _photographs(images: ImageSet, bit_depth: int) -> dict[str, npt.NDArray[Any]
 def _maps(
     predictions: Predictions, transform: Transform, low: float, high: float
 ) -> dict[str, npt.NDArray[Any]]:
-    """Maps in bytes: 0 is ``low``, 127.5 is ``high``, 255 twice as far."""
+    """Maps in bytes: 0 is ``low``, 127.5 is ``high``, 255 twice as far; and what is ignored."""
     unit = 127.5 / (high - low)
-    arrays = {"maps": _small(predictions.maps - np.float32(low), unit, transform)}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "maps": _small(predictions.maps - np.float32(low), unit, transform)
+    }
     if predictions.disagreement_maps is not None:
         arrays["disagreement"] = _small(predictions.disagreement_maps, unit, transform)
+    if predictions.ignored is not None:
+        arrays["ignored"] = _small(predictions.ignored, 255, transform) >= _HALF
     return arrays
 
 
 def _small(
-    maps: npt.NDArray[np.floating], unit: float, transform: Transform
+    maps: npt.NDArray[np.floating | np.bool_], unit: float, transform: Transform
 ) -> npt.NDArray[np.uint8]:
     """Bytes of maps (N, H, W) in the frame of the whole image, at most 128 pixels a side."""
     size = transform.image_size

@@ -62,7 +62,8 @@ def record_of(done: Done) -> RunRecord:
     conditions = _conditions(done)
     official = official_metrics(dataset, evaluation, detector.calibration_)
     own = {metric.name: metric(predictions) for metric in task.asked.metrics}
-    parts = getattr(detector, "members_", [detector])
+    chosen = getattr(detector, "chosen_", detector)
+    parts = getattr(chosen, "members_", [chosen])
     told = gather_remarks([*category.train, *category.test], bit_depth=detector.transform.bit_depth)
     return RunRecord(
         detector=task.name,
@@ -83,6 +84,7 @@ def record_of(done: Done) -> RunRecord:
             *official.notes,
             *(f"no {name}: it gave no finite number" for name, v in own.items() if v is None),
             *_split_notes(fitted),
+            *_choice_notes(fitted, task.name),
             *gather_mask_remarks(category.test),
             *task.notes,
             *told,
@@ -134,6 +136,15 @@ def _split_notes(fitted: Fitted) -> list[str]:
     calibration = fitted.detector.calibration_
     method = "" if calibration is None else calibration.method
     return [f"calibrated on {method}; --split 0 fits to all images"]
+
+
+def _choice_notes(fitted: Fitted, name: str) -> list[str]:
+    """Say what was chosen by a detector that chooses itself, and what the time was enough for."""
+    choice = fitted.detector.summary_.get("choice")
+    if choice is None:
+        return []
+    told = f"{name} chose {choice['chosen']} among {len(choice['candidates'])} candidates"
+    return ["; ".join([told, *choice["notes"]])]
 
 
 def calibration_summary(calibration: Calibration | None, alpha: float) -> dict[str, Any]:

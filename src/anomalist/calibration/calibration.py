@@ -113,8 +113,7 @@ class Calibration:
         if good.labels is not None and good.labels.any():
             path = good.paths[int(np.argmax(good.labels))]
             raise DataError(f"{path} is labelled anomalous: calibration needs good images only")
-        counted = good.maps if good.ignored is None else good.maps[~good.ignored]
-        ascending = np.sort(counted, axis=None)
+        ascending = np.sort(good.counted, axis=None)
         ranks = np.floor((len(ascending) - 1) * (1 - _PIXEL_SHARES)).astype(np.intp)
         begin = max(int(len(ascending) * (1 - _TAIL_OF_PIXELS)), 0)
         tail = ascending[min(begin, len(ascending) - 1) :]

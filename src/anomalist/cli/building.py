@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 
 from anomalist.cli.hyperparameters import PLANNED
 from anomalist.cli.names import Choice, choices_of, did_you_mean
-from anomalist.cli.signatures import detector_signatures, shared_signature
+from anomalist.cli.signatures import AUTO, named_signatures, shared_signature
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ def build_detectors(
     ParameterError
         If a detector or a preset is unknown, or a value makes no sense.
     """
-    choices = choices_of(arguments.detectors, detector_signatures())
+    choices = choices_of(arguments.detectors, named_signatures())
+    for choice in choices.values():
+        if AUTO in {member.detector for member in choice.members}:
+            raise ParameterError(
+                f"{choice.name} can't join auto, which is what it chooses: name its members"
+            )
     used = {
         name
         for choice in choices.values()
@@ -82,7 +87,7 @@ def tell_idle(
     ParameterError
         If one is refused.
     """
-    for name in detector_signatures():
+    for name in named_signatures():
         own = arguments.get(name)
         if own is None or name in used:
             continue
@@ -101,6 +106,7 @@ def tell_idle(
 def _make(
     choice: Choice, arguments: Namespace, view: Mapping[str, Any] | None = None, **values: Any
 ) -> Detector:
+    from anomalist.choosing import Auto
     from anomalist.detectors import DETECTORS, presets
 
     preset = _own_preset(choice, arguments)
@@ -117,12 +123,15 @@ def _make(
             for key in keys
             if f"{prefix}{key}" in arguments and key not in PLANNED
         }
+    if choice.detector == AUTO:
+        fixed = {name for name in given if name in shared} | {*given.get("fixed", ())}
+        return Auto(**{**given, "fixed": tuple(sorted(fixed)), **values})
     return DETECTORS[choice.detector](**{**given, **values})
 
 
 def _own(choice: Choice, arguments: Namespace) -> Iterator[tuple[str, Collection[str]]]:
     """Yield the prefixes of the flags of a detector alone, and what they set."""
-    keys = detector_signatures()[choice.detector].parameters
+    keys = named_signatures()[choice.detector].parameters
     for name in dict.fromkeys((choice.detector, choice.name)):
         own = arguments.get(name)
         if not isinstance(own, Namespace | None):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import shtab
 
 from anomalist.cli.help import FILE, FOLDER, VALUES
-from anomalist.cli.signatures import constant, detector_signatures
+from anomalist.cli.signatures import constant, named_signatures
 
 _DETECTORS = ("detector", "detectors")
 _FORMAT = "format"
@@ -59,7 +59,7 @@ def _offer(action: argparse.Action) -> None:
     key = action.dest.rpartition(".")[2]
     value = action.metavar if action.metavar in (FILE, FOLDER) else VALUES.get(key)
     if action.dest in _DETECTORS:
-        action.choices = list(detector_signatures())
+        action.choices = list(named_signatures())
     elif hint is bool:
         action.choices = ["true", "false"]
     elif typing.get_origin(hint) is typing.Literal:

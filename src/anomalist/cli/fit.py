@@ -16,7 +16,7 @@ from anomalist.cli.options import add_groups, add_split, section
 from anomalist.cli.output import Output
 from anomalist.cli.parsing import command_parser
 from anomalist.cli.signatures import constant, detector_signatures
-from anomalist.digits import shown
+from anomalist.digits import duration, shown
 from anomalist.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "detector",
         type=str,
-        help=f"{', '.join(detector_signatures())}; patchcore+padim joins the two",
+        help=f"{', '.join(detector_signatures())}; patchcore+padim joins the two; auto chooses by"
+        " the good images",
     )
     arguments.add_argument(
         "--data",
@@ -65,10 +66,30 @@ def parser() -> ArgumentParser:
     )
     add_groups(arguments)
     add_split(arguments)
+    _add_choosing(arguments)
     _add_shards(arguments)
     arguments.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_hyperparameters(arguments)
     return arguments
+
+
+def _add_choosing(arguments: ArgumentParser) -> None:
+    """Add the options of a detector that chooses itself."""
+    group = section(arguments, "fit auto")
+    group.add_argument(
+        "--budget",
+        type=str,
+        default=None,
+        metavar="TIME",
+        help="the time that choosing, fitting and calibrating may take, such as 90s, 5min or 1h"
+        f" (default: {constant('anomalist.choosing', 'DEFAULT_BUDGET')})",
+    )
+    group.add_argument(
+        "--most_ms",
+        type=float,
+        default=None,
+        help="milliseconds that an image may take here: what is slower isn't chosen (default: any)",
+    )
 
 
 def _add_shards(arguments: ArgumentParser) -> None:
@@ -105,7 +126,8 @@ def run(arguments: Namespace, output: Output) -> None:
         return
     if arguments.out is None:
         raise ParameterError("fit needs --out FILE, the model file to write; or --dry_run")
-    from anomalist.cli.progress import GOES_ON, StageProgress, duration
+    from anomalist.choosing import Auto, seconds_of
+    from anomalist.cli.progress import GOES_ON, StageProgress
     from anomalist.data.names import existing
     from anomalist.inspection import add_parts, fit_parts, open_parts
     from anomalist.inspection.fit_result import unfinished_training
@@ -117,6 +139,7 @@ def run(arguments: Namespace, output: Output) -> None:
     arguments.detectors = (arguments.detector,)
     (detector,) = build_detectors(arguments, output, strict=True).values()
     detector = dataclasses.replace(detector, seed=arguments.seed)
+    detector = _choosing(detector, arguments)
     if arguments.memory_limit_mb is not None:
         detector = _within(detector, arguments.memory_limit_mb)
     if _by_shards(arguments):
@@ -134,10 +157,24 @@ def run(arguments: Namespace, output: Output) -> None:
     for text in parts.notes:
         output.warn(text)
 
+    if isinstance(detector, Auto):
+        output.note(
+            f"auto: {len(detector.candidates())} candidates, judged by defects made on the good"
+            f" images, within {duration(seconds_of(detector.budget))}"
+        )
+
     def estimate(seconds: float) -> None:
+        from anomalist.data.names import plural
+
+        if isinstance(detector, Auto):
+            output.note(f"fitting what was chosen takes roughly {duration(max(seconds, 5))}")
+            return
         more = ", and trainings, of which the bar tells the time left" if detector.trains else ""
-        height, width = detector.transform_of(parts.train).output_size
-        plan = _plan(detector, f"{width} x {height}")
+        transform, preparation = detector.planned(parts.train)
+        height, width = transform.output_size
+        tiles = preparation.tiles
+        cut = "" if tiles is None else f" in {plural(len(tiles), 'tile')}"
+        plan = _plan(detector, f"{width} x {height} pixels{cut}")
         output.note(f"{plan}; this takes roughly {duration(max(seconds, 5))}{more}")
 
     with StageProgress(output) as progress:
@@ -158,6 +195,24 @@ def run(arguments: Namespace, output: Output) -> None:
             raise
     _show(result, output)
     output.fields |= {**result.as_dict(), "parts": parts.as_dict()}
+
+
+def _choosing(detector: Detector, arguments: Namespace) -> Detector:
+    """Return the detector, if it chooses itself within what the arguments allow.
+
+    Raises
+    ------
+    ParameterError
+        If it doesn't, and the arguments say how.
+    """
+    from anomalist.choosing import Auto
+
+    given = {n: arguments[n] for n in ("budget", "most_ms") if arguments[n] is not None}
+    if not given or isinstance(detector, Auto):
+        return dataclasses.replace(detector, **given)
+    raise ParameterError(
+        f"--{next(iter(given))} is for fit auto, which chooses a detector: {detector.label} is one"
+    )
 
 
 def _within(detector: Detector, memory_limit_mb: int) -> Detector:
@@ -223,7 +278,7 @@ def _fit_shards(detector: Detector, arguments: Namespace, output: Output) -> Non
             progress=progress,
         )
         height, width = detector.transform.output_size
-        plan = _plan(detector, f"about {width} x {height}")
+        plan = _plan(detector, f"about {width} x {height} pixels")
         if arguments.ray is None:
             output.note(f"{plan}, shard by shard ({arguments.shards})")
             result = fit(shards=arguments.shards)
@@ -263,10 +318,16 @@ def _plan(detector: Detector, size: str) -> str:
 
     backbones = ", ".join(dict.fromkeys(part.backbone for part in detector.components()))
     device = pick_device(detector.device)
-    return f"{detector.label} on {backbones} at {size} pixels, on {device}"
+    return f"{detector.label} on {backbones} at {size}, on {device}"
 
 
 def _show(result: FitResult, output: Output) -> None:
+    if result.choice is not None:
+        from anomalist.choosing import describe_choice
+
+        output.result(describe_choice(result.choice.as_dict()))
+        for note in result.choice.notes:
+            output.result(f"  {note}")
     for note in result.notes:
         output.result(f"Note: {note}")
     if result.measured is not None:

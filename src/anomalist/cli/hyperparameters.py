@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
-from anomalist.cli.signatures import Signature, detector_signatures, shared_signature
+from anomalist.cli.signatures import (
+    Signature,
+    detector_signatures,
+    named_signatures,
+    shared_signature,
+)
 from anomalist.cli.values import CommaList, argument_type, as_typed, is_repeated
 
 if TYPE_CHECKING:
@@ -40,7 +45,7 @@ def add_detector_options(parser: CommandParser) -> None:
         default=tuple(detector_signatures()),
         help=f"which detectors, separated by commas: {known}; patchcore+glass is an ensemble of the"
         " two, and small=patchcore another patchcore, called small in tables, files and flags"
-        " (--small.coreset_ratio) (default: all)",
+        " (--small.coreset_ratio); auto chooses by the good images (default: all but auto)",
     )
     add_hyperparameters(parser)
 
@@ -58,7 +63,7 @@ def add_hyperparameters(parser: ArgumentParser) -> None:
         if action.dest == "print_config":  # which comes with the other
             action.help = "print what all settings are, as a file for --config, and stop"
     add_fields(parser, shared_signature(), "", title=SETTINGS_OF_ALL)
-    for name, signature in detector_signatures().items():
+    for name, signature in named_signatures().items():
         add_own(parser, signature, name)
 
 

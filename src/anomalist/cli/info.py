@@ -32,8 +32,16 @@ def run(arguments: Namespace, output: Output) -> None:
         output.result(f"  weights SHA-256 {backbone['weights_sha256']}")
     bits = card["bit_depth"]
     output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
+    if card["input_size"]:
+        height, width = card["input_size"]
+        output.result(f"photographs are resized to {width} x {height} pixels")
     if card["ignored"]:
         output.result(f"ignored: {card['ignored']:.1%} of the input")
+    for member in card["weights"]:
+        output.result(
+            f"weight of {member['detector']} by made defects: {member['scores']:.0%} of the score,"
+            f" {member['maps']:.0%} of the map"
+        )
     _show_training(card["training"], output)
     _show_calibration(card["calibration"], output)
     output.result("hyperparameters")
@@ -52,6 +60,12 @@ def _show_training(training: dict[str, Any], output: Output) -> None:
     )
     output.result(f"  data hash {training['data_hash']}, anomalist {training['version']}")
     output.result(f"  threshold for a false-alarm rate of {training['alpha']:g}")
+    if choice := training.get("choice"):
+        from anomalist.choosing import describe_choice
+
+        output.result(f"  chosen by auto among {len(choice['candidates'])} candidates")
+        for line in (*describe_choice(choice).splitlines(), *choice["notes"]):
+            output.result(f"  {line}")
     if looks := training.get("looks"):
         ranges = (f"{name} {shown(low)} to {shown(high)}" for name, (low, high) in looks.items())
         output.result(f"  {', '.join(ranges)}")

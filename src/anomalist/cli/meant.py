@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from anomalist.cli.commands import COMMANDS, EXAMPLES
 from anomalist.cli.names import did_you_mean
-from anomalist.cli.signatures import detector_signatures
+from anomalist.cli.signatures import named_signatures
 
 if TYPE_CHECKING:
     from anomalist.cli.parsing import CommandParser
@@ -64,7 +64,7 @@ def meant_by(word: str, rest: Sequence[str]) -> str:
     >>> meant_by("benchmrk", [])
     'did you mean benchmark? '
     """
-    known = detector_signatures()
+    known = named_signatures()
     if (near := _SAME.get(word.lower())) is not None:
         return f"did you mean: {_line(near, rest, known) or EXAMPLES[near][0]}? "
     if {*word.split("+")} <= {*known}:
@@ -102,7 +102,7 @@ def meant_with(parser: CommandParser, arguments: Sequence[str]) -> str | None:
     line = _Line.of(arguments, switches)
     if any(flag not in (*known, *_PLACES, *_KINDS, *_TARGETS) for flag, _ in line.flags):
         return None  # its spelling is what is wrong
-    return _line(parser.prog.partition(" ")[2], arguments, detector_signatures(), switches)
+    return _line(parser.prog.partition(" ")[2], arguments, named_signatures(), switches)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from anomalist.cli.meant import meant_with
 from anomalist.cli.names import choices_of, did_you_mean, entries_of
 from anomalist.cli.output import write
 from anomalist.cli.settings import check_settings
-from anomalist.cli.signatures import detector_signatures
+from anomalist.cli.signatures import named_signatures
 from anomalist.cli.values import CommaList
 from anomalist.errors import ParameterError
 
@@ -92,7 +92,7 @@ class CommandParser(ArgumentParser):
     def _help(self, args: Sequence[str], *, everything: bool) -> str:
         """Return the help, with the settings of the detectors that a command line names."""
         self.add_names(args)
-        known = detector_signatures()
+        known = named_signatures()
         if self.names_a_detector:
             named = [
                 entry for text in self._given(args)["detectors"][-1:] for entry in _listed(text)
@@ -133,7 +133,7 @@ class CommandParser(ArgumentParser):
         return found
 
     def _add_flags(self, entries: Any) -> None:
-        signatures = detector_signatures()
+        signatures = named_signatures()
         for name, choice in choices_of(_listed(entries), signatures).items():
             if name in signatures or name in self._names:
                 continue

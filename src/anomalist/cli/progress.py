@@ -22,6 +22,7 @@ from rich.progress import (
 from anomalist.benchmark import RunRecord, Task
 from anomalist.cli.output import Output
 from anomalist.data.names import plural
+from anomalist.digits import duration
 from anomalist.errors import ParameterError
 
 _BETWEEN_LINES = 30.0
@@ -284,16 +285,3 @@ def bytes_progress(output: Output, text: str) -> Iterator[Callable[[int, int | N
             if arrived:
                 stop.add_note(GOES_ON)
             raise
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person says it.
-
-    Examples
-    --------
-    >>> duration(42), duration(160), duration(8000)
-    ('42 s', '3 min', '2.2 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

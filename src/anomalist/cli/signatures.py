@@ -20,6 +20,8 @@ import docstring_parser
 _PACKAGE = "anomalist"
 _ROOT = Path(__file__).parents[1]
 _BASE = ("anomalist.detectors.base", "Detector")
+#: The detector that chooses itself, which is none of those that there are to choose from.
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,18 @@ def detector_signatures() -> dict[str, Signature]:
     from anomalist.detectors import DETECTORS
 
     return {name: signature_of(detector) for name, detector in DETECTORS.items()}
+
+
+def named_signatures() -> dict[str, Signature]:
+    """Return the signatures of all that a command line can name: the detectors, and ``auto``.
+
+    Examples
+    --------
+    >>> list(named_signatures())[-1], named_signatures()["auto"].parameters["budget"].default
+    ('auto', '5min')
+    """
+    auto = dataclasses.replace(_read_dataclass("anomalist.choosing.auto", "Auto"), name=AUTO)
+    return {**detector_signatures(), AUTO: auto}
 
 
 def shared_signature() -> Signature:

@@ -124,7 +124,7 @@ class NamedValues:
 
 def argument_type(hint: Any) -> Any:
     """Return what reads a value of a type; all but tuples and mappings are left to the parser."""
-    if "dict[" in str(hint):
+    if any(typing.get_origin(option) is dict for option in (hint, *typing.get_args(hint))):
         return NamedValues(hint)
     if is_repeated(hint):
         return EntryOf(hint)
@@ -242,6 +242,13 @@ def one_line(error: Exception) -> str:
     text = text.replace("Does not validate against any of the Union subtypes; ", "")
     for hint, words in _HINTS.items():
         text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
+    text = re.sub(
+        r"Subtypes: \[.+?\]; Errors:; Expected a typing\.Literal\[(.+?)\]; Expected a <class"
+        r" 'NoneType'>;"
+        r" Given value type: .+?; Given value: ",
+        r"expected one of \1 or none. Got value: ",
+        text,
+    )
     text = re.sub(r"Expected a typing.Literal\[(.+?)\]\.", r"expected one of \1.", text)
     kinds = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
     return re.sub(

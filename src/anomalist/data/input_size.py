@@ -46,10 +46,14 @@ def of_as_many_pixels(side: int, size: tuple[int, int]) -> tuple[int, int]:
     --------
     >>> of_as_many_pixels(256, (500, 1260)), of_as_many_pixels(250, (900, 900))
     ((160, 416), (250, 250))
+    >>> of_as_many_pixels(256, (2, 9000))
+    (32, 2048)
     """
     height, width = size
     ratio = math.sqrt(height / width)
-    found = rounded(side * ratio), rounded(side / ratio)
+    # Of a very narrow strip, the shorter side can't be less than a step.
+    most = side * side / STEP
+    found = rounded(min(side * ratio, most)), rounded(min(side / ratio, most))
     return (side, side) if found[0] == found[1] else found
 
 

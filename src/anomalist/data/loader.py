@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,10 @@ from anomalist.data.source import Content
 from anomalist.data.transforms import Transform
 from anomalist.errors import ParameterError
 from anomalist.origins import origin_of
+
+if TYPE_CHECKING:
+    # Its arithmetic takes long to import, for all who register nothing.
+    from anomalist.data.registration import Registration
 
 _MOST_WORKERS = 8
 # Who waits for a storage takes no processor.
@@ -40,12 +45,16 @@ class Chunk:
         hashed: bool,
         skip: Callable[[str], bool],
         ignored: Ignored | None,
+        registration: Registration | None,
     ) -> None:
         self._images, self._transform, self._hashed, self._skip = images, transform, hashed, skip
+        self._registration = registration
         self._bits = transform.bit_depth
-        self._ignored = ignored
-        self._sight = transform if ignored is None else Filled(transform, ignored)
-        self._pixels = np.empty((len(images), *transform.output_size, 3), np.uint8)
+        # Of what is registered, what is ignored lies elsewhere in every photograph.
+        self._ignored = ignored if registration is None else None
+        self._sight = transform if self._ignored is None else Filled(transform, self._ignored)
+        size = transform.output_size if registration is None else registration.frame
+        self._pixels = np.empty((len(images), *size, 3), np.uint8)
         self._tasks = [pool.submit(self._prepare, i) for i in range(len(images))]
         self._left: list[tuple[int, Content | None]] = []
         self.sha256s: list[str] = []
@@ -89,11 +98,17 @@ class Chunk:
         return content.sha256, None, True
 
     def _take(self, i: int, image: Image.Image) -> None:
-        pixels = self._pixels[i] = self._transform(image)
-        if self._ignored is not None:
-            pixels = self._ignored(pixels[None])[0]
-        self._images[i].looked_at(self._sight, pixels)
-        self._images[i].viewed(image, self._bits)
+        sample, pixels = self._images[i], self._transform(image)
+        looked_at = pixels if self._ignored is None else self._ignored(pixels[None])[0]
+        sample.looked_at(self._sight, looked_at)
+        sample.viewed(image, self._bits)
+        if self._registration is not None:
+            interpolation = self._transform.interpolation
+            image = self._registration.brings(interpolation).resized(image)
+            motion = self._registration.find(image, sample.size(), interpolation)
+            sample.keep_motion(self._registration.key, motion)
+            pixels = self._registration.shown(image, motion, interpolation)
+        self._pixels[i] = pixels
 
 
 def load_chunks(
@@ -105,6 +120,7 @@ def load_chunks(
     skip: Callable[[str], bool] = lambda _: False,
     ignored: Ignored | None = None,
     workers: int | None = None,
+    registration: Registration | None = None,
 ) -> Iterator[Chunk]:
     """Read images some at a time, in order, a file once for both its hash and its pixels.
 
@@ -127,6 +143,8 @@ def load_chunks(
         What counts for nothing in how images are told to look; pixels are given as they are.
     workers : int, optional
         Threads; by default one for each processor that is ours to use, 8 at most.
+    registration : Registration, optional
+        Shows the part alone, instead of the transform; the samples then keep their motion.
 
     Yields
     ------
@@ -146,7 +164,7 @@ def load_chunks(
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value < 1:
             raise ParameterError(f"{name} must be at least 1, not {value}")
-    return _chunks(images, transform, batch_size, hashed, skip, ignored, workers)
+    return _chunks(images, transform, batch_size, hashed, skip, ignored, workers, registration)
 
 
 def _chunks(
@@ -157,6 +175,7 @@ def _chunks(
     skip: Callable[[str], bool],
     ignored: Ignored | None,
     workers: int,
+    registration: Registration | None,
 ) -> Iterator[Chunk]:
     # Enough that no thread waits for work while the caller is busy with a batch.
     ahead = max(2, -(-2 * workers // batch_size))
@@ -165,7 +184,7 @@ def _chunks(
     try:
         for start in range(0, len(images), batch_size):
             chunk = images[start : start + batch_size]
-            pending.append(Chunk(chunk, transform, pool, hashed, skip, ignored))
+            pending.append(Chunk(chunk, transform, pool, hashed, skip, ignored, registration))
             if len(pending) > ahead:
                 yield pending.popleft().finish()
         while pending:
@@ -175,7 +194,12 @@ def _chunks(
 
 
 def load_batches(
-    images: ImageSet, transform: Transform, batch_size: int, *, workers: int | None = None
+    images: ImageSet,
+    transform: Transform,
+    batch_size: int,
+    *,
+    workers: int | None = None,
+    registration: Registration | None = None,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Read and transform images, batch by batch, in order; see `load_chunks`.
 
@@ -197,7 +221,7 @@ def load_batches(
     >>> [batch.shape for batch in load_batches(images, Transform(64), batch_size=3)]
     [(3, 64, 64, 3), (2, 64, 64, 3)]
     """
-    chunks = load_chunks(images, transform, batch_size, workers=workers)
+    chunks = load_chunks(images, transform, batch_size, workers=workers, registration=registration)
     return (chunk.pixels() for chunk in chunks)
 
 

@@ -59,6 +59,25 @@ class Affine:
         """Return where points come from."""
         return self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0
 
+    def after(self, first: Affine) -> Affine:
+        """Return where points come from that another one has moved before.
+
+        Examples
+        --------
+        >>> quarter = Affine.about((10, 20), (0.0, -1.0, 1.0, 0.0))
+        >>> quarter.after(quarter)(15.0, 5.0)
+        (5.0, 5.0)
+        """
+        x0, y0 = self(first.x0, first.y0)
+        return Affine(
+            self.xx * first.xx + self.xy * first.yx,
+            self.xx * first.xy + self.xy * first.yy,
+            x0,
+            self.yx * first.xx + self.yy * first.yx,
+            self.yx * first.xy + self.yy * first.yy,
+            y0,
+        )
+
     def inverse(self) -> Affine:
         """Return where what is shown there goes to.
 
@@ -73,22 +92,32 @@ class Affine:
         return Affine(xx, xy, -xx * self.x0 - xy * self.y0, yx, yy, -yx * self.x0 - yy * self.y0)
 
 
+def scaling(across: float, down: float) -> Affine:
+    """Return where points come from of which the source is so many times as wide and as high."""
+    return Affine(across, 0.0, 0.0, 0.0, down, 0.0)
+
+
 def moved_plane(
-    plane: npt.NDArray[Any], affine: Affine, resampling: Image.Resampling
+    plane: npt.NDArray[Any],
+    affine: Affine,
+    resampling: Image.Resampling,
+    size: tuple[int, int] | None = None,
 ) -> npt.NDArray[Any]:
-    """Move one channel; beyond its edges it goes on the other way round.
+    """Move one channel, or RGB; beyond its edges it goes on the other way round.
 
     Parameters
     ----------
-    plane : uint8 or float32 array of shape (H, W)
+    plane : uint8 or float32 array of shape (H, W), or uint8 array of shape (H, W, 3)
     affine : Affine
         Where each point comes from.
     resampling : PIL.Image.Resampling
         Filter.
+    size : (int, int), optional
+        Height and width of what comes out; by default as it is.
 
     Returns
     -------
-    array of shape (H, W)
+    array of shape (h, w), or (h, w, 3)
         Of the same type.
 
     Examples
@@ -99,13 +128,15 @@ def moved_plane(
     array([[2, 4],
            [1, 3]], dtype=uint8)
     """
-    height, width = plane.shape
+    source_height, source_width = plane.shape[:2]
+    height, width = (source_height, source_width) if size is None else size
     # Corners tell how far beyond the edges it is asked for.
     x, y = affine(np.array([0, width, 0, width]), np.array([0, 0, height, height]))
     left, top = (math.ceil(max(-float(side.min()), 0)) + 1 for side in (x, y))
-    right = math.ceil(max(float(x.max()) - width, 0)) + 1
-    below = math.ceil(max(float(y.max()) - height, 0)) + 1
-    wide = np.pad(plane, ((top, below), (left, right)), "symmetric")
+    right = math.ceil(max(float(x.max()) - source_width, 0)) + 1
+    below = math.ceil(max(float(y.max()) - source_height, 0)) + 1
+    edges = ((top, below), (left, right), (0, 0))
+    wide = np.pad(plane, edges[: plane.ndim], "symmetric")
     placed = Image.fromarray(wide).transform(
         (width, height),
         Image.Transform.AFFINE,

@@ -18,6 +18,7 @@ from anomalist.data.ignoring import Sight
 from anomalist.data.images import exif_turn
 from anomalist.data.looks import Look
 from anomalist.data.masks import Mask
+from anomalist.data.motion import Motion
 from anomalist.data.names import existing
 from anomalist.data.saturation import Defect, read_defect, read_saturations
 from anomalist.data.sending import local, portable
@@ -36,6 +37,8 @@ from anomalist.data.views import View, view_of
 from anomalist.errors import DataError
 from anomalist.storage import is_address
 
+#: What is told of a photograph that can't be registered.
+UNREGISTERED = "is too unlike the good photographs to be aligned with them"
 _PATHS = (str, os.PathLike)
 _State = tuple[tuple[int, ...] | None, ...]
 
@@ -100,6 +103,8 @@ class Sample:
     _told: tuple[_State, tuple[str, ...]] | None = field(init=False, default=None)
     _changes: tuple[Change, ...] = field(init=False, default=())
     _view: View | None = field(init=False, default=None)
+    # By which it is registered, by the key of each registration; None where it can't be.
+    _motions: dict[str, Motion | None] = field(init=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -107,6 +112,7 @@ class Sample:
 
         put("path", _path(self.path))
         put("_looks", {})
+        put("_motions", {})
         if self.mask is not None:
             put("mask", _held_mask(str(self.path), self.mask))
         if self.saturation is not None:
@@ -163,6 +169,7 @@ class Sample:
             ("_source", ChangedSource(self._source, change)),
             ("_changes", (*self._changes, change)),
             ("_looks", {}),
+            ("_motions", {}),
             ("_told", None),
             ("_view", None),
         ):
@@ -239,7 +246,8 @@ class Sample:
         >>> Sample("dark", image=np.zeros((48, 64), np.uint8)).remarks()
         ('has one value everywhere',)
         """
-        return self._source.remarks(bit_depth)
+        told = self._source.remarks(bit_depth)
+        return (*told, UNREGISTERED) if None in self._motions.values() else told
 
     def known_remarks(self, bit_depth: int) -> tuple[str, ...] | None:
         """Return the `remarks` if they are known without reading the image, else None."""
@@ -336,6 +344,21 @@ class Sample:
         """Keep how the image looks, of pixels (H, W, 3) as a detector sees them."""
         look = self._looks[sight] = Look.of(pixels)
         return look
+
+    def motion(self, registration: str) -> tuple[Motion | None] | None:
+        """Return by which motion it was registered, alone in a tuple; None if that isn't known.
+
+        Parameters
+        ----------
+        registration : str
+            The key of a `~anomalist.data.registration.Registration`.
+        """
+        known = self._motions
+        return (known[registration],) if registration in known else None
+
+    def keep_motion(self, registration: str, motion: Motion | None) -> None:
+        """Keep by which motion it is registered, None if it can't be, which is then a remark."""
+        self._motions[registration] = motion
 
     def view(self, side: int, bit_depth: int = 16) -> Image.Image:
         """Return the image as RGB as people look at it, see `~anomalist.data.views.view_size`.

@@ -36,6 +36,9 @@ from anomalist.data import (
     bit_depth_of,
     is_constant,
     load_masks,
+    of_as_many_pixels,
+    scaled,
+    usual_size,
 )
 from anomalist.data.ignoring import Sight
 from anomalist.data.turning import Augmentation
@@ -50,6 +53,7 @@ from anomalist.detectors.input_size import (
     transform_to,
 )
 from anomalist.detectors.recall import check_unseen, is_fitted_to, join_copies, places_of
+from anomalist.detectors.registering import find_registration
 from anomalist.detectors.saving import Saved
 from anomalist.detectors.settings import presets
 from anomalist.detectors.settling import Foreground, Settled, find_ignored
@@ -88,7 +92,7 @@ class Detector(Saved):
     image_size : int, (int, int) or "auto"
         Height and width in pixels to which images are resized; of one number the pixels of its
         square in the proportions of the photographs, or with ``crop_size`` the square itself; or
-        ``auto`` for what ``smallest_defect`` needs.
+        ``auto`` for what ``smallest_defect`` needs. PatchCore's default is 384.
     smallest_defect : int, optional
         Width in pixels of the photographs of the smallest defect that is to be found.
     tile_size : int, optional
@@ -110,6 +114,9 @@ class Detector(Saved):
         Boxes to be ignored: left, top, width and height in pixels of the photographs.
     foreground : str, optional
         ``auto`` ignores all but where good photographs show the part, and a little around it.
+    align : bool
+        Whether photographs of a part that turns or shifts are registered: how it lies is found in
+        each, and the input shows the part alone, lying as in all others.
     augment : dict, optional
         Turned and mirrored copies of every good photograph that are learnt from beside it:
         ``turn`` is the range of their angles in degrees (360 for any), ``flip`` mirrors every other
@@ -148,6 +155,7 @@ class Detector(Saved):
     ignore: str | None = None
     ignore_box: tuple[tuple[int, int, int, int], ...] = ()
     foreground: Foreground | None = None
+    align: bool = False
     augment: dict[str, float | bool] | None = None
     batch_size: int = 8
     device: str = "auto"
@@ -204,12 +212,29 @@ class Detector(Saved):
                 return asked  # a transformer whose tokens have places
         return size
 
-    def transform_of(self, images: ImageSet) -> Transform:
-        """Return the `transform` that it will have once it is fitted to these images."""
+    def planned(self, images: ImageSet) -> tuple[Transform, Preparation]:
+        """Return how a fit to these images will see them, but for what only the fit finds out.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Good images, at least one.
+
+        Returns
+        -------
+        transform : Transform
+        preparation : Preparation
+            With tiles, if any.
+
+        Raises
+        ------
+        DataError
+            If an image can't be read.
+        """
         size = self.input_size_of(images)
-        return transform_to(
-            size, self.crop_size, self.interpolation, self.bit_depth or bit_depth_of(images)
-        )
+        depth = self.bit_depth or bit_depth_of(images)
+        transform = transform_to(size, self.crop_size, self.interpolation, depth)
+        return transform, Preparation(tiles=choose_tiles(self, size), at_once=self.batch_size)
 
     @property
     def ignores(self) -> bool:
@@ -226,7 +251,7 @@ class Detector(Saved):
         if settled is None:
             return Preparation()
         tiles = choose_tiles(self, settled.input_size)
-        return Preparation(settled.ignored, tiles, self.batch_size)
+        return Preparation(settled.ignored, tiles, self.batch_size, settled.registration)
 
     @property
     def view(self) -> Transform:
@@ -249,6 +274,26 @@ class Detector(Saved):
     def sight(self) -> Sight:
         """How it sees images, by which they are told to look usual or not."""
         return self.preparation.sight(self.transform)
+
+    @property
+    def frame(self) -> Transform:
+        """What brings an image of what the backbone sees, the part alone if registered, to it."""
+        registration, plain = self.preparation.registration, self.transform
+        if registration is None:
+            return plain
+        return dataclasses.replace(plain, image_size=registration.frame, crop_size=None)
+
+    @property
+    def source(self) -> Transform:
+        """What brings photographs to the size that is enough of them."""
+        registration, plain = self.preparation.registration, self.transform
+        if registration is None:
+            return plain
+        return registration.brings(plain.interpolation, plain.bit_depth)
+
+    def ignored_in(self, images: ImageSet) -> npt.NDArray[np.bool_] | None:
+        """Return where photographs are ignored, (N, H, W) as its maps; None where nothing is."""
+        return self.preparation.ignored_in(images, self.view)
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
@@ -345,15 +390,34 @@ class Detector(Saved):
         """
         size = self.input_size_of(images)
         depth = self.bit_depth or bit_depth_of(images)
+        transform = transform_to(size, self.crop_size, self.interpolation, depth)
+        registration = None
+        if self.align:
+            scale = size[0] / usual_size(images)[0]
+            registration = find_registration(
+                images, transform, lambda shown: self._frame_of(shown, scale)
+            )
         ignored = find_ignored(
             images,
-            transform_to(size, self.crop_size, self.interpolation, depth),
+            transform,
+            registration,
             mask=self.ignore,
             boxes=self.ignore_box,
             foreground=self.foreground,
             batch_size=self.batch_size,
         )
-        return Settled(depth, size, ignored)
+        return Settled(depth, size, ignored, registration)
+
+    def _frame_of(self, shown: tuple[int, int], scale: float) -> tuple[int, int]:
+        """The input's height and width for what is looked at, of so many pixels.
+
+        An ``image_size`` that defects decide, which scales photographs so, scales it alike.
+        """
+        if isinstance(self.image_size, tuple):
+            return self.image_size
+        if self.image_size == "auto":
+            return self._taken_by_backbone(scaled(shown, scale))
+        return self._taken_by_backbone(of_as_many_pixels(self.image_size, shown))
 
     def unfitted(self, images: ImageSet) -> Self:
         """Return a copy to be fitted to a part of some images, with what is settled by all of them.
@@ -481,16 +545,18 @@ class Detector(Saved):
         ParameterError
             If it can't be fitted so at all, or its ceiling of memory is too low.
         """
-        if self.augment is not None:
-            raise ParameterError("augment makes copies in one fit, and none shard by shard")
+        for name, given in (("augment", self.augment is not None), ("align", self.align)):
+            if given:
+                raise ParameterError(f"{name} works in one fit to all images, not shard by shard")
         if not self.shardable:
             raise ParameterError(
                 f"{self.label} can't be fitted shard by shard: what it learns of some images"
                 " doesn't add up with what it learns of others; patchcore, padim and dfm can"
             )
-        frame = transform_to(input_size, self.crop_size).output_size
-        preparation = Preparation(tiles=choose_tiles(self, input_size))
-        self._check_shards(shards, preparation.shapes(self.make_backbone(), frame))
+        learner = dataclasses.replace(self)
+        learner.settled_ = Settled(self.bit_depth or DEPTHS[-1], input_size)
+        frame = learner.transform.output_size
+        learner._check_shards(shards, learner.preparation.shapes(self.make_backbone(), frame))
 
     def calibrate(
         self,
@@ -835,13 +901,15 @@ class Detector(Saved):
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), *size), np.float32)
         pooled = []
+        preparation = self.preparation
         done = 0
         for features in self._features(images, store, progress):
             pooled.append(torch.cat([maps.mean(dim=(2, 3)) for maps in features], dim=1).cpu())
             batch_scores, patch_scores = score(features)
             stop = done + len(batch_scores)
             scores[done:stop] = batch_scores.cpu().numpy()
-            maps[done:stop] = self.preparation.back(self._enlarge(patch_scores)).cpu().numpy()
+            found = preparation.back(self._enlarge(patch_scores), images[done:stop], self.view)
+            maps[done:stop] = found.cpu().numpy()
             done = stop
         masks = load_masks(images, self.view)
         return Predictions(
@@ -854,7 +922,7 @@ class Detector(Saved):
             images=images,
             transform=self.view,
             pooled=torch.cat(pooled).float().numpy(),
-            ignored=self.preparation.ignored_in(len(images), size),
+            ignored=self.ignored_in(images),
         )
 
     def _features(
@@ -918,7 +986,12 @@ class Detector(Saved):
         return self._in_view(patch_scores, sigma=0.0)
 
     def _in_view(self, patch_scores: Tensor, sigma: float) -> Tensor:
-        """Enlarge patch scores (B, h, w) to maps, smoothed by so many pixels of the input."""
+        """Enlarge patch scores (B, h, w) to maps, smoothed by so many pixels of the input.
+
+        Where photographs are registered they are maps of what the backbone sees.
+        """
+        if self.preparation.registration is not None:
+            return enlarge(patch_scores, self.frame.output_size, sigma)
         size = self.view.output_size
         share = size[0] / self.transform.output_size[0]
         return enlarge(patch_scores, size, sigma * share)

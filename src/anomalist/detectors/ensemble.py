@@ -6,7 +6,7 @@ import copy
 import math
 import reprlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -14,31 +14,34 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
 import anomalist.detectors.registry as registry
-from anomalist.calibration import Calibration, Reference, join_groups
-from anomalist.data import ImageSet, bit_depth_of, load_masks, of_as_many_pixels
+from anomalist.calibration import Calibration, Reference, join_groups, number_groups
+from anomalist.data import ImageSet, Transform, bit_depth_of, load_masks, of_as_many_pixels
 from anomalist.data.ignoring import Ignored
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
+from anomalist.detectors.combining import Combination, combined
 from anomalist.detectors.input_size import asked_size, choose_input_size
 from anomalist.detectors.settling import Settled
+from anomalist.detectors.weighing import Weights, weigh
 from anomalist.errors import DataError, ModelFileError, ParameterError
 from anomalist.features import Backbone, FeatureStore, Progress, unite_backbones
 from anomalist.models import Layout, conforms, expect, take_below
 from anomalist.predictions import Predictions
 from anomalist.training import Training
 
-Combination = Literal["fisher", "cauchy", "mean", "max"]
 Array = npt.NDArray[Any]
 
-# Beyond this surprise, the tangent of Cauchy's combination is 1 / (pi p) to the last digit.
-_CERTAIN = 18.0
 _MAX_MEMBERS = 100
 _ENTRIES = tuple[dict[str, Any], ...]
 _BATCHES = 4
+# What decides how photographs are read, which takes a while to find out where they are aligned.
+_SETTLING = (
+    *("backbone", "layers", "image_size", "smallest_defect", "tile_size", "tile_overlap"),
+    *("crop_size", "interpolation", "bit_depth", "ignore", "ignore_box", "foreground", "align"),
+)
 _NESTED = "an ensemble can't be a member: name its members instead"
 
 
@@ -62,14 +65,17 @@ class Ensemble(Detector):
         ``fisher`` (the mean surprise) or ``cauchy`` (led by the most surprised) of the members'
         p-values; ``mean`` or ``max`` of their scores in standard deviations above the mean good
         one.
-    member_weights : tuple of float, optional
+    member_weights : tuple of float or "auto", optional
         Weight of each member, positive, in the order of members; all alike by default. A maximum
-        multiplies by them.
+        multiplies by them. ``auto`` weighs members by how well they tell made defects, see
+        :func:`~anomalist.detectors.weighing.weigh`, which fits each once more or a few times.
 
     Attributes
     ----------
     members_ : list of Detector
-        The fitted members, each with its ``calibration_``.
+        The fitted members that have any weight, each with its ``calibration_``.
+    member_weights_ : Weights
+        Of all members, in scores and in maps, where they are ``auto``.
 
     References
     ----------
@@ -87,7 +93,7 @@ class Ensemble(Detector):
 
     members: tuple[str | Detector | dict[str, Any], ...] = ("patchcore", "padim")
     combine: Combination = "fisher"
-    member_weights: tuple[float, ...] | None = None
+    member_weights: tuple[float, ...] | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,7 +106,7 @@ class Ensemble(Detector):
                 f"members must name at least one detector, and at most {_MAX_MEMBERS}, not"
                 f" {len(self.members)}"
             )
-        if self.member_weights is not None:
+        if isinstance(self.member_weights, tuple):
             weights = np.asarray(self.member_weights)
             if weights.shape != (len(self.members),) or not (weights > 0).all():
                 raise ParameterError(
@@ -125,7 +131,17 @@ class Ensemble(Detector):
     @property
     def seeded(self) -> bool:
         """Whether that of a member changes anything."""
-        return any(part.seeded for part in self.components())
+        judged = self.member_weights == "auto"
+        return judged or any(part.seeded for part in self.components())
+
+    @property
+    def shares(self) -> Weights:
+        """Weights of the ``members_``, in their order."""
+        known: Weights | None = vars(self).get("member_weights_")
+        if known is not None:
+            return known.kept()
+        given = self.member_weights
+        return Weights.given(given if isinstance(given, tuple) else (1.0,) * len(self.members))
 
     def parameters(self) -> dict[str, Any]:
         """Return all hyperparameters by name, as plain JSON values, those of members included."""
@@ -136,7 +152,7 @@ class Ensemble(Detector):
             for m in self.members
         ]
         weights = self.member_weights
-        values["member_weights"] = None if weights is None else list(weights)
+        values["member_weights"] = list(weights) if isinstance(weights, tuple) else weights
         return values
 
     def components(self) -> list[Detector]:
@@ -160,6 +176,7 @@ class Ensemble(Detector):
                         ignore=member.ignore or self.ignore,
                         ignore_box=member.ignore_box or self.ignore_box,
                         foreground=member.foreground or self.foreground,
+                        align=member.align or self.align,
                         augment=member.augment or self.augment,
                     )
                 )
@@ -207,9 +224,29 @@ class Ensemble(Detector):
             size = of_as_many_pixels(self.image_size, first.input_size_)
         return Settled(self.bit_depth or first.bit_depth_, size)
 
+    @property
+    def _aligned(self) -> bool:
+        """Whether members look at the part alone, wherever it lies."""
+        return any(member.align for member in self.members_)
+
+    @property
+    def source(self) -> Transform:
+        """What brings photographs to the size that is enough of them for every member."""
+        members: list[Detector] = vars(self).get("members_", [])
+        sources = [self.transform, *(member.source for member in members if member.align)]
+        return max(sources, key=lambda source: math.prod(source.output_size))
+
+    def ignored_in(self, images: ImageSet) -> npt.NDArray[np.bool_] | None:
+        """Return where photographs are ignored, (N, H, W) as its maps; None where nothing is."""
+        if not self._aligned:
+            return super().ignored_in(images)
+        return _by_all([member.ignored_in(images) for member in self.members_])
+
     def _settle_by_members(self, view: Settled) -> None:
         """A pixel that counts for no member counts for nothing."""
         self.settled_ = view
+        if self._aligned:
+            return  # what counts for nothing lies elsewhere in every photograph
         size = self.transform.output_size
         found = [m.settled_.ignored.resized(size) for m in self.members_ if m.settled_.ignored]
         if len(found) == len(self.members_):
@@ -237,6 +274,9 @@ class Ensemble(Detector):
         apart = groups if groups.max() > 0 else None
         for i, member in enumerate(members):
             own = Training(checkpoint=None if kept is None else f"{kept}.member{i}")
+            alike = [one for one in members[:i] if _reads_as(one, member)]
+            if alike:
+                member.settled_ = alike[0].settled_  # of the same photographs
             member.fit(images, store=store, progress=progress, training=own)
             if len(images) > 1:
                 good = member.calibrate(
@@ -248,9 +288,17 @@ class Ensemble(Detector):
             if training is not None:
                 training.resumed_seconds += own.resumed_seconds
                 training.notes += own.notes
-        self._assemble(members, held_out)
+        self._assemble(members, held_out, groups, store, progress)
 
-    def assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> Self:
+    def assemble(
+        self,
+        fitted: Sequence[Detector],
+        held_out: Sequence[Predictions],
+        *,
+        groups: Iterable[Hashable] | None = None,
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
         """Make it of members that are fitted already.
 
         Parameters
@@ -259,6 +307,8 @@ class Ensemble(Detector):
             The `components`, fitted to the same images and, but for a single image, calibrated.
         held_out : sequence of Predictions
             What the :meth:`Detector.calibrate` of each gave.
+        groups, store, progress
+            As for :meth:`Detector.fit`, for weights that are found out.
 
         Returns
         -------
@@ -266,12 +316,34 @@ class Ensemble(Detector):
             Itself, fitted and calibrated.
         """
         assembled = replace(self)
-        assembled._assemble(fitted, held_out)
+        numbers = number_groups(groups, len(held_out[0]))
+        assembled._assemble(fitted, held_out, numbers, store, progress)
         self.__dict__ = vars(assembled)
         return self
 
-    def _assemble(self, fitted: Sequence[Detector], held_out: Sequence[Predictions]) -> None:
+    def _assemble(
+        self,
+        fitted: Sequence[Detector],
+        held_out: Sequence[Predictions],
+        groups: npt.NDArray[np.int64],
+        store: FeatureStore | None,
+        progress: Progress | None,
+    ) -> None:
         self._forget()
+        if self.member_weights == "auto":
+            images = held_out[0].images
+            store = FeatureStore() if store is None else store
+            self.member_weights_ = weigh(
+                self.components(),
+                images,
+                groups=groups,
+                seed=self.seed,
+                store=store,
+                progress=progress,
+            )
+            used = self.member_weights_.used
+            fitted = [member for member, part in zip(fitted, used, strict=True) if part]
+            held_out = [good for good, part in zip(held_out, used, strict=True) if part]
         self.members_ = list(fitted)
         for member, good in zip(self.members_, held_out, strict=True):
             if member.calibration_ is None:
@@ -375,32 +447,36 @@ class Ensemble(Detector):
         """
         size = self.view.output_size
         first = made[0]
-        weights = np.asarray(self.member_weights or np.ones(len(made)), np.float64)
-        weights = weights / weights.sum()
+        of_scores, of_maps = (np.asarray(w) for w in (self.shares.scores, self.shares.maps))
         pairs = list(zip(self.members_, made, strict=True))
         scores = np.stack([self._scaled(member, given.scores) for member, given in pairs])
+        seen = [pair for pair, weight in zip(pairs, of_maps, strict=True) if weight > 0]
         maps = np.empty((len(first), *size), np.float32)
         spread = np.empty_like(maps)
         for i in range(len(first)):
             stacked = np.stack(
-                [_resized(self._scaled(member, given.maps[i]), size) for member, given in pairs]
+                [_resized(self._scaled(member, given.maps[i]), size) for member, given in seen]
             )
-            maps[i] = combined(stacked, weights, self.combine)
+            maps[i] = combined(stacked, of_maps[of_maps > 0], self.combine)
             spread[i] = stacked.std(axis=0)
-        maps = self.preparation.back(torch.from_numpy(maps)).numpy()
+        maps = self.preparation.lowered(torch.from_numpy(maps)).numpy()
+        mask = self.preparation.ignored
+        ignored = None if mask is None else np.broadcast_to(mask.resized(size).mask, maps.shape)
+        if self._aligned:
+            ignored = _by_all([given.ignored for given in made])
         return Predictions(
             first.paths,
-            combined(scores, weights, self.combine).astype(np.float32),
+            combined(scores, of_scores, self.combine).astype(np.float32),
             maps,
             first.labels,
             masks,
             first.defects,
-            disagreement=scores.std(axis=0).astype(np.float32),
+            disagreement=scores[of_scores > 0].std(axis=0).astype(np.float32),
             disagreement_maps=spread,
             images=first.images,
             transform=self.view,
             pooled=first.pooled,
-            ignored=self.preparation.ignored_in(len(first), size),
+            ignored=ignored,
         )
 
     def _scaled(self, member: Detector, values: Array) -> Array:
@@ -436,8 +512,13 @@ class Ensemble(Detector):
             "bit_depth": self.bit_depth_,
             "input_size": list(self.input_size_),
             "members": entries,
+            **self._weights_state(),
             **header,
         }, tensors
+
+    def _weights_state(self) -> dict[str, Any]:
+        known: Weights | None = vars(self).get("member_weights_")
+        return {} if known is None else {"weights": known.as_dict()}
 
     def _load_state(
         self, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
@@ -446,6 +527,10 @@ class Ensemble(Detector):
         view = self._saved_view(header)
         self.members_ = []
         expected = [member.name for member in self.components()]
+        if self.member_weights == "auto":
+            self.member_weights_ = Weights.from_dict(header.get("weights"), len(expected))
+            used = zip(expected, self.member_weights_.used, strict=True)
+            expected = [name for name, part in used if part]
         entries = header.get("members", [])
         given = [entry.get("detector") for entry in entries] if conforms(entries, _ENTRIES) else []
         if given != expected:
@@ -469,53 +554,26 @@ class Ensemble(Detector):
         self._restore()
 
 
-def combined(values: Array, weights: Array, how: Combination) -> Array:
-    """Combine what M members give to the same images or pixels.
-
-    Parameters
-    ----------
-    values : array of shape (M, ...)
-        In standard deviations for ``mean`` and ``max``; minus logarithms of p-values for ``fisher``
-        and ``cauchy``.
-    weights : array of shape (M,)
-        Positive, of sum 1.
-    how : str
-        Which combination.
-
-    Returns
-    -------
-    array of shape (...)
-        Higher where more anomalous: a mean, a maximum, or minus the logarithm of Cauchy's p-value.
-
-    Examples
-    --------
-    >>> values, weights = np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([0.5, 0.5])
-    >>> combined(values, weights, "mean").tolist(), combined(values, weights, "max").tolist()
-    ([2.0, 2.0], [3.0, 2.0])
-    >>> combined(values, weights, "cauchy").round(3).tolist()
-    [2.394, 2.0]
-    """
-    shaped = weights.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
-    result: Array
-    if how == "max":
-        result = (values * shaped * len(weights)).max(axis=0)
-    elif how == "cauchy":
-        values = values.astype(np.float64)
-        # A p-value of 1 has a tangent of minus infinity, against which no other would count.
-        known = np.clip(values, 0.01, _CERTAIN)
-        statistic = (np.tan((0.5 - np.exp(-known)) * np.pi) * shaped).sum(axis=0)
-        body = -np.log(0.5 - np.arctan(statistic) / np.pi)
-        far = logsumexp(values, axis=0, b=np.broadcast_to(shaped, values.shape))
-        result = np.where(values.max(axis=0) < _CERTAIN, body, far)
-    else:
-        result = (values * shaped).sum(axis=0)
-    return result
-
-
 def _share(store: FeatureStore, backbones: list[Backbone]) -> None:
     """Let one pass of an image give the maps that all members ask for."""
     for backbone in unite_backbones(backbones):
         store.adopt(backbone)
+
+
+def _reads_as(one: Detector, other: Detector) -> bool:
+    """Whether two detectors settle the same of the same photographs."""
+    return all(getattr(one, name) == getattr(other, name) for name in _SETTLING)
+
+
+def _by_all(
+    ignored: list[npt.NDArray[np.bool_] | None],
+) -> npt.NDArray[np.bool_] | None:
+    """Where every member ignores photographs; None where one of them ignores nothing."""
+    known = [mask for mask in ignored if mask is not None]
+    if len(known) < len(ignored) or len({mask.shape for mask in known}) > 1:
+        return None
+    joined: npt.NDArray[np.bool_] = np.logical_and.reduce(known)
+    return joined
 
 
 def _visible(detector: Detector) -> tuple[float, float]:

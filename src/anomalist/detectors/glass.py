@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,13 @@ _MAX_WIDTH = 2**16
 _MAX_DEPTH = 100
 _FEWEST_HELD_OUT = 2
 _ITERATIONS = 2000  # of a training whose epochs aren't given
+# What held before these were hyperparameters, in model files of that time.
+_BEFORE = {"gas": 1.0, "on_part": 0.0}
+_LEFT_OUT = (
+    "global anomaly synthesis was left out, as its hypersphere doesn't enclose most of the part"
+    " (gas=1 keeps it)"
+)
+_MOST_BEYOND = 0.5  # of the part's patches beyond r, or the hypersphere isn't theirs
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,6 +62,10 @@ class GLASS(Detector):
         focal loss; 0 takes all.
     lr : float
         Learning rate of the projection (Adam); the discriminator's (AdamW) is twice that.
+    gas : float, optional
+        Weight in the loss of global anomaly synthesis (the paper has 1); 0 leaves it out. By
+        default 1, but 0 where the hypersphere doesn't enclose most of the part, as on parts that
+        lie otherwise in every image: there it teaches that good patches are anomalous.
     mining : int
         1 for the ascent, 0 for noise alone.
     noise : float
@@ -107,6 +118,9 @@ class GLASS(Detector):
         makes new ones in every epoch.
     patches : float
         Share of an image's patches, drawn for each image with a defect, that an iteration takes.
+    on_part : float
+        Least share of those patches that lie on the part, with ``fg``, where it stands out from
+        its background and has so many.
     selection : str
         ``last`` takes the last epoch; ``held_out`` the one that told best the synthetic defects on
         held-out good images from these images.
@@ -129,6 +143,8 @@ class GLASS(Detector):
         Weights of the projection and the discriminator.
     hypersphere_ : bool
         Which shell the judge or the caller chose.
+    gas_ : float
+        Weight of global anomaly synthesis.
     epoch_ : int
         The epoch of the result.
     losses_ : float32 array of shape (epochs,)
@@ -145,11 +161,18 @@ class GLASS(Detector):
     # Each fold is a training: two, on half of the images, cost as much as one on all.
     folds: ClassVar[int] = 2
     cost_only: ClassVar[tuple[str, ...]] = ("device", "memory_limit_mb")
-    fitted: ClassVar[tuple[str, ...]] = ("network_", "hypersphere_", "epoch_", "losses_")
+    fitted: ClassVar[tuple[str, ...]] = (
+        "network_",
+        "hypersphere_",
+        "gas_",
+        "epoch_",
+        "losses_",
+    )
 
     step: int = 5
     p: float = 0.5
     lr: float = 3e-4
+    gas: float | None = None
     mining: int = 1
     noise: float = 0.015
     radius: float = 0.75
@@ -174,6 +197,7 @@ class GLASS(Detector):
     spread: float | None = 0.1
     variants: int = 16
     patches: float = 0.25
+    on_part: float = 0.5
     selection: Literal["last", "held_out"] = "last"
     held_out: float = 0.1
     patience: int = 0
@@ -197,6 +221,8 @@ class GLASS(Detector):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ParameterError(f"{name} must be at least 1, not {value}")
+        if self.gas is not None and not self.gas >= 0:
+            raise ParameterError(f"gas must not be negative, not {self.gas}")
         for name in ("step", "noise", "std", "pre_proj", "variants", "patience"):
             if not getattr(self, name) >= 0:
                 raise ParameterError(f"{name} must not be negative, not {getattr(self, name)}")
@@ -204,7 +230,7 @@ class GLASS(Detector):
             raise ParameterError(f"patches must be above 0 and at most 1, not {self.patches}")
         if self.spread is not None and not self.spread > 0:
             raise ParameterError(f"spread must be above 0, not {self.spread}")
-        for name in ("p", "radius", "mean"):
+        for name in ("p", "radius", "mean", "on_part"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
         for name, values in (
@@ -241,7 +267,7 @@ class GLASS(Detector):
     @property
     def grid(self) -> tuple[int, int]:
         """Patches from top to bottom and from left to right."""
-        height, width = self.transform.output_size
+        height, width = self.frame.output_size
         return height // self.downsampling, width // self.downsampling
 
     def _fit(self, features: FeatureBatches) -> None:
@@ -252,7 +278,7 @@ class GLASS(Detector):
         good = GoodImages.of(
             features.images,
             (self.embed(maps) for maps in features),
-            self.transform,
+            self.frame,
             self.preparation,
             with_parts=self.fg == 1,
             batch_size=self.batch_size,
@@ -269,12 +295,16 @@ class GLASS(Detector):
             rate=cosine if self.schedule == "cosine" else constant,
         )
         network = self._untrained(good, learnt)
+        mean = network.standardized(good.mean(learnt, self.batch_size).to(self.backbone_.device))
+        self.gas_ = self._weighed(good, learnt, network, mean)
+        if self.gas is None and not self.gas_:
+            features.training.notes.append(_LEFT_OUT)
         with ThreadPoolExecutor(2, thread_name_prefix="anomalist-synthesis") as pool:
             examples = Examples(
                 good,
                 LocalSynthesis(
                     textures=textures,
-                    transform=self.transform,
+                    transform=self.frame,
                     grid=self.grid,
                     mean=self.mean,
                     std=self.std,
@@ -283,6 +313,7 @@ class GLASS(Detector):
                 lambda images: self.embed(self.preparation.maps(self.backbone_, images)),
                 seed=self.seed,
                 taken=self._taken(schedule),
+                on_part=self.on_part,
                 variants=self.variants,
                 noise=self.noise,
                 batch_size=self.batch_size,
@@ -298,11 +329,10 @@ class GLASS(Detector):
                     self.mining,
                     self.p,
                     self.radius,
+                    self.gas_,
                     half=self.precision == "bfloat16" and has_bfloat16(self.backbone_.device),
                 ),
-                mean=network.standardized(
-                    good.mean(learnt, self.batch_size).to(self.backbone_.device)
-                ),
+                mean=mean,
                 held_out=held_out,
                 batch_size=self.batch_size,
                 lr=self.lr,
@@ -378,6 +408,14 @@ class GLASS(Detector):
         judged = judge_distribution(mean_image) == "hypersphere"
         return judged != (self.distribution == 4)
 
+    def _weighed(self, good: GoodImages, learnt: Indices, network: Network, mean: Tensor) -> float:
+        """The weight of global synthesis."""
+        if self.gas is not None:
+            return float(self.gas)
+        if not self.hypersphere_ or not self.fg:
+            return 1.0
+        return float(good.beyond(learnt, network, mean, self.radius, self.grid) <= _MOST_BEYOND)
+
     def embed(self, maps: list[Tensor]) -> Tensor:
         """Patch embeddings (B, h * w, D) of feature maps."""
         return patch_embeddings(
@@ -396,6 +434,19 @@ class GLASS(Detector):
             dsc_layers=self.dsc_layers,
             dsc_hidden=self.dsc_hidden,
         )
+
+    @classmethod
+    def _from_state(
+        cls, header: dict[str, Any], tensors: dict[str, Tensor], device: str | None
+    ) -> Self:
+        parameters = header.get("parameters")
+        state = header.get("state")
+        if isinstance(parameters, dict) and isinstance(state, dict):
+            header = header | {
+                "parameters": _BEFORE | parameters,
+                "state": {"gas_": _BEFORE["gas"]} | state,
+            }
+        return super()._from_state(header, tensors, device)
 
     def _take(self, epoch: int, losses: Sequence[float], network: dict[str, Tensor]) -> None:
         """Score from now on with the weights that stood after an epoch."""
@@ -419,6 +470,7 @@ class GLASS(Detector):
         }
         return layout | {
             "hypersphere_": bool,
+            "gas_": float,
             "epoch_": int,
             "losses_": Layout(np.float32, ("epochs",)),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from anomalist.data import ImageSet, Transform, load_batches
+from anomalist.detectors.glass_step import Network
 from anomalist.features import Preparation
 from anomalist.files import scratch_array
 from anomalist.synthesis import LocalSynthesis, foreground_mask, pool_mask
@@ -54,7 +56,9 @@ class GoodImages:
             (len(images), *transform.output_size, 3), np.uint8, memory_limit_mb / 8
         )
         done = 0
-        for batch in load_batches(images, transform, batch_size):
+        for batch in load_batches(
+            images, transform, batch_size, registration=preparation.registration
+        ):
             pixels[done : done + len(batch)] = preparation.pixels(batch)
             done += len(batch)
         clean: Float32 | None = None
@@ -94,6 +98,24 @@ class GoodImages:
         for part in in_batches(indices, batch_size):
             mean += self.clean[torch.from_numpy(part)].sum(dim=0) / len(indices)
         return mean
+
+    def beyond(
+        self, indices: Indices, network: Network, mean: Tensor, radius: float, grid: tuple[int, int]
+    ) -> float:
+        """Share of the parts' patches that the hypersphere doesn't enclose.
+
+        They lie farther from the mean (h * w, D) of their location, in standardized features, than
+        the quantile ``radius`` of all patches.
+        """
+        assert self.parts is not None
+        distances = np.stack(
+            [
+                (network.standardized(self.clean[i].to(mean.device)) - mean).norm(dim=1).cpu()
+                for i in indices.tolist()
+            ]
+        )
+        on_part = np.stack([pool_mask(part, grid).ravel() for part in self.parts[indices]])
+        return float((distances[on_part] > np.quantile(distances, radius)).mean())
 
 
 @dataclass(frozen=True)
@@ -136,6 +158,8 @@ class Examples:
     taken : int
         Patches of each image that a step takes, drawn for each image with a defect. Where there are
         fewer in an image, they count again.
+    on_part : float
+        Least share of those that lie on the part, where parts are known and large enough.
     variants : int
         Images with defects that are made of each good one, once; 0 makes new ones in every epoch.
     noise : float
@@ -156,6 +180,7 @@ class Examples:
         *,
         seed: int,
         taken: int,
+        on_part: float,
         variants: int,
         noise: float,
         batch_size: int,
@@ -167,6 +192,7 @@ class Examples:
         self._embed = embed
         self._seed = seed
         self._taken = taken
+        self._on_part = on_part
         self._count = variants
         self._noise = noise
         self._batch_size = batch_size
@@ -251,16 +277,26 @@ class Examples:
 
     def _defect(self, index: int, *place: int) -> _Defect:
         rng = stream(self._seed, *place, int(index))
-        parts = self.good.parts
-        image, mask = self._synthesis(
-            self.good.pixels[index], rng, None if parts is None else parts[index]
-        )
+        part = None if self.good.parts is None else self.good.parts[index]
+        image, mask = self._synthesis(self.good.pixels[index], rng, part)
+        labels = pool_mask(mask, self._synthesis.grid).ravel()
+        return image, labels, self._places(part, rng)
+
+    def _places(self, part: Bool | None, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Draw which patches of an image are taken."""
         patches = self.good.clean.shape[1]
         where = np.arange(patches)
         if self._taken < patches:
             where = rng.permutation(patches)
-        labels = pool_mask(mask, self._synthesis.grid).ravel()
-        return image, labels, np.resize(where, self._taken)
+        taken, rest = np.resize(where, self._taken), where[self._taken :]
+        if part is not None and self._on_part:
+            on_part = pool_mask(part, self._synthesis.grid).ravel()
+            lacking = math.ceil(self._on_part * self._taken) - np.count_nonzero(on_part[taken])
+            # In the order that they were drawn in, those on the part take the place of others.
+            others, left = np.flatnonzero(~on_part[taken]), rest[on_part[rest]]
+            moved = max(min(lacking, len(left)), 0)
+            taken[others[:moved]] = left[:moved]
+        return taken
 
 
 # An image with a defect, which of its patches are anomalous, and which of them are taken.

@@ -151,9 +151,11 @@ def _measured(loss: Tensor, found: Mapping[str, Tensor], labels: Tensor) -> dict
     fake = found["fake_scores"]
     normal = torch.cat([fake[~labels], found["true_scores"]])
     anomalous = torch.cat([fake[labels], found["moved_scores"]])
-    return {
+    measured = {
         "loss": loss.item(),
         "p_true": (normal < _MARGIN).float().mean().item(),
-        "p_fake": (anomalous >= _MARGIN).float().mean().item(),
         "r": found["r"].item(),
     }
+    if len(anomalous):  # the patches that were taken may have missed every defect
+        measured["p_fake"] = (anomalous >= _MARGIN).float().mean().item()
+    return measured

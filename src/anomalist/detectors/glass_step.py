@@ -97,6 +97,7 @@ class Iteration:
     mining: int
     p: float
     radius: float
+    gas: float = 1.0
     half: bool = False
 
 
@@ -131,33 +132,28 @@ def losses(
     dict of Tensors
         ``true_loss``, ``moved_loss`` and ``fake_loss``, whose sum is to be minimised; ``moved`` and
         ``fake``, the points (N, D) that were told from clean ones; scores of all three (N,),
-        without gradients; and ``r``, the radius of normal features.
+        without gradients; and ``r``, the radius of normal features. Without global synthesis no
+        point is moved: ``moved`` is empty, its loss 0.
     """
     half = settings.half
     true = _through(network.projection, clean, half)
     fake = _through(network.projection, augmented, half)
-    moved = true + noise
     with torch.no_grad():
         distances = torch.cat([(fake - center).norm(dim=1)[~labels], (true - center).norm(dim=1)])
         r = _quantile(distances, settings.radius)
     first, rest = network.body[0], network.body[1:]
     assert isinstance(first, nn.Linear)
-    true_hidden = linear(true, first.weight, half=half)
-    if settings.mining and settings.step:
-        ascent = Ascent(network.body, true_hidden.detach(), half=half)
-        for done in range(0, settings.step, _TRUNCATION_PERIOD):
-            steps = min(_TRUNCATION_PERIOD, settings.step - done)
-            with torch.no_grad():
-                move = ascent(moved.detach(), steps) - moved
-            moved = moved + move
-            if steps == _TRUNCATION_PERIOD:
-                if settings.hypersphere:
-                    moved = truncate(moved, center, r, 2 * r)
-                else:
-                    moved = truncate(moved, true, *_MANIFOLD_SHELL)
-    moved_hidden = linear(moved, first.weight, half=half)
-    both = rest(torch.cat([true_hidden, moved_hidden])).sigmoid()[:, 0]
-    true_scores, moved_scores = both.split([len(true), len(moved)])
+    hidden = true_hidden = linear(true, first.weight, half=half)
+    moved = true[:0]
+    if settings.gas > 0:
+        moved = _moved(network, true, true_hidden, noise, center, r, settings)
+        hidden = torch.cat([true_hidden, linear(moved, first.weight, half=half)])
+    true_scores, moved_scores = rest(hidden).sigmoid()[:, 0].split([len(true), len(moved)])
+    moved_loss = torch.zeros_like(r)
+    if settings.gas > 0:
+        moved_loss = settings.gas * nn.functional.binary_cross_entropy(
+            moved_scores, torch.ones_like(moved_scores)
+        )
 
     if settings.hypersphere:
         pushed = truncate(fake[labels], center[labels], 2 * r, 4 * r)
@@ -170,9 +166,7 @@ def losses(
         hard = error >= _quantile(error, settings.p)
     return {
         "true_loss": nn.functional.binary_cross_entropy(true_scores, torch.zeros_like(true_scores)),
-        "moved_loss": nn.functional.binary_cross_entropy(
-            moved_scores, torch.ones_like(moved_scores)
-        ),
+        "moved_loss": moved_loss,
         "fake_loss": _focal(fake_scores[hard], target[hard]),
         "true_scores": true_scores.detach(),
         "moved_scores": moved_scores.detach(),
@@ -181,6 +175,33 @@ def losses(
         "fake": fake.detach(),
         "r": r,
     }
+
+
+def _moved(
+    network: Network,
+    true: Tensor,
+    true_hidden: Tensor,
+    noise: Tensor,
+    center: Tensor,
+    r: Tensor,
+    settings: Iteration,
+) -> Tensor:
+    """Global synthesis: set projected features off by noise, move them uphill, into the shell."""
+    moved = true + noise
+    if not (settings.mining and settings.step):
+        return moved
+    ascent = Ascent(network.body, true_hidden.detach(), half=settings.half)
+    for done in range(0, settings.step, _TRUNCATION_PERIOD):
+        steps = min(_TRUNCATION_PERIOD, settings.step - done)
+        with torch.no_grad():
+            move = ascent(moved.detach(), steps) - moved
+        moved = moved + move
+        if steps == _TRUNCATION_PERIOD:
+            if settings.hypersphere:
+                moved = truncate(moved, center, r, 2 * r)
+            else:
+                moved = truncate(moved, true, *_MANIFOLD_SHELL)
+    return moved
 
 
 def has_bfloat16(device: torch.device) -> bool:

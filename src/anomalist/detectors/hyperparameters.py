@@ -65,6 +65,10 @@ def check_hyperparameters(detector: Any) -> None:
         raise ParameterError(f"batch_size must be at least 1, not {detector.batch_size}")
     if detector.seed < 0:
         raise ParameterError(f"seed must not be negative, not {detector.seed}")
+    if detector.align and detector.crop_size is not None:
+        raise ParameterError("align chooses what is looked at: leave crop_size out")
+    if detector.align and detector.tile_size is not None:
+        raise ParameterError("align shows the part alone, and cuts no tiles: leave tile_size out")
     if detector.augment is not None:
         Augmentation.from_mapping(detector.augment)
     if detector.bit_depth not in (None, *DEPTHS):

@@ -124,7 +124,10 @@ def choose_input_size(detector: Any, images: ImageSet) -> tuple[int, int]:
         return asked_size(detector)
     usual = usual_size(images)
     if detector.tile_size is not None:
-        found = scaled(usual, _side_of_tiles(detector) / detector.tile_size)
+        tile = detector.tile_size
+        if size != AUTO:
+            tile = min(tile, max(usual))  # what a tile covers is brought to image_size, not less
+        found = scaled(usual, _side_of_tiles(detector) / tile)
     elif size == AUTO:
         found = scaled(usual, _needed_scale(detector))
         least = of_as_many_pixels(USUAL_SIDE, usual)
@@ -170,7 +173,9 @@ def choose_tiles(detector: Any, input_size: tuple[int, int]) -> TileGrid | None:
         if detector.tile_overlap is not None:
             share = detector.tile_overlap / detector.tile_size
         return TileGrid(input_size, side, min(round(side * share), side - STEP))
-    if detector.image_size == AUTO and math.prod(input_size) > _MOST_AT_ONCE:
+    if detector.align or detector.image_size != AUTO:
+        return None
+    if math.prod(input_size) > _MOST_AT_ONCE:
         return TileGrid(input_size, _SIDE_OF_TILES, _SIDE_OF_TILES // _OVERLAP)
     return None
 

@@ -32,11 +32,12 @@ Mask = npt.NDArray[np.bool_]
 _PARTS = 3
 _MOST_HELD_OUT = 60
 _ENOUGH = 24
-# Made defects of a kind over all trials.
-_OF_A_KIND = 20
 # Longer side of the frame in which pixels are compared, whatever a detector's own is.
 _SIDE = 128
 _TIMED = 8
+
+OF_A_KIND = 20
+"""Made defects of each kind by which a detector is judged where nobody says how many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +107,12 @@ def trials(
     groups: Iterable[Hashable] | None = None,
     seed: int = 0,
     kinds: Sequence[str] = DECIDING,
+    of_a_kind: int = OF_A_KIND,
 ) -> list[Trial]:
     """Deal good images into those to learn from and those to be judged by.
 
     A third is held out, at most 60, and of few images another third again, until 24 have been. On
-    those held out about 20 defects of each kind are made.
+    those held out defects of each kind are made.
 
     Parameters
     ----------
@@ -122,6 +124,8 @@ def trials(
         Of the deal and of the defects.
     kinds : sequence of str
         Of made defects.
+    of_a_kind : int
+        About how many of each kind, over all trials.
 
     Raises
     ------
@@ -139,7 +143,7 @@ def trials(
     rounds = min(int(np.searchsorted(np.cumsum(sizes), _ENOUGH)) + 1, len(sizes))
     rounds = min(rounds, _PARTS)
     depth = bit_depth_of(images)
-    made_each = math.ceil(_OF_A_KIND * len(kinds) / rounds)
+    made_each = math.ceil(of_a_kind * len(kinds) / rounds)
     found = []
     for part in range(rounds):
         held, rest = np.flatnonzero(dealt == part), np.flatnonzero(dealt != part)
@@ -313,6 +317,7 @@ def judge(
     groups: Iterable[Hashable] | None = None,
     seed: int = 0,
     kinds: Sequence[str] = DECIDING,
+    of_a_kind: int = OF_A_KIND,
     store: FeatureStore | None = None,
     progress: Progress | None = None,
 ) -> Judgement:
@@ -337,6 +342,8 @@ def judge(
     kinds : sequence of str
         Kinds of defects: by default those that decide; `~anomalist.synthesis.CHECKING` are to check
         what was decided.
+    of_a_kind : int
+        About how many of each kind; fewer cost less and tell less.
     store : FeatureStore, optional
         Keeps feature maps, of made defects too, for other candidates.
     progress : callable, optional
@@ -367,7 +374,37 @@ def judge(
     >>> sorted(judgement.kinds), 0 <= judgement.image_AUROC <= 1
     (['missing', 'stain'], True)
     """
-    dealt = trials(images, groups=groups, seed=seed, kinds=kinds)
+    dealt = trials(images, groups=groups, seed=seed, kinds=kinds, of_a_kind=of_a_kind)
+    return judge_by(detector, dealt, store=store, progress=progress)
+
+
+def judge_by(
+    detector: Detector,
+    dealt: Sequence[Trial],
+    *,
+    store: FeatureStore | None = None,
+    progress: Progress | None = None,
+) -> Judgement:
+    """Judge a detector's settings as :func:`judge` does, by `trials` that may serve others too.
+
+    Made defects are drawn once then, whatever the number of candidates.
+
+    Parameters
+    ----------
+    detector : Detector
+        Its settings are what counts; it is neither fitted nor changed.
+    dealt : sequence of Trial
+        At least one.
+    store : FeatureStore, optional
+        Keeps feature maps, of made defects too, for other candidates.
+    progress : callable, optional
+        Called with the number of images fitted to and scored, and the total.
+
+    Raises
+    ------
+    DataError
+        If an image can't be read.
+    """
     store = FeatureStore() if store is None else store
     total = sum(len(trial.learnt) + len(trial.shown) for trial in dealt)
     done = 0

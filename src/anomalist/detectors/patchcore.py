@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ class PatchCore(Detector):
 
     Parameters
     ----------
+    image_size : int, (int, int) or "auto"
+        As all detectors take it. More pixels find more small defects than a larger network does.
     coreset_ratio : float
         Share of the patches that the bank keeps, above 0 and at most 1. With tiles, of which a
         photograph may have hundreds, it keeps 10,000 at most.
@@ -76,7 +78,8 @@ class PatchCore(Detector):
     shardable: ClassVar[bool] = True
     fitted: ClassVar[tuple[str, ...]] = ("bank_", "bank_images_", "coverage_radius_")
 
-    coreset_ratio: float = 0.1
+    image_size: int | tuple[int, int] | Literal["auto"] = 384
+    coreset_ratio: float = 0.05
     coreset_size: int | None = None
     projection_dim: int | None = None
     num_neighbors: int = 9
@@ -96,8 +99,7 @@ class PatchCore(Detector):
                 raise ParameterError(f"{name} must be at least 1, not {value}")
 
     def _fit(self, features: FeatureBatches) -> None:
-        photographs = Shard(0, 1, len(features) // self.views)
-        picked = self._picked(features, photographs, self._size)
+        picked = self._picked(features, Shard(0, 1, len(features)), self._size)
         self._keep(picked._replace(arrivals=features.owners[picked.arrivals]))
 
     def _check_shards(self, shards: list[Shard], maps: list[tuple[int, int, int]]) -> None:

@@ -70,6 +70,7 @@ class Saved(ABC):
 
     backbone: str
     crop_size: int | None
+    align: bool
     bit_depth: int | None
     device: str
     backbone_: Backbone
@@ -246,8 +247,9 @@ class Saved(ABC):
         left = dict(tensors)
         prepared = array_state(take_below("preparation.", left))
         self.settled_ = self._saved_view(header)
-        size = self.transform.output_size if self.ignores else None
-        self.settled_ = self.settled_.with_arrays(prepared, size)
+        self.settled_ = self.settled_.with_arrays(
+            prepared, self.transform.output_size, ignores=self.ignores, aligns=self.align
+        )
         weights = take_below("backbone.", left)
         images = array_state({"images": left.pop("images")} if "images" in left else {})
         check_state(images, {"images": Layout(np.uint8, ("n", _DIGEST))})

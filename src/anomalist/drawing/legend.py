@@ -27,7 +27,11 @@ def marks_of(low: float, high: float, threshold: float | None) -> list[tuple[flo
 
 
 def legend(
-    width: int, marks: list[tuple[float, str]], threshold: float | None, truth: bool
+    width: int,
+    marks: list[tuple[float, str]],
+    threshold: float | None,
+    truth: bool,
+    ignored: bool = False,
 ) -> Image.Image:
     """A colour bar and a sample of each line, in as many rows as the width asks for."""
     items = [_bar(marks)]
@@ -35,6 +39,8 @@ def legend(
         items.append(_sample("above the pixel threshold", threshold=0.5))
     if truth:
         items.append(_sample("true defect", truth=True))
+    if ignored:
+        items.append(_sample("edge of what is ignored", ignored=True))
     rows: list[list[Image.Image]] = [[]]
     for item in items:
         row = rows[-1]
@@ -70,7 +76,9 @@ def _bar(marks: list[tuple[float, str]]) -> Image.Image:
     return picture.crop((0, 0, max(width, end), picture.height))
 
 
-def _sample(text: str, *, threshold: float | None = None, truth: bool = False) -> Image.Image:
+def _sample(
+    text: str, *, threshold: float | None = None, truth: bool = False, ignored: bool = False
+) -> Image.Image:
     """What a line looks like, and what it means."""
     size = 40
     patch = np.zeros((_BAR[1] + GAP, size), np.float32)
@@ -78,7 +86,7 @@ def _sample(text: str, *, threshold: float | None = None, truth: bool = False) -
     grey = np.full((*patch.shape, 3), 200, np.uint8)
     drawn = overlay(
         grey,
-        patch,
+        np.where(patch > 0, np.float32(np.nan), patch) if ignored else patch,
         low=0.0,
         high=1.0,
         threshold=threshold,

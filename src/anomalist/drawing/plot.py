@@ -74,6 +74,7 @@ def plot(
     if not on_a_scale:
         top = low + TOP * (high - low)
         marks = [(0.0, f"median {shown(low)}"), (TOP, f"maximum {shown(top)}")]
-    told = legend(pictures.width, marks, threshold, truth is not None)
+    ignored = bool(np.isnan(values).any())
+    told = legend(pictures.width, marks, threshold, truth is not None, ignored)
     head = [captions([title], max(pictures.width, told.width))] if title else []
     return stack([*head, pictures, told])

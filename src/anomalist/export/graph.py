@@ -7,7 +7,7 @@ nearest-neighbour searches, which compiled code does, become matrix products.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,12 @@ class Graph(nn.Module):
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
+        if any(part.align for part in [detector, *detector.components()]):
+            raise ExportError(
+                f"{detector.label} can't be exported: it was fitted with align, which finds how the"
+                " part lies in each photograph before a network sees it, and a graph only has the"
+                " network; fit it without align, or serve the model file"
+            )
         if isinstance(detector, Ensemble):
             for member in detector.members_:
                 if member.transform != detector.transform:
@@ -67,11 +73,11 @@ class Graph(nn.Module):
             scores, patch_scores = member._score(
                 member.preparation.traced(member.backbone_, pixels)
             )
-            made.append((scores, member.preparation.back(member._enlarge(patch_scores))))
+            made.append((scores, member.preparation.lowered(member._enlarge(patch_scores))))
         if not hasattr(self, "_combine"):
             return made[0]
         scores, maps = self._combine(made)
-        return scores, self._preparation.back(maps)
+        return scores, self._preparation.lowered(maps)
 
 
 def _traceable(detector: Detector) -> Detector:
@@ -103,8 +109,7 @@ class Combiner:
 
     def __init__(self, ensemble: Ensemble) -> None:
         members = ensemble.members_
-        weights = np.asarray(ensemble.member_weights or np.ones(len(members)), np.float64)
-        self._weights = [float(w) for w in weights / weights.sum()]
+        self._weights = ensemble.shares
         self._how = ensemble.combine
         self._scales = []
         for member in members:
@@ -127,11 +132,16 @@ class Combiner:
             (of_scores(scores), of_maps(maps))
             for (of_scores, of_maps), (scores, maps) in zip(self._scales, made, strict=True)
         ]
-        return self._joined([s for s, _ in scaled]), self._joined([m for _, m in scaled])
+        return (
+            self._joined([s for s, _ in scaled], self._weights.scores),
+            self._joined([m for _, m in scaled], self._weights.maps),
+        )
 
-    def _joined(self, values: list[Tensor]) -> Tensor:
+    def _joined(self, values: list[Tensor], shares: Sequence[float]) -> Tensor:
+        values = [value for value, share in zip(values, shares, strict=True) if share > 0]
         stacked = torch.stack(values)
-        weights = torch.tensor(self._weights).view(-1, *[1] * (stacked.ndim - 1))
+        weights = torch.tensor([share for share in shares if share > 0])
+        weights = weights.view(-1, *[1] * (stacked.ndim - 1))
         if self._how == "max":
             return (stacked * weights * len(values)).amax(dim=0)
         if self._how == "cauchy":

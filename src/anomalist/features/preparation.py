@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,40 +10,49 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.data import Transform
+from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.ignoring import Filled, Ignored, Sight
+from anomalist.data.motion import Motion
+from anomalist.data.registration import Registration
 from anomalist.features.backbone import Backbone
+from anomalist.features.moving_back import moved_back
 from anomalist.features.tiles import TileGrid
+
+# What is ignored by as much of a pixel is ignored.
+_HALF = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """Between the transform and the backbone: what is ignored is filled with what is usual there.
+    """What is done to photographs before the backbone sees them, and undone to its maps.
 
-    A large frame then passes the backbone tile by tile.
-
-    Methods, calibration, metrics and reports know nothing of it: feature maps are those of good
-    photographs, and maps lie in the frame that the transform gives.
+    They are registered, so that the part alone is shown; then what is ignored is filled with what
+    is usual there, and a large frame passes the backbone tile by tile. Methods, calibration,
+    metrics and reports know nothing of it: feature maps are those of good photographs, and maps lie
+    in the frame that the transform gives.
 
     Parameters
     ----------
     ignored : Ignored, optional
-        Which pixels count for nothing; none do by default.
+        Which pixels count for nothing, of those that the backbone sees; none do by default.
     tiles : TileGrid, optional
         Where the frame is cut; by default it passes as one.
     at_once : int
         Tiles that pass the backbone at once.
+    registration : Registration, optional
+        Finds the part; by default photographs are seen as they are transformed.
     """
 
     ignored: Ignored | None = None
     tiles: TileGrid | None = None
     at_once: int = 8
+    registration: Registration | None = None
 
     @property
     def key(self) -> str:
         """What feature maps that were made so are known by; empty if it does nothing."""
-        steps = ["" if step is None else step.key for step in (self.ignored, self.tiles)]
-        return " ".join(filter(None, steps))
+        steps = (self.registration, self.ignored, self.tiles)
+        return " ".join(step.key for step in steps if step is not None)
 
     def photographs_at_once(self, batch_size: int) -> int:
         """Return how many photographs have no more pixels than so many tiles."""
@@ -53,7 +63,9 @@ class Preparation:
 
     def sight(self, transform: Transform) -> Sight:
         """Return how photographs are seen that pass a transform first."""
-        return transform if self.ignored is None else Filled(transform, self.ignored)
+        if self.ignored is None or self.registration is not None:
+            return transform
+        return Filled(transform, self.ignored)
 
     def pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return transformed photographs (B, H, W, 3) as the backbone sees them."""
@@ -88,7 +100,8 @@ class Preparation:
             If the network can't take images, or tiles, of that size.
         """
         if self.tiles is None:
-            return backbone.shapes(*frame)
+            seen = frame if self.registration is None else self.registration.frame
+            return backbone.shapes(*seen)
         return self.tiles.shapes(backbone.shapes(*self.tiles.tile))
 
     def traced(self, backbone: Backbone, pixels: Tensor) -> list[Tensor]:
@@ -101,8 +114,32 @@ class Preparation:
             return backbone.traced(pixels)
         return self.tiles.traced(backbone.traced, pixels)
 
-    def ignored_in(self, images: int, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        """Return where so many images are ignored, (N, H, W), in the frame of maps of a size.
+    def motions(self, images: Iterable[Sample], view: Transform) -> list[Motion | None]:
+        """Return how the part lies in each photograph; None where that can't be told, or isn't.
+
+        Those that were just seen know it, others are read.
+        """
+        if self.registration is None:
+            return [None for _ in images]
+        found = []
+        for sample in images:
+            known = sample.motion(self.registration.key)
+            if known is None:
+                image = sample.read(view.bit_depth)
+                known = (self.registration.find(image, sample.size(), view.interpolation),)
+                sample.keep_motion(self.registration.key, known[0])
+            found.append(known[0])
+        return found
+
+    def ignored_in(self, images: ImageSet, view: Transform) -> npt.NDArray[np.bool_] | None:
+        """Return where photographs are ignored, (N, H, W), in the frame of their maps.
+
+        Parameters
+        ----------
+        images : ImageSet
+            N photographs.
+        view : Transform
+            Brings them to that frame.
 
         Returns
         -------
@@ -111,9 +148,46 @@ class Preparation:
         """
         if self.ignored is None:
             return None
-        return np.broadcast_to(self.ignored.resized(size).mask, (images, *size))
+        if self.registration is None:
+            size = view.output_size
+            return np.broadcast_to(self.ignored.resized(size).mask, (len(images), *size))
+        mask = torch.from_numpy(self.ignored.mask[None].astype(np.float32))
+        placed = [
+            moved_back(
+                mask[0], self.registration.affine(motion, view.output_size), view.output_size
+            )
+            for motion in self.motions(images, view)
+        ]
+        return (torch.stack(placed) > _HALF).numpy()
 
-    def back(self, maps: Tensor) -> Tensor:
+    def back(self, maps: Tensor, images: Iterable[Sample], view: Transform) -> Tensor:
+        """Return anomaly maps in the frame of the photographs.
+
+        Parameters
+        ----------
+        maps : tensor of shape (B, H, W)
+            As large as what the backbone sees.
+        images : iterable of Sample
+            The photographs.
+        view : Transform
+            Brings them to the frame.
+
+        Returns
+        -------
+        tensor of shape (B, h, w)
+            With the lowest value of each where it is ignored, or wasn't seen.
+        """
+        counted = self.lowered(maps)
+        if self.registration is None:
+            return counted
+        size = view.output_size
+        placed = [
+            moved_back(values, self.registration.affine(motion, size), size)
+            for values, motion in zip(counted, self.motions(images, view), strict=True)
+        ]
+        return torch.stack(placed)
+
+    def lowered(self, maps: Tensor) -> Tensor:
         """Return anomaly maps (B, H, W) with the lowest value of each where it is ignored.
 
         The lowest is that of the pixels that count.

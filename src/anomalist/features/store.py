@@ -16,9 +16,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from anomalist.data import ImageSet, Transform
+from anomalist.data import ImageSet, Sample, Transform
 from anomalist.data.loader import load_chunks
 from anomalist.data.looks import Look
+from anomalist.data.motion import Motion
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
 from anomalist.features.preparation import Preparation
@@ -82,6 +83,8 @@ class FeatureStore:
         self._told: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         # How they look, likewise.
         self._looks: OrderedDict[str, Look] = OrderedDict()
+        # By which motions they were registered, likewise.
+        self._motions: OrderedDict[str, Motion | None] = OrderedDict()
         self._asked = 0
         self._limit = int(memory_limit_mb * 2**20)
         self._in_memory = 0
@@ -165,6 +168,7 @@ class FeatureStore:
             hashed=hashed or keeps,
             skip=is_kept,
             ignored=prepare.ignored,
+            registration=prepare.registration,
         )
         done = 0
         while True:
@@ -186,6 +190,7 @@ class FeatureStore:
                     for key, sample in zip(keys, samples, strict=True):
                         self._note(key, sample.known_remarks(transform.bit_depth))
                         self._note_look(key, sample.known_look(sight))
+                        self._note_motion(key, sample, prepare)
                     self._keep(keys, made, seconds)
                 maps = [made[layer] for layer in backbone.layers]
             else:
@@ -194,6 +199,8 @@ class FeatureStore:
                         sample.keep_remarks(transform.bit_depth, remarks)
                     if (look := self._looks.get(key)) is not None:
                         sample.keep_look(sight, look)
+                    if prepare.registration is not None and key in self._motions:
+                        sample.keep_motion(prepare.registration.key, self._motions[key])
             done += len(chunk)
             # One memory layout for all, or what follows would round differently.
             yield [
@@ -243,6 +250,16 @@ class FeatureStore:
             self._looks[key] = look
             if len(self._looks) > _REMEMBERED_LOOKS:
                 self._looks.popitem(last=False)
+
+    def _note_motion(self, key: str, sample: Sample, prepare: Preparation) -> None:
+        """Keep by which motion an image was registered, where it was."""
+        if prepare.registration is None:
+            return
+        (motion,) = prepare.motions([sample], Transform())
+        with self._lock:
+            self._motions[key] = motion
+            if len(self._motions) > _REMEMBERED:
+                self._motions.popitem(last=False)
 
     def _asked_for(self, key: str) -> int:
         """Note that an image is asked for; return how many others were since it was last."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from anomalist.calibration import Calibration, fewest_images, promised_range
 from anomalist.detectors import Detector, load
+from anomalist.detectors.weighing import Weights
 from anomalist.errors import ModelFileError, is_out_of_memory
 from anomalist.models import (
     SUMMARY,
@@ -74,11 +75,13 @@ def model_card(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``detector``, ``parameters``, ``backbones`` (name, layers and SHA-256 of the weights of
-        each), ``bit_depth`` (bits of the camera whose values 16-bit images hold), ``ignored``
-        (share of the input that counts for nothing), ``training`` (what was learnt from, empty if
-        the file doesn't say), ``calibration`` (None without one;
-        with thresholds and the false-alarm rates to expect for several alphas), ``images_known``
-        (how many images it would recognise by their bytes), ``format`` and ``bytes``.
+        each), ``bit_depth`` (bits of the camera whose values 16-bit images hold), ``input_size``
+        (height and width to which photographs are resized; None in early files), ``ignored``
+        (share of the input that counts for nothing), ``weights`` (how much each member counts in
+        scores and in maps, of an ensemble that found it out, else empty), ``training`` (what was
+        learnt from, empty if the file doesn't say), ``calibration`` (None without one; with
+        thresholds and the false-alarm rates to expect for several alphas), ``images_known`` (how
+        many images it would recognise by their bytes), ``format`` and ``bytes``.
 
     Raises
     ------
@@ -107,13 +110,16 @@ def model_card(path: str | Path) -> dict[str, Any]:
     header, tensors = read_model(path, ("calibration.", *masks))
     ignored = next((tensors[name] for name in masks if name in tensors), None)
     parts = header.get("members", [header])
-    if not conforms(header, _CARD) or not conforms(parts, tuple[dict[str, Any], ...]):
+    size = header.get("input_size")
+    sized = size is None or conforms(size, tuple[int, int])
+    if not (conforms(header, _CARD) and sized) or not conforms(parts, tuple[dict[str, Any], ...]):
         raise ModelFileError(f"{path} is damaged: its header lacks or garbles what it is")
     if not all(conforms(part, _PART) for part in parts):
         raise ModelFileError(f"{path} is damaged: its header lacks or garbles a backbone")
     try:
         summary = checked_summary(header.get("summary", {}))
         calibration = saved_calibration(header, below("calibration.", tensors))
+        weights = _weights(header)
     except ModelFileError as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
     training = summary if summary.keys() >= SUMMARY.keys() else {}
@@ -126,7 +132,9 @@ def model_card(path: str | Path) -> dict[str, Any]:
                 {"name": part["parameters"]["backbone"], **part["backbone"]} for part in parts
             ],
             "bit_depth": header["bit_depth"],
+            "input_size": size,
             "ignored": 0.0 if ignored is None else float(ignored.float().mean()),
+            "weights": weights,
             "training": {n: value for n, value in training.items() if n not in _HASHES},
             "images_known": None if known is None else len(known),
             "calibration": (
@@ -137,6 +145,21 @@ def model_card(path: str | Path) -> dict[str, Any]:
         }
     )
     return card
+
+
+def _weights(header: dict[str, Any]) -> list[dict[str, Any]]:
+    """How much each member of an ensemble counts, where made defects have told."""
+    if "weights" not in header:
+        return []
+    members = header["parameters"].get("members", [])
+    if not conforms(members, tuple[str | dict[str, Any], ...]):
+        raise ModelFileError("its header garbles 'members'")
+    names = [m if isinstance(m, str) else str(m.get("detector")) for m in members]
+    found = Weights.from_dict(header["weights"], len(names))
+    return [
+        {"detector": name, "scores": score, "maps": of_maps}
+        for name, score, of_maps in zip(names, found.scores, found.maps, strict=True)
+    ]
 
 
 def _printable(value: Any) -> Any:

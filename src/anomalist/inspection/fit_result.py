@@ -20,9 +20,11 @@ from anomalist.calibration import (
     number_groups,
     threshold,
 )
+from anomalist.choosing import Choice
 from anomalist.data import DEPTHS, ImageSet, Sample, gather_remarks
 from anomalist.data.walking import LEAST_NORMAL
-from anomalist.detectors import Detector
+from anomalist.detectors import Detector, Ensemble
+from anomalist.detectors.input_size import choose_tiles
 from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress, pick_device
@@ -72,6 +74,8 @@ class FitResult:
         What a person should know of the images and of the training.
     held_out : Predictions or None
         Of images learnt from, each as if it hadn't been seen, or of those held out of the fit.
+    choice : Choice or None
+        How the detector was chosen, where it chose itself.
     """
 
     detector: Detector
@@ -84,6 +88,7 @@ class FitResult:
     odd: Odd | None = None
     notes: tuple[str, ...] = ()
     held_out: Predictions | None = None
+    choice: Choice | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return all that is printed as JSON values."""
@@ -102,6 +107,7 @@ class FitResult:
             "odd": None if self.odd is None else self.odd.as_dict(),
             "measured": None if self.measured is None else self.measured.as_dict(),
             "notes": list(self.notes),
+            "choice": None if self.choice is None else self.choice.as_dict(),
         }
 
 
@@ -184,6 +190,7 @@ def finish(
     calibrating: Predictions | None,
     notes: Iterable[str],
     store: FeatureStore,
+    choice: Choice | None = None,
     progress: OnStage | None = None,
 ) -> FitResult:
     """Save a detector that is fitted, calibrated and summarised; draw, and measure it.
@@ -206,6 +213,8 @@ def finish(
         What a person should know.
     store : FeatureStore
         Keeps feature maps.
+    choice : Choice, optional
+        How the detector was chosen, where it chose itself.
     progress : callable, optional
         Called with a stage, the number of images done and the total.
 
@@ -217,8 +226,8 @@ def finish(
         If the file can't be written.
     """
     detector.save(out)
-    for leftover in unfinished_training(out):
-        leftover.unlink()
+    for leftover in (*unfinished_training(out), choosing_of(out)):
+        leftover.unlink(missing_ok=True)
     rule = Rule.of(detector, alpha=alpha)
     sheet, least_normal = None, list[tuple[Path, float]]()
     odd = None
@@ -241,7 +250,9 @@ def finish(
         copies = NearCopies.of_model(detector, parts.test)
         measured = measure(predictions, detector, alpha, read, near_copies=copies)
     return FitResult(
-        detector, out, rule, sheet, least_normal, measured, share, odd, tuple(notes), held_out
+        *(detector, out, rule, sheet, least_normal, measured, share, odd, tuple(notes)),
+        held_out=held_out,
+        choice=choice,
     )
 
 
@@ -253,6 +264,7 @@ def summary_of(
     data_hash: str,
     known: list[str],
     looks: dict[str, list[float]],
+    choice: Choice | None = None,
 ) -> dict[str, Any]:
     """Return what a model tells of its fit.
 
@@ -270,8 +282,11 @@ def summary_of(
         Short hashes of images that it knows.
     looks : dict
         The range of each number of how they look.
+    choice : Choice, optional
+        How the detector was chosen, where it chose itself.
     """
     return {
+        **({} if choice is None else {"choice": choice.as_dict()}),
         "alpha": alpha,
         "name": parts.name,
         "images": len(parts.train),
@@ -320,13 +335,15 @@ def check_memory(detector: Detector, input_size: tuple[int, int], images: int) -
     """Refuse a batch that can't fit, which the system would answer by ending the program."""
     if pick_device(detector.device).type != "cpu" or not hasattr(os, "sysconf"):
         return
-    height, width = input_size
-    batch = min(detector.batch_size, images)
+    tiles = choose_tiles(detector, input_size)
+    height, width = input_size if tiles is None else tiles.tile
+    batch = min(detector.batch_size, images * (1 if tiles is None else len(tiles)))
     least = batch * height * width * _BYTES_A_PIXEL
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if least > there:
+        what = "images" if tiles is None else "tiles"
         raise ParameterError(
-            f"a batch of {batch} images of {width} x {height} pixels takes more than"
+            f"a batch of {batch} {what} of {width} x {height} pixels takes more than"
             f" {least / 1e9:.0f} GB of memory, and this machine has {there / 1e9:.0f} GB: lower"
             " image_size or batch_size"
         )
@@ -349,10 +366,23 @@ def ignored_note(detector: Detector) -> list[str]:
     ignored = detector.preparation.ignored
     if ignored is None:
         return []
+    of = "each photograph" if detector.preparation.registration is None else "what is looked at"
     return [
-        f"{ignored.share:.1%} of each photograph is ignored: not learnt from, not scored, outlined"
-        " in pictures"
+        f"{ignored.share:.1%} of {of} is ignored: not learnt from, not scored, outlined in pictures"
     ]
+
+
+def aligned_note(detector: Detector) -> list[str]:
+    """Say what is looked at where the part is, if it is looked for."""
+    parts = detector.members_ if isinstance(detector, Ensemble) else [detector]
+    found = [part.preparation.registration for part in parts]
+    told = [
+        f"align shows the part alone, {one.share:.0%} of a photograph at {one.frame[1]} x"
+        f" {one.frame[0]} pixels: what lies elsewhere isn't looked at"
+        for one in found
+        if one is not None
+    ]
+    return list(dict.fromkeys(told))
 
 
 def reading_notes(detector: Detector, images: ImageSet) -> list[str]:
@@ -368,6 +398,11 @@ def sheet_of(out: Path) -> Path:
 def unfinished_training(out: Path) -> list[Path]:
     """Return the files that a training for a model has left, which was stopped."""
     return list(out.parent.glob(f"{glob.escape(training_of(out).name)}*"))
+
+
+def choosing_of(out: Path) -> Path:
+    """Return the file that keeps what was judged for a model."""
+    return out.with_name(f".{out.name}.choosing")
 
 
 def training_of(out: Path) -> Path:

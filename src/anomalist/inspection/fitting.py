@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from anomalist.calibration import (
     fewest_images,
     number_groups,
 )
+from anomalist.choosing import Auto
 from anomalist.conditions import learnt_looks
 from anomalist.detectors import Detector
 from anomalist.detectors.grouping import calibrate_grouped, check_groups, group_images
@@ -26,8 +28,10 @@ from anomalist.inspection.findings import Rule
 from anomalist.inspection.fit_result import (
     FitResult,
     OnStage,
+    aligned_note,
     check_memory,
     check_model_file,
+    choosing_of,
     depth_note,
     finish,
     ignored_note,
@@ -68,7 +72,7 @@ def fit_parts(
     Parameters
     ----------
     detector : Detector
-        Unfitted.
+        Unfitted; or an `~anomalist.choosing.Auto`, which chooses it first.
     parts : Parts
         What :func:`open_parts` found.
     out : str or Path
@@ -124,8 +128,19 @@ def fit_parts(
     check_split(split or 0.0)
     out = Path(out)
     check_model_file(out, parts)
-    check_memory(detector, detector.input_size_of(parts.train), len(parts.train))
     grouping = group_images(parts.train, groups, progress=of_stage(progress, "scenes"))
+    store = FeatureStore()
+    choice = None
+    if isinstance(detector, Auto):
+        choice = detector.choose(
+            parts.train,
+            groups=grouping.apart,
+            store=store,
+            kept=choosing_of(out),
+            progress=of_stage(progress, "choose"),
+        )
+        detector = choice.detector
+    check_memory(detector, detector.input_size_of(parts.train), len(parts.train))
     share = detector.usual_split(grouping.scenes, alpha) if split is None else split
     learnt, learnt_groups = parts.train, grouping.apart
     chosen = parts.added > 0 and calibrate_on == "others"
@@ -136,7 +151,6 @@ def fit_parts(
     if len(learnt) > 1 and folds:
         for member in detector.components():
             member.check_calibrates(len(learnt))
-    store = FeatureStore()
     shared = unite_backbones(member.make_backbone() for member in detector.components())
     for backbone in shared:
         store.adopt(backbone)
@@ -181,6 +195,7 @@ def fit_parts(
         data_hash=parts.train.content_hash(),
         known=known_images(parts),
         looks=learnt_looks(parts.train, detector.sight),
+        choice=choice,
     )
     detector.thumbnails_ = thumbnails_of(parts.train, detector.bit_depth_)
     detector.pictures_ = kept_pictures(parts.train, detector.bit_depth_)
@@ -188,6 +203,7 @@ def fit_parts(
         *grouping.notes,
         *told,
         *depth_note(detector, sum(sample.peak() > 0 for sample in parts.train)),
+        *aligned_note(detector),
         *ignored_note(detector),
         *reading_notes(detector, parts.train),
         *dict.fromkeys(training.notes),
@@ -203,6 +219,7 @@ def fit_parts(
         calibrating=calibrating,
         notes=notes,
         store=store,
+        choice=choice,
         progress=progress,
     )
 
@@ -289,13 +306,14 @@ def _seconds(
 ) -> float:
     """Roughly how long it will take, from the second batch, which no start-up slows."""
     total = 0.0
-    transform = detector.transform_of(parts.train)
+    plans = [member.planned(parts.train) for member in detector.components()]
+    transform, preparation = max(plans, key=lambda plan: math.prod(plan[0].output_size))
     for backbone in backbones:
-        step = detector.batch_size
+        step = preparation.photographs_at_once(detector.batch_size)
         for start in (0, step if len(parts.train) > step else 0):
             batch = parts.train[start : start + step]
             begin = time.perf_counter()
-            list(store.features(backbone, batch, transform, step))
+            list(store.features(backbone, batch, transform, step, preparation=preparation))
             spent = (time.perf_counter() - begin) / len(batch)
             total = max(total, spent) if start == 0 else spent
     return total * (len(parts.train) + len(parts.test)) * (1 + _BESIDE_BACKBONE)

@@ -147,7 +147,7 @@ def _entries(
     """Draw each image, and yield what the page says of it."""
     low, high = rule.low, rule.high
     if low is None or high is None:
-        low, high = scale_of(predictions.maps)
+        low, high = scale_of(predictions.counted)
     pictures = PictureWriter(out / HEATMAPS, transform=detector.transform, previews=out / PREVIEWS)
     for i, one in enumerate(predictions):
         sample = one.images[0]

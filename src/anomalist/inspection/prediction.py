@@ -279,7 +279,7 @@ class _Writer:
         It is, when as many more have come or with `finish`, so that others are scored meanwhile.
         """
         if self._scale is None and predictions is not None:
-            self._scale = scale_of(predictions.maps)
+            self._scale = scale_of(predictions.counted)
         before = len(self._waiting)
         scored = iter(range(len(chunk)))
         for one in chunk:

@@ -41,6 +41,24 @@ SUMMARY = {
 #: Of which numbers of a `~anomalist.data.looks.Look` the range is known.
 LOOKS = frozenset({"brightness", "contrast", "sharpness", "red", "yellow", "colour"})
 _MOST = 1e4
+#: A candidate of a detector that chose itself, see `~anomalist.choosing.Choice`.
+_CANDIDATE = {
+    "label": str,
+    "detector": str,
+    "settings": dict[str, Any],
+    "rounds": int,
+    **dict.fromkeys(
+        ("score", "image_AUROC", "pixel_AUROC", "pixel_PRO", "hits", "milliseconds"), float | None
+    ),
+    "told": str,
+}
+_CHOICE = {
+    "chosen": str,
+    "seconds": float,
+    "budget": float,
+    "notes": tuple[str, ...],
+    "candidates": tuple[_CANDIDATE, ...],  # type: ignore[valid-type]
+}
 # What files of an earlier version don't have.
 _SINCE = {
     "scenes": int,
@@ -49,6 +67,7 @@ _SINCE = {
     "folders": tuple[str, ...],
     "shards": int,
     "drawn_of": int,
+    "choice": _CHOICE,
 }
 
 

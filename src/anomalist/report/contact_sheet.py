@@ -110,7 +110,8 @@ def contact_sheet(
     )
     width = max(columns * (tiles.width + GAP) - GAP, _LEAST_WIDTH)
     shows_truth = predictions.masks is not None and bool(predictions.masks.any())
-    told = legend(width, marks_of(low, high, threshold), threshold, shows_truth)
+    marks, ignored = marks_of(low, high, threshold), predictions.ignored is not None
+    told = legend(width, marks, threshold, shows_truth, ignored)
     width = max(width, told.width)
     parts = [*_thresholds(width, image_threshold, threshold), told]
     ranked = np.argsort(-predictions.scores, kind="stable").tolist()

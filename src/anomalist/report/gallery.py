@@ -229,7 +229,7 @@ def _draw(results: Results, out: Path, shots: Sequence[_Shot]) -> None:
             run = results.first(detector, category)
             if run is None or not path.is_file():
                 continue
-            layers = _arrays(path, ["maps"], ["disagreement"])
+            layers = _arrays(path, ["maps"], ["disagreement", "ignored"])
             if len(layers["maps"]) != len(photographs):
                 continue
             marked = run.calibration.get("pixel_threshold") is not None
@@ -246,6 +246,8 @@ def _layers(
         "size": [values.shape[1], values.shape[0]],
         "contour": outline(values > _THRESHOLD_VALUE) if marked else "",
     }
+    if "ignored" in layers:
+        drawn["ignored"] = outline(layers["ignored"][index] > 0)
     if "disagreement" in layers:
         drawn["spread"] = _heatmap(layers["disagreement"][index])
     return drawn

@@ -73,7 +73,7 @@ def heatmap_sheet(
         raise ParameterError("low and high make a scale together: give both or none")
     marks = None
     if low is None or high is None:
-        low, high = scale_of(predictions.maps)
+        low, high = scale_of(predictions.counted)
         top = float(predictions.maps.max())
         marks = [(0.0, f"median {shown(low)}"), (TOP, f"maximum {shown(top)}")]
     kinds = sorted(set(predictions.defects), key=lambda kind: (kind != "good", kind))
@@ -101,9 +101,9 @@ def heatmap_sheet(
         pictures = [Image.fromarray(photograph), outlined, Image.fromarray(heatmap)]
         columns.append(stack([*pictures, captions([caption], max(size[1], _LEAST_WIDTH))]))
     body = beside(columns)
-    truth_known = predictions.masks is not None
+    truth_known, ignored = predictions.masks is not None, predictions.ignored is not None
     told = marks or marks_of(low, high, threshold)
-    return stack([body, legend(body.width, told, threshold, truth_known)])
+    return stack([body, legend(body.width, told, threshold, truth_known, ignored)])
 
 
 def synthesis_sheet(

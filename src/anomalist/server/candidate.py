@@ -160,7 +160,7 @@ def _learnt(
                 maps,
                 images=of,
                 transform=detector.view,
-                ignored=detector.preparation.ignored_in(len(of), detector.view.output_size),
+                ignored=detector.ignored_in(of),
             )
             return detector, held_out if len(of) else None, said["notes"]
     result = relearn(

@@ -256,7 +256,7 @@ class Inspector:
     ) -> Accepted | None:
         """Decode one photograph and write it: files are there before the row that names them."""
         try:
-            decoded = self._decoders.decode(upload.data, upload.name, answering.detector.transform)
+            decoded = self._decoders.decode(upload.data, upload.name, answering.detector.source)
             key = self._photographs.put(upload.data, hold=True)
             answer.add_done_callback(lambda _: self._photographs.let_go(key))
             sample = Sample.decoded(upload.name, decoded, sha256=key, nbytes=len(upload.data))

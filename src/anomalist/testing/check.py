@@ -19,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     contract.fit_returns_itself,
     contract.defects_stand_out,
     contract.maps_have_the_size_of_the_input,
+    contract.ignored_pixels_change_nothing,
     contract.scores_are_finite_numbers,
     contract.few_images_are_enough,
     contract.tiny_images_work_or_are_refused,

@@ -75,6 +75,25 @@ def defects_stand_out(subject: Subject) -> None:
     require(inside > outside, f"maps are {inside:g} on defects and {outside:g} beside them")
 
 
+def ignored_pixels_change_nothing(subject: Subject) -> None:
+    """Images that differ only where they are ignored have the same scores and maps, to the bit."""
+    images = subject.category.test[:2]
+    height, width = images[0].size()
+    box = width // 2, height // 4, width // 4, height // 4
+    left, top = box[:2]
+    detector = subject.make(ignore_box=(box,)).fit(subject.category.train[:3])
+    plain = [np.array(sample.read()) for sample in images]
+    changed = [pixels.copy() for pixels in plain]
+    for pixels in changed:
+        part = pixels[top : top + box[3], left : left + box[2]]
+        part[...] = 255 - part
+    made, other = detector.predict(plain), detector.predict(changed)
+    same = np.array_equal(made.scores, other.scores) and np.array_equal(made.maps, other.maps)
+    require(same, "what is ignored changes scores or maps: read pixels through `preparation`")
+    ignored = made.ignored
+    require(ignored is not None and bool(ignored.any()), "predictions don't tell what is ignored")
+
+
 def few_images_are_enough(subject: Subject) -> None:
     """One image can be learnt from; two and three can calibrate as well."""
     train, test = subject.category.train, subject.category.test

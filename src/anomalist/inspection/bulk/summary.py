@@ -130,7 +130,7 @@ def write_sheet(
     all_of_them = Predictions.join(there)
     low, high = rule.low, rule.high
     if low is None or high is None:
-        low, high = scale_of(all_of_them.maps)
+        low, high = scale_of(all_of_them.counted)
     sheet = contact_sheet(
         all_of_them,
         detector.transform,

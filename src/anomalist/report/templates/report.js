@@ -236,7 +236,7 @@
         one.threshold === null ? null : line(`threshold ${short(one.threshold)}`, "soft"),
         one.recall === null ? null : line(`${Math.round(100 * one.recall)} % of defect marked`, "soft"),
         one.disagreement === null ? null : line(`members disagree by ${short(one.disagreement)}`, "soft"));
-      const heat = map ? [element("img", { className: "heat", src: map.heat, alt: "" }), outline("contour", map.contour, map.size)] : [];
+      const heat = map ? [element("img", { className: "heat", src: map.heat, alt: "" }), outline("contour", map.contour, map.size), outline("ignored", map.ignored, map.size)] : [];
       made.push(element("figure", {}, stack(image, `${map ? "Heatmap" : "No heatmap"} of ${name} over ${image.path}: ${decisions[one.decision]}`, ...heat.filter(Boolean)), caption));
       if (map?.spread) {
         made.push(element("figure", {}, stack(image, `Where the members of ${name} disagree on ${image.path}`, element("img", { className: "heat", src: map.spread, alt: "" })),
@@ -276,6 +276,7 @@
   control.category.addEventListener("change", fillKinds);
   for (const id of ["category", "kind", "detector", "outcome", "sort"]) control[id].addEventListener("change", filter);
   control.blend.addEventListener("input", blend);
+  byId("key-ignored").hidden = !images.some((image) => Object.values(image.maps).some((map) => map.ignored));
   for (const kind of ["truth", "contour"]) {
     byId(`show-${kind}`).addEventListener("change", (event) => cards.classList.toggle(`no-${kind}`, !event.target.checked));
   }

@@ -40,7 +40,9 @@ def show_model(
     request: Request, service: Asked, principal: Reviewing, name: str, refit: str = ""
 ) -> Response:
     """Show a model's versions, its candidate beside the one that answers, and all decisions."""
-    told = history_dict(service.versions.history(name))
+    history = service.versions.history(name)
+    told, answering = history_dict(history), history.answering
+    chosen = None if answering is None else answering.detector.summary_.get("choice")
     rows, numbers = service.refitter.of_model(name)
     refits = [refit_dict(row, name, numbers) for row in rows]
     compared = [one for one in refits if one["comparison"] is not None]
@@ -48,7 +50,7 @@ def show_model(
     shown = next((one for one in compared if one["id"] == refit), None) or next(iter(waits), None)
     counts = service.counting.count(Filters(model=name), by="version")
     return render(
-        request, "model.html", principal, model=told, refits=refits, compared=shown,
+        request, "model.html", principal, model=told, refits=refits, compared=shown, chosen=chosen,
         open=next((one for one in refits if one["state"] in OPEN), None),
         counts=[{"version": one.group, **one.as_dict()} for one in counts],
     )  # fmt: skip
