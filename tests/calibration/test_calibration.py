@@ -122,7 +122,8 @@ def test_a_detector_is_calibrated_by_images_that_it_saw_or_by_others(
     held_out = detector.calibrate(category.train)
     assert detector.calibration_ is not None
     assert np.array_equal(detector.calibration_.scores, held_out.scores)
-    assert (held_out.scores > detector.predict(category.train).scores).all()
+    # As a rule, not each: another coreset may lie nearer by chance.
+    assert held_out.scores.mean() > detector.predict(category.train).scores.mean()
     others = category.test[:3]
     detector.calibrate(others, seen=False)
     split = detector.calibration_
