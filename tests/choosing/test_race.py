@@ -122,6 +122,24 @@ def test_a_short_time_leaves_out_candidates_and_rounds_and_says_what_would_do(im
     assert choice.label == field[-1].label
 
 
+def test_judging_ends_in_time_for_the_fit_whatever_it_was_estimated_at(images, clock):
+    """A candidate that takes far longer than its like is left in the middle."""
+    field = among("patchcore", "padim")
+    slow, merits = field[1].label, {"patchcore": 0.5, field[1].label: 0.9}
+
+    def judge(candidate, question, progress):
+        if candidate.label == slow:
+            for i in range(1000):
+                clock.now += 1
+                progress(i, 1000)
+        return StandIn(merits, seconds=0.01, clock=clock)(candidate, question, progress)
+
+    choice = choose(images, budget=30, among=field, judge=judge)
+    assert clock.now < 32
+    assert choice.label == "patchcore"
+    assert choice.rows[1].told == "no time for round 1"
+
+
 def test_what_fails_is_told_and_left_out(images):
     field = among("patchcore", "padim")
     judge = StandIn({"patchcore": 0.5, field[1].label: DataError("too few images")})

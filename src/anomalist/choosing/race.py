@@ -48,6 +48,10 @@ class _Standing:
         return self.verdict.judgement
 
 
+class _OutOfTimeError(Exception):
+    """What is being judged has to be left, so that there is time for the fit."""
+
+
 class Race:
     """One choice under way.
 
@@ -94,6 +98,8 @@ class Race:
         self._short = False
         self._questions = [_question(images, groups, share, k, seed) for share, k in _ROUNDS]
         self._started = time.monotonic()
+        # When judging has to end, which is known once the default has been judged.
+        self._end = math.inf
 
     def run(self) -> Choice:
         """Judge round after round, and choose.
@@ -127,15 +133,17 @@ class Race:
         """Judge the default first, and then as many as this round has time for."""
         until = math.inf
         for standing in live:
-            if (
-                standing is not self._default
-                and self._passed() + self._estimate(standing, question.work) > until
-            ):
+            first = standing is self._default
+            try:
+                if not first and self._passed() + self._estimate(standing, question.work) > until:
+                    raise _OutOfTimeError
+                standing.verdict = self._judge(standing, question)
+            except _OutOfTimeError:
                 standing.told = f"no time for round {number}"
                 self._short = True
+                if first:
+                    break
                 continue
-            try:
-                standing.verdict = self._judge(standing, question)
             except AnomalistError as error:
                 if standing is self._default:
                     raise
@@ -143,6 +151,7 @@ class Race:
                 continue
             standing.rounds = number
             if standing is self._default:
+                self._end = self._budget - self._whole(standing, _FIT * len(self._images))
                 rounds_left = len(self._questions) - number + 1
                 until = self._passed() + self._left(live) / rounds_left
 
@@ -150,12 +159,13 @@ class Race:
         def tick(_done: int, _total: int) -> None:
             if self._progress is not None:
                 self._progress(min(round(self._passed()), round(self._budget)), round(self._budget))
+            if self._passed() > self._end:
+                raise _OutOfTimeError
 
         verdict = self._judged(standing.candidate, question, tick)
         view = standing.candidate.view
         self._passes[view] = max(self._passes.get(view, 0.0), verdict.saved / verdict.work)
         self._seen.add(view)
-        tick(0, 0)
         return verdict
 
     def _passed(self) -> float:
@@ -234,7 +244,13 @@ class Race:
                 standing.told = standing.told or "not clearly ahead of the default"
         question = dataclasses.replace(self._questions[default.rounds - 1], checking=True)
         for _, standing in sorted(ahead, key=lambda pair: -pair[0]):
-            checked, of_default = (self._judge(s, question).judgement for s in (standing, default))
+            try:
+                checked = self._judge(standing, question).judgement
+                of_default = self._judge(default, question).judgement
+            except _OutOfTimeError:
+                standing.told = "ahead of the default, but there was no time to check it"
+                self._short = True
+                break
             lead, _ = lead_of(checked, of_default)
             if lead > 0 and _ranks_as_well(checked, of_default):
                 return standing, [
