@@ -370,7 +370,10 @@ def test_global_synthesis_needs_parts_that_the_hypersphere_encloses(
         image[top : top + side, left : left + side] = pattern
         images.append(image)
     settings = {"distribution": 3, "meta_epochs": 1, "variants": 1, **changes}
-    assert make(**settings).fit(images).gas_ == gas
+    training = Training()
+    assert make(**settings).fit(images, training=training).gas_ == gas
+    told = [note for note in training.notes if "global anomaly synthesis was left out" in note]
+    assert len(told) == (gas == 0)
 
 
 def test_a_file_of_before_says_how_it_was_trained(category: Category) -> None:

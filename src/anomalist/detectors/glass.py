@@ -33,6 +33,10 @@ _FEWEST_HELD_OUT = 2
 _ITERATIONS = 2000  # of a training whose epochs aren't given
 # What held before these were hyperparameters, in model files of that time.
 _BEFORE = {"gas": 1.0, "on_part": 0.0}
+_LEFT_OUT = (
+    "global anomaly synthesis was left out, as its hypersphere doesn't enclose most of the part"
+    " (gas=1 keeps it)"
+)
 _MOST_BEYOND = 0.5  # of the part's patches beyond r, or the hypersphere isn't theirs
 
 
@@ -293,6 +297,8 @@ class GLASS(Detector):
         network = self._untrained(good, learnt)
         mean = network.standardized(good.mean(learnt, self.batch_size).to(self.backbone_.device))
         self.gas_ = self._weighed(good, learnt, network, mean)
+        if self.gas is None and not self.gas_:
+            features.training.notes.append(_LEFT_OUT)
         with ThreadPoolExecutor(2, thread_name_prefix="anomalist-synthesis") as pool:
             examples = Examples(
                 good,

@@ -50,7 +50,7 @@ class Training:
         The time of training that checkpoints saved, all trainings added up that were given this.
         What a training prepares before its first epoch isn't in it, as this is done again.
     notes : list of str
-        Why checkpoints were passed over.
+        Why checkpoints were passed over, and what a detector left out of its training.
 
     Examples
     --------
