@@ -4,6 +4,7 @@
     python benchmarks/calibration_causes.py folds SETS --detector cfa
     python benchmarks/calibration_causes.py folds SETS --detector glass
     python benchmarks/calibration_causes.py ensemble
+    python benchmarks/calibration_causes.py coreset SETS --images 40
 
 ``folds`` fits a detector that trains to 100 images at 64 pixels and scores new good ones: with it,
 and with the copies of 2 folds, with the same copies trained for as many steps as it, or from
@@ -14,11 +15,16 @@ standard deviations of the training images' scores by the same network.
 ``ensemble`` draws scores of two and six members, correlated by 0.6 and 0.3, and tells how often
 new ones alarm where the same n images set the members' scales and the threshold, and where others
 set the scales.
+
+``coreset`` fits PatchCore to good images and scores them as if unseen in two ways: ignoring the
+bank's patches of an image's own group, of twenty, and by fits on 5, 10 and 20 folds. It tells the
+median of those scores and of new images', and the share of new ones above the thresholds.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +34,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from anomalist import CFA, GLASS, Detector
-from anomalist.calibration import Calibration, assign_folds, threshold
+from anomalist import CFA, GLASS, Detector, PatchCore
+from anomalist.calibration import Calibration, assign_folds, held_out_scores, threshold
 from anomalist.data import ImageSet, as_image_set
 from anomalist.detectors.combining import combined
 from anomalist.features import FeatureStore
@@ -54,7 +60,17 @@ def main() -> None:
     folds.add_argument("--seeds", type=int, default=2)
     folds.add_argument("--names", default="bottle_dealt,screw_dealt,brass_key,texture_blotchy")
     commands.add_parser("ensemble")
+    coreset = commands.add_parser("coreset")
+    coreset.add_argument("sets", type=Path)
+    coreset.add_argument("--images", type=int, default=40)
+    coreset.add_argument("--image_size", type=int, default=128)
+    coreset.add_argument("--seeds", type=int, default=2)
+    coreset.add_argument("--names", default="bottle_dealt,screw_dealt,texture_blotchy")
     arguments = parser.parse_args()
+    if arguments.command == "coreset":
+        for name in arguments.names.split(","):
+            print(to_markdown(of_coreset(arguments, name)), flush=True)
+        return
     if arguments.command == "ensemble":
         print(to_markdown(pd.DataFrame(twice())))
         return
@@ -108,6 +124,43 @@ def of_folds(detector: Detector, train: ImageSet, new: ImageSet) -> Iterator[dic
             "alarms": f"{alarms.mean():.3f}",
             "alarms, scale-free": f"{alike.mean():.3f}",
         }
+
+
+def of_coreset(arguments: argparse.Namespace, name: str) -> pd.DataFrame:
+    """Compare two ways to hold images out of PatchCore's coreset, as means over seeds."""
+    good = _images(arguments.sets / name / "train" / "good")[: arguments.images]
+    new = _images(arguments.sets / name / "test" / "good")
+    store, rows = FeatureStore(), []
+    for seed in range(arguments.seeds):
+        detector = PatchCore(image_size=arguments.image_size, coreset_ratio=0.1, seed=seed)
+        whole = copy.copy(detector).fit(good, store=store)
+        unseen = whole.predict(new, store=store).scores
+        ways = {"own patches ignored": _own_ignored(whole, good, store)}
+        for folds in (5, 10, 20):
+            held = held_out_scores(detector, good, folds=folds, seed=seed, store=store).scores
+            ways[f"{folds} folds"] = held
+        for way, scores in ways.items():
+            row: dict[str, Any] = {"set": name, "images": len(good), "held out by": way}
+            row |= {"median": np.median(scores), "median of new ones": np.median(unseen)}
+            for alpha in (0.05, 0.1, 0.2):
+                row[f"alarms at {alpha:g}"] = (unseen > threshold(scores, alpha)).mean()
+            rows.append(row)
+    keys = ["set", "images", "held out by"]
+    means = pd.DataFrame(rows).groupby(keys, sort=False).mean().reset_index()
+    return means.apply(lambda c: c if c.name in keys else c.map("{:.3f}".format))
+
+
+def _own_ignored(whole: PatchCore, good: ImageSet, store: FeatureStore) -> Float64:
+    """Scores of images by the bank without the patches of their own group, of twenty."""
+    dealt = assign_folds(len(good), 20, seed=whole.seed)
+    scores = np.empty(len(good))
+    others = copy.copy(whole)
+    for group in range(int(dealt.max()) + 1):
+        others.bank_ = whole.bank_[dealt[whole.bank_images_] != group]
+        others._restore()
+        own = np.flatnonzero(dealt == group)
+        scores[own] = others.predict(good[own], store=store).scores
+    return scores
 
 
 def _longer(detector: Detector, folds: int) -> dict[str, Any]:

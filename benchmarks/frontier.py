@@ -265,14 +265,14 @@ def chosen(arguments: argparse.Namespace) -> list[Setting]:
     return list(found)
 
 
-def judged_value(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The mean score over sets, by setting; the classes of textures count as one set."""
+def judged_values(rows: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean score over sets by setting: of those whose sets of parts are whole, and textures."""
     frame = pd.DataFrame([row for row in rows if row["what"] == "judge"])
-    frame["kind"] = frame["set"].str.replace(r"^dtd .*", "dtd", regex=True)
-    by_kind = frame.groupby(["setting", "kind"])["score"].mean()
-    values = by_kind.groupby("setting").agg(["mean", "size"])
-    whole = values[values["size"] == values["size"].max()]["mean"]
-    return {str(setting): float(value) for setting, value in whole.items()}
+    textures = frame["set"].str.startswith("dtd ")
+    parts = frame[~textures].groupby("setting")["score"].agg(["mean", "size"])
+    whole = parts[parts["size"] == parts["size"].max()]["mean"]
+    of_textures = frame[textures].groupby("setting")["score"].mean()
+    return whole.to_dict(), of_textures.to_dict()
 
 
 def on_frontier(points: dict[str, tuple[float, float]]) -> set[str]:
@@ -285,43 +285,43 @@ def on_frontier(points: dict[str, tuple[float, float]]) -> set[str]:
     return kept
 
 
+def measured(of: pd.DataFrame) -> str:
+    """What a setting found on the tests of a set, as the mean over seeds."""
+    metrics = [f"{of[m].mean():.3f}" for m in ("image_AUROC", "pixel_AUROC", "pixel_PRO")]
+    return " / ".join([*metrics, f"{of['hits'].mean():.0%} at {of['false_alarms'].mean():.0%}"])
+
+
 def run_show(arguments: argparse.Namespace, rows: Rows) -> None:
     costs = {row["setting"]: row for row in rows.rows if row["what"] == "cost"}
-    values = {s: v for s, v in judged_value(rows.rows).items() if s in costs}
-    points = {name: (costs[name]["milliseconds"], value) for name, value in values.items()}
+    judged, textures = judged_values(rows.rows)
+    points = {n: (costs[n]["milliseconds"], v) for n, v in judged.items() if n in costs}
     frontier = on_frontier(points)
     tests = pd.DataFrame([row for row in rows.rows if row["what"] == "test"])
     table = []
-    for name in sorted(points, key=lambda n: points[n]):
-        cells: dict[str, str] = {
+    for name in [*sorted(points, key=lambda n: points[n]), *(n for n in judged if n not in points)]:
+        cells = {
             "setting": f"**{name}**" if name in frontier else name,
-            "judged": f"{points[name][1]:.3f}",
-            "ms": f"{points[name][0]:.0f}",
-            "MB": f"{costs[name]['megabytes']:.0f}",
+            "score": f"{judged[name]:.3f}",
+            "textures": f"{textures[name]:.3f}" if name in textures else "",
+            "ms": f"{points[name][0]:.0f}" if name in points else "",
+            "MB": f"{costs[name]['megabytes']:.0f}" if name in points else "",
         }
         for category in dict.fromkeys(tests["set"]) if len(tests) else ():
             of = tests[(tests["setting"] == name) & (tests["set"] == category)]
-            cells[category] = (
-                " / ".join(
-                    [f"{of[m].mean():.3f}" for m in ("image_AUROC", "pixel_AUROC", "pixel_PRO")]
-                    + [f"{of['hits'].mean():.0%} at {of['false_alarms'].mean():.0%}"]
-                )
-                if len(of)
-                else ""
-            )
+            cells[category] = measured(of) if len(of) else ""
         table.append(cells)
     print(to_markdown(pd.DataFrame(table)))
     if arguments.figure:
         arguments.figure.write_text(figure(points, frontier), encoding="utf-8")
 
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 420, 70, 56, 20, 56
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 420, 60, 50, 20, 60
 STYLE = """
-.ground{fill:#fff}.ink{fill:#24313a}.soft{fill:#52626c}.faint{stroke:#93a2ab;fill:none}
+.ground{fill:#fff}.ink{fill:#24313a}.soft{fill:#52626c}.faint{stroke:#d3dbe0;fill:none}
 .edge{stroke:#24313a;fill:none;stroke-dasharray:5 4}
 .patchcore{fill:#c8402b}.padim{fill:#2f6fb0}.dfm{fill:#3c8a5b}
 @media (prefers-color-scheme:dark){.ground{fill:#1b2329}.ink{fill:#eef2f4}.soft{fill:#b8c4cb}
-.faint{stroke:#70828d}.edge{stroke:#eef2f4}
+.faint{stroke:#3a4750}.edge{stroke:#eef2f4}
 .patchcore{fill:#ff8a75}.padim{fill:#7db4ea}.dfm{fill:#7fd0a0}}
 """
 
@@ -330,14 +330,14 @@ def figure(points: dict[str, tuple[float, float]], frontier: set[str]) -> str:
     """Draw what the judge says against milliseconds, on a logarithmic axis, as an SVG."""
     costs, values = np.array(list(points.values())).T
     low, high = np.log2(costs.min()) - 0.2, np.log2(costs.max()) + 0.2
-    least, most = values.min() - 0.01, values.max() + 0.02
+    least, most = values.min() - 0.015, values.max() + 0.015
 
     def place(cost: float, value: float) -> tuple[float, float]:
         x = LEFT + (np.log2(cost) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
         y = TOP + (most - value) / (most - least) * (HEIGHT - TOP - BOTTOM)
         return round(float(x), 1), round(float(y), 1)
 
-    title = "What made defects on good images say of settings, and milliseconds an image"
+    title = "What made defects say of settings, and milliseconds an image"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
         f' height="{HEIGHT}" role="img" aria-labelledby="t" font-family="system-ui, sans-serif"'
@@ -356,12 +356,19 @@ def figure(points: dict[str, tuple[float, float]], frontier: set[str]) -> str:
         parts.append("</text>")
     edge = [place(*points[name]) for name in sorted(frontier, key=lambda n: points[n])]
     parts.append(f'<path class="edge" d="M{"L".join(f"{x} {y}" for x, y in edge)}"/>')
-    for name, point in points.items():
+    late_ones = 0  # whose names stand to the left, each lower than the last
+    for name, point in sorted(points.items(), key=lambda item: item[1]):
         x, y = place(*point)
         radius = 6 if name in frontier else 4
         parts.append(f'<circle class="{name.split(",")[0]}" cx="{x}" cy="{y}" r="{radius}">')
         parts.append(f"<title>{name}: {point[1]:.3f}, {point[0]:.0f} ms</title></circle>")
-    for i, method in enumerate(("patchcore", "padim", "dfm")):
+        late = x > (LEFT + WIDTH) / 2
+        late_ones += late
+        anchor, aside, below = ("end", x, 6 + 17 * late_ones) if late else ("start", x + 4, 20)
+        label = ", ".join(name.split(", ")[1:]).removeprefix("lite0, ")
+        parts.append(f'<text class="soft" x="{aside}" y="{y + below}" font-size="12"')
+        parts.append(f' text-anchor="{anchor}">{label}</text>')
+    for i, method in enumerate(dict.fromkeys(name.split(",")[0] for name in points)):
         x = LEFT + 120 * i
         parts.append(f'<circle class="{method}" cx="{x}" cy="28" r="6"/>')
         parts.append(f'<text class="ink" x="{x + 12}" y="33">{method}</text>')

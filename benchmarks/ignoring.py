@@ -2,6 +2,7 @@ r"""A sample set whose photographs carry a label that changes, to be ignored or 
 
     python benchmarks/ignoring.py labelled
     anomalist benchmark labelled --seeds 0,1,2 --out labelled_results \
+        --image_size 256 --patchcore.coreset_ratio 0.1 \
         --detectors patchcore,ignoring=patchcore,padim,padim_ignoring=padim \
         --image_size 256 --coreset_ratio 0.1 \
         --ignoring.ignore_box 160,204,84,40 --padim_ignoring.ignore_box 160,204,84,40

@@ -122,7 +122,8 @@ def test_a_detector_is_calibrated_by_images_that_it_saw_or_by_others(
     held_out = detector.calibrate(category.train)
     assert detector.calibration_ is not None
     assert np.array_equal(detector.calibration_.scores, held_out.scores)
-    assert (held_out.scores > detector.predict(category.train).scores).all()
+    # As a rule, not each: another coreset may lie nearer by chance.
+    assert held_out.scores.mean() > detector.predict(category.train).scores.mean()
     others = category.test[:3]
     detector.calibrate(others, seen=False)
     split = detector.calibration_
@@ -167,24 +168,10 @@ def test_images_that_were_seen_are_known_by_their_content(
     assert detector.calibration_ is before
 
 
-def test_patchcore_ignores_the_patches_of_an_images_own_group(dots: Path) -> None:
-    train = MVTecAD(dots).category("dot").train
-    detector = PatchCore(image_size=64, device="cpu", num_neighbors=1).fit(train)
-    patches = 8 * 8
-    assert sorted(set(detector.bank_images_.tolist())) == list(range(6))
-    assert len(detector.bank_) == int(6 * patches * 0.1)
-    got = detector.calibrate(train)  # six images, a group each
-    for i in range(6):
-        alone = PatchCore(image_size=64, device="cpu", num_neighbors=1).fit(train)
-        alone.bank_ = detector.bank_[detector.bank_images_ != i]
-        alone._restore()
-        expected = alone.predict(train[i : i + 1])
-        np.testing.assert_allclose(got.scores[i], expected.scores[0], rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("detector", "tolerance"),
     [
+        (PatchCore(image_size=64, device="cpu"), 1e-4),
         (SPADE(image_size=64, device="cpu", k=3), 1e-5),
         (SPADE(image_size=64, device="cpu", k=50, image_score="map"), 1e-5),
         (PaDiM(image_size=64, device="cpu", dimensions=3), 1e-3),
@@ -192,7 +179,15 @@ def test_patchcore_ignores_the_patches_of_an_images_own_group(dots: Path) -> Non
         (PaDiM(image_size=64, device="cpu", dimensions=5), 1e-3),
         (PaDiM(image_size=64, device="cpu"), 1e-3),
     ],
-    ids=["spade", "spade by map", "padim", "padim 4", "padim 5", "padim of few images"],
+    ids=[
+        "patchcore",
+        "spade",
+        "spade by map",
+        "padim",
+        "padim 4",
+        "padim 5",
+        "padim of few images",
+    ],
 )
 def test_leaving_an_image_out_is_fitting_without_it(
     detector: Detector, tolerance: float, dots: Path
@@ -215,6 +210,7 @@ GROUPS = ["a", "b", "b", "c", "a", "b"]
 @pytest.mark.parametrize(
     ("detector", "tolerance"),
     [
+        (PatchCore(image_size=64, device="cpu"), 1e-4),
         (SPADE(image_size=64, device="cpu", k=2), 1e-5),
         (SPADE(image_size=64, device="cpu", k=50, batch_size=4), 1e-5),
         (PaDiM(image_size=64, device="cpu", dimensions=3), 1e-3),
@@ -222,7 +218,7 @@ GROUPS = ["a", "b", "b", "c", "a", "b"]
         (PaDiM(image_size=64, device="cpu"), 1e-3),
         (DFM(image_size=64, device="cpu"), 1e-4),
     ],
-    ids=["spade", "spade of few", "padim", "padim 6", "padim of few", "dfm"],
+    ids=["patchcore", "spade", "spade of few", "padim", "padim 6", "padim of few", "dfm"],
 )
 def test_leaving_a_group_out_is_fitting_without_it(
     detector: Detector, tolerance: float, dots: Path

@@ -781,7 +781,7 @@ class Detector(Saved):
         good = held_out_scores(
             self,
             images,
-            folds=self.folds,
+            folds=self.count_folds(int(groups.max(initial=0)) + 1),
             seed=self.seed if self.seeded else 0,
             groups=groups,
             store=store,
@@ -792,6 +792,10 @@ class Detector(Saved):
             training.resumed_seconds += own.resumed_seconds
             training.notes += own.notes
         return good
+
+    def count_folds(self, groups: int) -> int:
+        """Return into how many folds so many independent images are dealt to be held out."""
+        return self.folds
 
     def check_calibrates(self, images: int) -> None:
         """Refuse a number of images on which it can be fitted, but not calibrated.

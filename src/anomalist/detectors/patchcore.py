@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,19 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anomalist.calibration import all_differ, assign_folds
-from anomalist.data import ImageSet
 from anomalist.detectors.base import Detector
 from anomalist.detectors.batches import FeatureBatches
 from anomalist.detectors.shards import Shard
 from anomalist.errors import ParameterError
-from anomalist.features import FeatureStore, Progress, patch_embeddings
+from anomalist.features import patch_embeddings
 from anomalist.models import Layout
 from anomalist.neighbors import CoresetSummary, Index, StreamingCoreset, summary_size
-from anomalist.predictions import Predictions
-from anomalist.training import Training
 
-_GROUPS = 20
+# Folds by which fewer independent images than these are held out.
+_FOLDS_OF_FEW, _MANY = 10, 100
 # Patches of a bank of tiles, whose search else took far longer than the tiles' pass.
 _MOST_OF_TILES = 10_000
 
@@ -174,51 +170,19 @@ class PatchCore(Detector):
         self.bank_images_ = np.searchsorted(named, self.bank_images_).astype(np.int64)
         return named
 
-    def _held_out(
-        self,
-        images: ImageSet,
-        groups: npt.NDArray[np.int64],
-        store: FeatureStore | None,
-        progress: Progress | None,
-        training: Training,
-    ) -> Predictions:
-        """Score the images that it was fitted to, ignoring the bank's patches of the image itself.
+    def count_folds(self, groups: int) -> int:
+        """Return more folds where images are few: each that is missing shows then, and costs less.
 
-        It takes one pass instead of several fits. Images are dealt into twenty groups, and those of
-        an image's group are ignored with it, so that few banks need an index. What the coreset
-        would have picked in their place is missing, which makes scores a little too high and
-        thresholds cautious. Images that aren't independent are dealt into the same group. Where one
-        holds the whole of so small a coreset, folds are fitted instead.
-
-        Raises
-        ------
-        DataError
-            If there are fewer than 2 images or groups.
+        Ignoring the bank's patches of the image itself would cost no fit, but a coreset's patches
+        lie apart: those of an image are by choice farther from all others than a new one's.
         """
-        dealt = assign_folds(len(images), _GROUPS, seed=self.seed, groups=groups)
-        of_bank = dealt[self.bank_images_]
-        if not all_differ(groups) and (of_bank == of_bank[0]).all():
-            return super()._held_out(images, groups, store, progress, training)
-        others = copy.copy(self)
-        done = 0
-        made, places = [], []
-        for group in range(int(dealt.max()) + 1):
-            others.bank_ = self.bank_[of_bank != group]
-            if not len(others.bank_):
-                others.bank_ = self.bank_  # a coreset so small that one group holds it all
-            others._restore()
-            chosen = np.flatnonzero(dealt == group)
-            made.append(others.predict(images[chosen], store=store))
-            places.append(chosen)
-            done += len(chosen)
-            if progress is not None:
-                progress(done, len(images))
-        return Predictions.join(made)[np.argsort(np.concatenate(places))]
+        return _FOLDS_OF_FEW if groups < _MANY else self.folds
 
     @property
     def held_out_method(self) -> str:
         """How :meth:`calibrate` sees to it that an image wasn't seen, in words."""
-        return f"{_GROUPS} groups, the bank's patches of an image's own group ignored"
+        folds = f"{_FOLDS_OF_FEW} folds, {self.folds} of {_MANY} images or more"
+        return f"{folds}, each scored by a copy fitted on the others"
 
     def _layout(self, maps: list[tuple[int, int, int]]) -> dict[str, Layout | Any]:
         channels = sum(of_layer for of_layer, _, _ in maps)

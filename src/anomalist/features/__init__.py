@@ -6,6 +6,7 @@ from anomalist.features.enlarging import enlarge
 from anomalist.features.patches import patch_embeddings
 from anomalist.features.preparation import Preparation
 from anomalist.features.store import FeatureStore, Progress
+from anomalist.features.tiles import TileGrid
 from anomalist.features.weights import EMBEDDED, PINNED, WeightsFile, find_weights, timm_name
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "NoDeviceError",
     "Preparation",
     "Progress",
+    "TileGrid",
     "WeightsFile",
     "enlarge",
     "find_weights",
