@@ -102,8 +102,8 @@ def test_chosen_images_are_learnt_and_the_others_give_the_threshold(
     assert saved.calibration_.scores.tolist() == result.held_out.scores[:30].tolist()
     everything = fit_parts(small(), parts, tmp_path / "all.anomalist", calibrate_on="all")
     assert everything.rule.images == 52
-    # Chosen ones that are odd would have raised it.
-    assert everything.rule.threshold > result.rule.threshold
+    # Chosen ones that are odd would have raised it, or left it where it is.
+    assert everything.rule.threshold >= result.rule.threshold
 
 
 def test_none_of_the_chosen_images_is_held_out_of_a_training(old: Path, tmp_path: Path) -> None:

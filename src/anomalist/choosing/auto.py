@@ -51,8 +51,8 @@ class Auto(Detector):
 
     Examples
     --------
-    >>> [candidate.label for candidate in Auto(image_size=320).candidates()][:3]
-    ['patchcore', 'padim', 'patchcore, neighbourhood 5']
+    >>> [candidate.label for candidate in Auto(image_size=320).candidates()][:2]
+    ['patchcore', 'patchcore, layers stride4,stride8,stride16']
     """
 
     name: ClassVar[str] = "auto"

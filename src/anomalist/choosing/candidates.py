@@ -15,19 +15,16 @@ _LITE2 = "efficientnet_lite2"
 # stands first of all is the default, which the others are held against.
 _PLAN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("patchcore", {}),
-    ("patchcore", {"image_size": 256, "coreset_ratio": 0.1}),
-    ("patchcore", {"image_size": 256, "layers": ("stride4", "stride8", "stride16")}),
-    ("patchcore+padim", {"image_size": 256}),
-    ("patchcore", {"image_size": 256, "backbone": _LITE2}),
-    ("padim", {}),
-    ("patchcore", {"image_size": 256, "align": True}),
-    ("patchcore+padim", {"image_size": 384}),
-    ("patchcore", {"layers": ("stride4", "stride8", "stride16")}),
-    ("patchcore", {"backbone": _LITE2}),
-    ("dfm", {}),
     ("patchcore", {"image_size": 512}),
+    ("patchcore", {"layers": ("stride4", "stride8", "stride16")}),
     ("patchcore", {"align": True}),
-    ("patchcore", {"image_size": 256, "augment": {"turn": 360}}),
+    ("patchcore", {"image_size": 256, "coreset_ratio": 0.1}),
+    ("patchcore+padim", {"image_size": 384}),
+    ("patchcore", {"backbone": _LITE2}),
+    ("padim", {}),
+    ("patchcore", {"image_size": 256, "layers": ("stride4", "stride8", "stride16")}),
+    ("dfm", {}),
+    ("patchcore", {"augment": {"turn": 360}}),
     ("patchcore", {"image_size": 256, "coreset_ratio": 0.01}),
 )
 
@@ -54,7 +51,7 @@ class Candidate:
         Examples
         --------
         >>> [candidate.label for candidate in candidates()][:2]
-        ['patchcore', 'patchcore, image_size 256, coreset_ratio 0.1']
+        ['patchcore', 'patchcore, image_size 512']
         """
         texts = [f"{name} {_in_words(value)}" for name, value in self.settings.items()]
         return ", ".join([self.detector.label, *texts])
