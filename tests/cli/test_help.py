@@ -9,7 +9,7 @@ import pytest
 
 from anomalist.cli.commands import COMMANDS, EXAMPLES
 from anomalist.cli.main import main
-from anomalist.cli.signatures import detector_signatures
+from anomalist.cli.signatures import detector_signatures, named_signatures
 
 INTERNALS = re.compile(
     r"lambda|<|:\w+:`|\bnull\b|\bNone\b|Literal|\w\[|NoneType|self\.|anomalist\.\w+\.|==SUPPRESS=="
@@ -74,7 +74,7 @@ def test_every_argument_is_shown_or_named(
 ) -> None:
     out = shown(f"{command} {asked}", capsys)
     parser = parser_of(command)
-    detectors = detector_signatures()
+    detectors = named_signatures()
     for action in parser._actions:
         owner = action.dest.partition(".")[0]
         if asked == "--help" and owner in detectors and "." in action.dest:
