@@ -9,7 +9,7 @@ import pytest
 
 from anomalist.cli.commands import COMMANDS, EXAMPLES
 from anomalist.cli.main import main
-from anomalist.cli.signatures import named_signatures
+from anomalist.cli.signatures import detector_signatures, named_signatures
 
 INTERNALS = re.compile(
     r"lambda|<|:\w+:`|\bnull\b|\bNone\b|Literal|\w\[|NoneType|self\.|anomalist\.\w+\.|==SUPPRESS=="
@@ -101,7 +101,7 @@ def test_a_detectors_settings_come_with_its_name_alone(capsys: pytest.CaptureFix
     assert "--small.coreset_ratio" in compared
     assert "--patchcore.coreset_ratio" in compared
     everything = shown("fit --help_all", capsys)
-    assert all(f"settings of {name}" in everything for name in named_signatures())
+    assert all(f"settings of {name}" in everything for name in detector_signatures())
     assert "more, all told" not in everything
 
 

@@ -187,7 +187,7 @@ def test_of_very_many_images_few_hashes_are_kept(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = fitted(PatchCore(**SMALL, coreset_size=4), folder, tmp_path, 2).detector  # type: ignore[arg-type]
-    monkeypatch.setattr("anomalist.detectors.base.MOST_DIGESTS", 3)
+    monkeypatch.setattr("anomalist.detectors.shards.MOST_DIGESTS", 3)
     result = fitted(PatchCore(**SMALL, coreset_size=4), folder, tmp_path, 2)  # type: ignore[arg-type]
     few = load(result.path)
     assert isinstance(full, PatchCore)

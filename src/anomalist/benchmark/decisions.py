@@ -17,7 +17,7 @@ from anomalist.metrics import (
     false_alarm_rate,
 )
 from anomalist.metrics.bootstrap import f1_interval_of
-from anomalist.metrics.pixels import count_images
+from anomalist.metrics.counts import count_images
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from anomalist.digits import shown
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, unite_backbones
 from anomalist.files import atomic_path, check_writable, held_alone, write_text
-from anomalist.metrics.pixels import Grid, Marked, Pixels
+from anomalist.metrics.grids import Grid
+from anomalist.metrics.pixels import Marked, Pixels
 from anomalist.training import Training
 
 #: Called with the name of a stage, how much of it is done, and the total.

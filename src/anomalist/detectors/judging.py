@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from anomalist.calibration import DEFAULT_ALPHA, assign_folds, number_groups, threshold
 from anomalist.data import ImageSet, Transform, bit_depth_of
-from anomalist.detectors.base import Detector, check_good
+from anomalist.detectors.base import Detector
+from anomalist.detectors.good_images import check_good
 from anomalist.errors import DataError, ModelFileError
 from anomalist.features import FeatureStore, Progress
 from anomalist.metrics import auroc

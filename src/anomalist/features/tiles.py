@@ -87,7 +87,6 @@ class TileGrid:
         return down, across
 
     def __len__(self) -> int:
-        """Return the number of tiles."""
         down, across = self.starts
         return len(down) * len(across)
 

@@ -16,7 +16,7 @@ from anomalist.data import ImageSet, Sample
 from anomalist.data.names import images as counted
 from anomalist.data.names import plural
 from anomalist.detectors import Detector
-from anomalist.detectors.base import check_good, check_shown
+from anomalist.detectors.good_images import check_good, check_shown
 from anomalist.detectors.grouping import Grouping, check_groups, group_images
 from anomalist.detectors.shards import Shard, deal_shards, spread_evenly
 from anomalist.errors import ParameterError

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
-from anomalist.metrics.pixels import Pixels, count_images
+from anomalist.metrics.counts import count_images
+from anomalist.metrics.pixels import Pixels
 from anomalist.metrics.ranking import check_binary, check_finite
 
 Int64 = npt.NDArray[np.int64]

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anomalist.errors import DataError, ParameterError
+from anomalist.metrics.counts import Counts, count_images
 from anomalist.metrics.pimo import PerImageOverlap
-from anomalist.metrics.pixels import Counts, Pixels, count_images
+from anomalist.metrics.pixels import Pixels
 from anomalist.metrics.ranking import Array, Ranking, check_binary, rank
 from anomalist.metrics.summary import Summary, rank_pixels
 

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from anomalist.compiling import njit
 from anomalist.data import ImageSet, Transform
 from anomalist.errors import DataError
-from anomalist.metrics.ranking import CHUNK, Array, check_binary, check_finite, sortable
+from anomalist.metrics.grids import Grid, Mask, interpolate
+from anomalist.metrics.ranking import CHUNK, Array, check_binary, sortable
 from anomalist.metrics.regions import bounding_box, regions_of
-from anomalist.metrics.sorting import sort_scores
-from anomalist.metrics.threads import THREADS, threaded_map
+from anomalist.metrics.threads import threaded_map
 from anomalist.predictions import Predictions
 
 EvaluatedAt = Literal["original", "input"]
 """At each mask's own size, or at the resolution of the detector's input."""
 
-Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, slice]
 Piece = tuple[int, int, int]
 """An image, its first row and the row after its last."""
 
 # Of an image whose pixels have no part in what is measured.
 _NO_SIZE = (0, 0)
-_FEW = 4
-"""Thresholds up to which comparing all pixels is faster than sorting them."""
 
 
 class Marked:
@@ -66,65 +61,6 @@ class Marked:
             Of all pixels in the box.
         """
         return regions_of(self.mask())[1]
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Where the pixels of an image lie in a map: one row's and one column's at a time.
-
-    Parameters
-    ----------
-    rows_at, columns_at : array of shape (H,), (W,)
-        The map's row or column at or before the pixel's centre, -1 where the map doesn't reach.
-    rows_part, columns_part : array of shape (H,), (W,)
-        How far from there to the next one, from 0 to 1.
-    """
-
-    rows_at: npt.NDArray[np.int64]
-    rows_part: npt.NDArray[np.float64]
-    columns_at: npt.NDArray[np.int64]
-    columns_part: npt.NDArray[np.float64]
-
-    def touches(self, mask: Mask) -> Mask:
-        """Return in which pixels (H, W) a True one of a mask of the map has any part."""
-        found = np.zeros((len(self.rows_at), len(self.columns_at)), np.bool_)
-        for rows in _neighbours(self.rows_at, self.rows_part, mask.shape[0]):
-            for columns in _neighbours(self.columns_at, self.columns_part, mask.shape[1]):
-                found |= mask[rows][:, columns]
-        found[self.rows_at < 0] = found[:, self.columns_at < 0] = False
-        return found
-
-    @classmethod
-    def of_nothing(cls) -> Grid:
-        """Lay no pixel on a map."""
-        at, part = np.empty(0, np.int64), np.empty(0)
-        return cls(at, part, at, part)
-
-    @classmethod
-    def of(cls, transform: Transform, size: tuple[int, int], shape: tuple[int, int]) -> Grid:
-        """Lay a map of ``shape`` on an image of ``size`` that went through a transform."""
-        left, top, right, bottom = transform.region(size)
-        rows = _axis(size[0], top, bottom, shape[0])
-        return cls(*rows, *_axis(size[1], left, right, shape[1]))
-
-
-def _axis(
-    pixels: int, first: float, last: float, cells: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    centres = np.arange(pixels) + 0.5
-    # Between the centres of cells linear, beyond the outer ones flat.
-    places = ((centres - first) * (cells / (last - first)) - 0.5).clip(0, cells - 1)
-    at = np.floor(places).astype(np.int64)
-    part = places - at
-    at[(centres < first) | (centres > last)] = -1
-    return at, part
-
-
-def _neighbours(
-    at: npt.NDArray[np.int64], part: npt.NDArray[np.float64], cells: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The two cells between which each pixel lies; twice the same where one is all of it."""
-    return at, np.where(part > 0, np.minimum(at + 1, cells - 1), at)
 
 
 class Pixels:
@@ -418,7 +354,7 @@ class Pixels:
             target[:] = self.maps[image][box]
             return
         grid, (rows, columns) = self.grids[image], box
-        _enlarge(
+        interpolate(
             # Of types that can't be compiled for, such as float16, which AD 2's maps have.
             np.asarray(self.maps[image]).astype(self.dtype, copy=False),
             grid.rows_at[rows],
@@ -456,105 +392,7 @@ class _Hidden:
         return self._made[key]
 
 
-@njit()
-def _enlarge(
-    values: Array,
-    rows_at: Array,
-    rows_part: Array,
-    columns_at: Array,
-    columns_part: Array,
-    unseen: Any,
-    target: Array,
-) -> None:
-    """Interpolate bilinearly, rounding once, so that what is equal stays equal."""
-    height, width = values.shape
-    line, step = np.empty(width), np.zeros(width)
-    for y in range(len(rows_at)):
-        above = rows_at[y]
-        if above < 0:
-            target[y, :] = unseen
-            continue
-        below, part = min(above + 1, height - 1), rows_part[y]
-        for x in range(width):
-            start = np.float64(values[above, x])
-            line[x] = start + (np.float64(values[below, x]) - start) * part
-        for x in range(width - 1):
-            step[x] = line[x + 1] - line[x]
-        for x in range(len(columns_at)):
-            at = columns_at[x]
-            target[y, x] = line[at] + step[at] * columns_part[x] if at >= 0 else unseen
-
-
 def _none_known(images: ImageSet) -> bool:
     """Whether there are defective images and none of them has a mask."""
     masks = [sample.mask is not None for sample in images if sample.label]
     return bool(masks) and not any(masks)
-
-
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """What each of N images has at each of K thresholds, descending.
-
-    Parameters
-    ----------
-    tp, fp : array of shape (N, K)
-        Defective and normal pixels at the threshold or above.
-    fp_above : array of shape (N, K)
-        Normal pixels above the threshold.
-    found : array of shape (N, K), or None
-        Sum over regions of the share that is at the threshold or above.
-    """
-
-    tp: Array
-    fp: Array
-    fp_above: Array
-    found: npt.NDArray[np.float64] | None
-
-
-def count_images(pixels: Pixels, thresholds: npt.ArrayLike) -> Counts:
-    """Count the pixels of each image at thresholds, given in descending order."""
-    ascending = np.atleast_1d(np.asarray(thresholds))[::-1]
-    pieces = [pixels.pieces(image) for image in range(len(pixels))]
-
-    def count(share: Sequence[int]) -> Iterator[tuple[int, tuple[Array, Array, Array, Array]]]:
-        sizes = [(p[2] - p[1]) * pixels.shapes[i][1] for i in share for p in pieces[i]]
-        most = max(sizes, default=0)
-        buffer, spare = np.empty(most, pixels.dtype), np.empty(most, pixels.dtype)
-        for image in share:
-            at_least = np.zeros(len(ascending), np.int64)
-            above = np.zeros(len(ascending), np.int64)
-            for piece in pieces[image]:
-                more, more_above = _reached(pixels.fill([piece], buffer), spare, ascending)
-                at_least += more
-                above += more_above
-            values, shares = pixels.positives(image)
-            order = np.argsort(values)
-            tp = len(values) - np.searchsorted(values, ascending, sorter=order)
-            tp_above = len(values) - np.searchsorted(values, ascending, "right", sorter=order)
-            found = np.concatenate([[0.0], np.cumsum(shares[order][::-1])])[tp]
-            yield image, (tp, at_least - tp, above - tp_above, found)
-
-    counted = dict(_in_shares(count, len(pixels)))
-    columns = zip(*(counted[i] for i in range(len(pixels))), strict=True)
-    return Counts(*(np.array(column)[:, ::-1] for column in columns))
-
-
-def _in_shares(function: Callable[[Sequence[int]], Iterator[Any]], n: int) -> Iterator[Any]:
-    """Yield what a function yields of a thread's share of ``n`` images, thread after thread."""
-    shares = [range(i, n, THREADS) for i in range(min(THREADS, n))]
-    for results in threaded_map(lambda share: list(function(share)), shares):
-        yield from results
-
-
-def _reached(values: Array, spare: Array, ascending: Array) -> tuple[Array, Array]:
-    """How many values are at least, and how many above each threshold; they are lost."""
-    if len(ascending) <= _FEW:
-        counts = [(np.count_nonzero(values >= t), np.count_nonzero(values > t)) for t in ascending]
-        at_least, above = np.array(counts, np.int64).reshape(-1, 2).T
-        return at_least, above
-    ordered = sort_scores(values, spare)
-    check_finite(ordered)
-    return (
-        len(ordered) - np.searchsorted(ordered, ascending),
-        len(ordered) - np.searchsorted(ordered, ascending, "right"),
-    )
