@@ -28,9 +28,9 @@ from anomalist.training import Training
 
 @dataclass(kw_only=True, eq=False)
 class Auto(Detector):
-    """Chooses a detector and its settings by the good images, and is then what it chose.
+    """Chooses a detector and its settings by the good images.
 
-    What is given of the settings that all detectors have is no matter of choice. A file that it
+    Fitted, it is what it chose. What is given of the settings that all detectors have is no matter of choice. A file that it
     saves is one of what it chose, with the table of candidates in its summary.
 
     Parameters

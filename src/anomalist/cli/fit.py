@@ -30,8 +30,7 @@ def parser() -> ArgumentParser:
     arguments.add_argument(
         "detector",
         type=str,
-        help=f"{', '.join(detector_signatures())}; patchcore+padim joins the two; auto chooses by"
-        " the good images",
+        help=f"{', '.join(detector_signatures())}; patchcore+padim joins the two; auto chooses",
     )
     arguments.add_argument(
         "--data",

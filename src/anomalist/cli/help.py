@@ -229,6 +229,7 @@ def _more(
             if section.owner not in detectors:
                 others[section.owner] = (section.text or "").partition(" (")[0].rstrip(".")
                 continue
+            flags = flags and f"what all detectors have, as {flags.partition(',')[0]}"
         if flags:
             yield from _wrapped(f"{title}: {flags}", indent=2, hanging=4)
     if not others:

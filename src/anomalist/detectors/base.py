@@ -50,9 +50,8 @@ class Detector(Calibrated, Shardable):
     weights : str, optional
         A local ``.safetensors`` or ``.pth`` file of the backbone's weights.
     image_size : int, (int, int) or "auto"
-        Height and width in pixels to which images are resized; of one number the pixels of its
-        square in the proportions of the photographs, or with ``crop_size`` the square itself; or
-        ``auto`` for what ``smallest_defect`` needs. PatchCore's default is 384.
+        Side of the square that has as many pixels as the input, or its height and width, or
+        ``auto`` by ``smallest_defect``. PatchCore has 384.
     smallest_defect : int, optional
         Width in pixels of the photographs of the smallest defect that is to be found.
     tile_size : int, optional
@@ -61,7 +60,7 @@ class Detector(Calibrated, Shardable):
     tile_overlap : int, optional
         Pixels of the photographs that neighbouring tiles share; a quarter of a tile by default.
     crop_size : int, optional
-        Side in pixels of the centre crop taken after resizing.
+        Side in pixels of the centre crop taken after resizing to a square.
     interpolation : str
         Filter of the resizing: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
     bit_depth : int, optional
@@ -75,8 +74,8 @@ class Detector(Calibrated, Shardable):
     foreground : str, optional
         ``auto`` ignores all but where good photographs show the part, and a little around it.
     align : bool
-        Whether photographs of a part that turns or shifts are registered: how it lies is found in
-        each, and the input shows the part alone, lying as in all others.
+        Whether a part that turns or shifts is found in each photograph, and looked at alone, lying
+        as in all others.
     augment : dict, optional
         Turned and mirrored copies of every good photograph that are learnt from beside it:
         ``turn`` is the range of their angles in degrees (360 for any), ``flip`` mirrors every other

@@ -42,8 +42,8 @@ class PatchCore(Detector):
     image_size : int, (int, int) or "auto"
         As all detectors take it. More pixels find more small defects than a larger network does.
     coreset_ratio : float
-        Share of the patches that the bank keeps, above 0 and at most 1. With tiles, of which a
-        photograph may have hundreds, it keeps 10,000 at most.
+        Share of the patches that the bank keeps, above 0 and at most 1; of tiles 10,000 patches
+        at most.
     coreset_size : int, optional
         Number of patches that the bank keeps, instead of a share.
     projection_dim : int, optional
