@@ -30,8 +30,9 @@ from anomalist.training import Training
 class Auto(Detector):
     """Chooses a detector and its settings by the good images.
 
-    Fitted, it is what it chose. What is given of the settings that all detectors have is no matter of choice. A file that it
-    saves is one of what it chose, with the table of candidates in its summary.
+    Fitted, it is what it chose. What is given of the settings that all detectors have is no matter
+    of choice. A file that it saves is one of what it chose, with the table of candidates in its
+    summary.
 
     Parameters
     ----------
