@@ -203,8 +203,8 @@ def test_presets_are_the_published_settings() -> None:
     }
     assert settings == {
         "efficientnet_lite0": (("stride16",), 256, 4, 0.97),
-        "resnet18": (("layer3",), 256, 2, 0.97),
-        "wide_resnet50_2": (("layer3",), 256, 4, 0.97),
+        "resnet18": (("layer3",), (256, 256), 2, 0.97),
+        "wide_resnet50_2": (("layer3",), (256, 256), 4, 0.97),
     }
 
 

@@ -29,7 +29,7 @@ class Brightness:
 
     batch_size = 1
     calibration_ = None
-    transform = Transform(image_size=8)
+    transform = view = sight = Transform(image_size=8)
 
     def __init__(self) -> None:
         self.scored: list[str] = []

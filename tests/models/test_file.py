@@ -467,9 +467,9 @@ def test_kinds_and_layouts() -> None:
 
 
 def test_a_reference_is_checked_and_early_files_lack_it(tmp_path: Path) -> None:
-    good = [np.full((32, 32, 3), level, np.uint8) for level in range(40, 100, 5)]
-    detector = anomalist.PatchCore(image_size=32, device="cpu").fit([*good[1:], _ramp()])
-    detector.calibrate([*good[1:], _ramp()])
+    good = [_ramp() // 4 + np.uint8(level) for level in range(40, 100, 5)]
+    detector = anomalist.PatchCore(image_size=32, device="cpu").fit(good)
+    detector.calibrate(good)
     detector.save(tmp_path / "new.anomalist")
     whole = (tmp_path / "new.anomalist").read_bytes()
     loaded = anomalist.load(tmp_path / "new.anomalist")

@@ -67,8 +67,8 @@ class Ensemble(Detector):
         one.
     member_weights : tuple of float or "auto", optional
         Weight of each member, positive, in the order of members; all alike by default. A maximum
-        multiplies by them. ``auto`` weighs members by how well they tell made defects, which fits
-        each once more or a few times.
+        multiplies by them. ``auto`` weighs members by how well they tell made defects, for which
+        each is fitted again, to shares of the images.
 
     Attributes
     ----------
