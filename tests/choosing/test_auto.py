@@ -16,7 +16,6 @@ from anomalist.choosing import Auto, Candidate
 from anomalist.detectors import PaDiM
 from anomalist.errors import ModelFileError, ParameterError
 
-
 FAST = {"image_size": 32, "device": "cpu"}
 
 

@@ -246,7 +246,7 @@ def one_line(error: Exception) -> str:
         text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
     text = re.sub(
         r"Subtypes: \[.+?\]; Errors:; Expected a typing\.Literal\[(.+?)\]; "
-        r"(?:Expected a <class 'NoneType'>|expected a NoneType\. Got value: .+?);"
+        r"Expected a <class 'NoneType'>(?:\. Got value: .+?)?;"
         r" Given value type: .+?; Given value: ",
         r"expected one of \1 or none. Got value: ",
         text,

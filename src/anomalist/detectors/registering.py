@@ -153,7 +153,9 @@ def registration_of(arrays: dict[str, npt.NDArray[Any] | None]) -> Registration:
     within = all(side[0] * side[1] <= MAX_PIXELS for side in (frame, source))
     where = Window(*there[window].tolist())
     if not (
-        within and min(where.width, where.height) > 0 and NARROWEST <= min(shape) <= max(shape) <= SIDE
+        within
+        and min(where.width, where.height) > 0
+        and NARROWEST <= min(shape) <= max(shape) <= SIDE
     ):
         raise ModelFileError(f"{window!r}, {sizes!r} or {reference!r} makes no sense")
     return Registration(
