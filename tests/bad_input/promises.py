@@ -85,8 +85,9 @@ CASES = [
     fit(
         "ten photographs each of four parts",
         "",
-        "threshold ..., the highest score of 40 good images of about 4 independent scenes; a"
-        " false-alarm rate of 5% takes 19 scenes, so few promise 20.0%: expect 0.6% to 60.2%",
+        "threshold ..., the highest score of 40 good images of about 4 independent scenes, too"
+        " few to guarantee a false-alarm rate of 5%, which takes 19 scenes: so few promise 20.0%,"
+        " expect 0.6% to 60.2%",
         0,
         shots,
     ),

@@ -431,6 +431,20 @@ CASES = [
         1,
     ),
     fit(
+        "a foreground that is asked for by yes",
+        "--foreground yes",
+        "anomalist: error: --foreground: expected one of 'auto' or none. Got value: yes (anomalist"
+        " fit --help)",
+        2,
+    ),
+    fit(
+        "weights of members that are a word too many",
+        "--ensemble.member_weights sometimes",
+        "anomalist: error: argument --ensemble.member_weights: expected numbers, separated by"
+        " commas, or auto. Got value: 'sometimes' (anomalist fit --help)",
+        2,
+    ),
+    fit(
         "a foreground that is a word too many",
         "--foreground part",
         "anomalist: error: --foreground: expected one of 'auto' or none. Got value: part (anomalist"

@@ -216,3 +216,15 @@ def test_what_is_given_is_not_chosen():
     assert {part.image_size for part in members} == {64}
     assert {part.backbone for part in members} == {"efficientnet_lite0"}
     assert not any("image_size" in candidate.settings for candidate in found)
+
+
+def test_what_does_not_go_with_what_is_given_is_no_candidate():
+    tiled = candidates({"tile_size": 64})
+    assert tiled[0].label == "patchcore"
+    assert len(tiled) > 5
+    assert not any(candidate.detector.align for candidate in tiled)
+    assert {c.detector.crop_size for c in candidates({"crop_size": 300})} == {300}
+    with pytest.raises(ParameterError, match="leave tile_size out"):
+        candidates({"tile_size": 64, "align": True})
+    with pytest.raises(ParameterError, match="leave tile_size out"):
+        candidates({"tile_size": 64}, {"padim": {"align": True}})

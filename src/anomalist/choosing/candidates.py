@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from anomalist.detectors import DETECTORS, Detector, Ensemble
-from anomalist.errors import WeightsError
+from anomalist.errors import ParameterError, WeightsError
 
 _LITE2 = "efficientnet_lite2"
 # What is cheap and promises most comes first, as where time is short the last aren't judged. What
@@ -85,14 +85,15 @@ def candidates(
     Parameters
     ----------
     given : mapping of str to Any, optional
-        Hyperparameters of all detectors that are not to be chosen: every candidate has them.
+        Hyperparameters of all detectors that are not to be chosen: every candidate has them, and
+        none is there whose own settings don't go with them.
     given_for : mapping of str to mapping, optional
         The same of one kind of detector, by its name.
 
     Raises
     ------
     ParameterError
-        If a value makes no sense.
+        If a value makes no sense by itself, or beside the default.
 
     Examples
     --------
@@ -101,7 +102,12 @@ def candidates(
     """
     made: dict[str, Candidate] = {}
     for kind, settings in _PLAN:
-        candidate = _made(kind, settings, given or {}, given_for or {})
+        try:
+            candidate = _made(kind, settings, given or {}, given_for or {})
+        except ParameterError:
+            if not made or any(name in (given_for or {}) for name in kind.split("+")):
+                raise
+            continue  # what it is about doesn't go with what is given, as align and tiles
         try:
             candidate.detector.make_backbone()
         except WeightsError:

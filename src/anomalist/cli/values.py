@@ -223,6 +223,8 @@ _HINTS = {
     "int | tuple[int, int] | None": "a whole number, or two, separated by a comma",
     "typing.Union[int, tuple[int, int], typing.Literal['auto']]": "a whole number, two, separated"
     " by a comma, or auto",
+    "typing.Union[tuple[float, ...], typing.Literal['auto'], NoneType]": "numbers, separated by"
+    " commas, or auto",
 }
 
 
@@ -243,8 +245,8 @@ def one_line(error: Exception) -> str:
     for hint, words in _HINTS.items():
         text = text.replace(f"invalid {hint} value:", f"expected {words}. Got value:")
     text = re.sub(
-        r"Subtypes: \[.+?\]; Errors:; Expected a typing\.Literal\[(.+?)\]; Expected a <class"
-        r" 'NoneType'>;"
+        r"Subtypes: \[.+?\]; Errors:; Expected a typing\.Literal\[(.+?)\]; "
+        r"Expected a <class 'NoneType'>(?:\. Got value: .+?)?;"
         r" Given value type: .+?; Given value: ",
         r"expected one of \1 or none. Got value: ",
         text,

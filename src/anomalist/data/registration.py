@@ -24,6 +24,9 @@ Float32 = npt.NDArray[np.float32]
 SIDE = 128
 """Enough to tell shifts of a tenth of its pixels; twice as many take four times as long."""
 
+NARROWEST = 8
+"""Fewest pixels of the shorter side of a reference from which a turn can be told."""
+
 # How far the proportions of a photograph may be from those of the reference.
 _ALIKE = 0.02
 

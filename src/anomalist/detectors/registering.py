@@ -16,6 +16,7 @@ from anomalist.data.images import MAX_PIXELS
 from anomalist.data.matching import Match, Template
 from anomalist.data.moving import Affine, moved_plane
 from anomalist.data.registration import (
+    NARROWEST,
     SIDE,
     Float32,
     Registration,
@@ -74,13 +75,19 @@ def find_registration(
     Raises
     ------
     DataError
-        If an image can't be read, there is but one, they differ in their proportions, nothing lies
-        alike in them, or they look much the same at several angles.
+        If an image can't be read, there is but one, they differ in their proportions or are too
+        narrow, nothing lies alike in them, or they look much the same at several angles.
     """
     places = np.unique(np.linspace(0, len(images) - 1, _LEARNT).round().astype(np.intp))
     if len(places) < 2:
         raise DataError("align needs two good photographs at least, to see how they lie")
     size = images[0].size()
+    if min(reference_size(size)) < NARROWEST:
+        raise DataError(
+            f"align takes photographs at most {SIDE // NARROWEST} times as long as they are wide,"
+            f" to tell how parts are turned in them: {images[0].path} has {size[1]} x {size[0]}"
+            " pixels; leave it out"
+        )
     pictures = []
     for sample in images[places]:
         height, width = sample.size()
@@ -146,7 +153,9 @@ def registration_of(arrays: dict[str, npt.NDArray[Any] | None]) -> Registration:
     within = all(side[0] * side[1] <= MAX_PIXELS for side in (frame, source))
     where = Window(*there[window].tolist())
     if not (
-        within and min(where.width, where.height) > 0 and 2 <= min(shape) <= max(shape) <= SIDE
+        within
+        and min(where.width, where.height) > 0
+        and NARROWEST <= min(shape) <= max(shape) <= SIDE
     ):
         raise ModelFileError(f"{window!r}, {sizes!r} or {reference!r} makes no sense")
     return Registration(

@@ -139,8 +139,9 @@ def find_ignored(
     Raises
     ------
     DataError
-        If an image or the mask can't be read, a region isn't one of the photographs, no part stands
-        out from a background, or nothing is left.
+        If an image or the mask can't be read, a region isn't one of the photographs, the first of
+        them, on which it is drawn, can't be registered, no part stands out from a background, or
+        nothing is left.
     """
     if mask is None and not boxes and foreground is None:
         return None
@@ -156,6 +157,12 @@ def find_ignored(
     if drawn is not None and registration is not None:
         first = images[0].read(transform.bit_depth)
         motion = registration.find(first, images[0].size(), transform.interpolation)
+        if motion is None:
+            raise DataError(
+                f"{images[0].path} is too unlike the other good photographs to be aligned with"
+                " them, and what is to be ignored is drawn as it lies in the first one: leave that"
+                " one out, and draw it for the one that is the first then"
+            )
         picture = Image.fromarray(drawn.astype(np.uint8) * 255).convert("RGB")
         ignored |= registration.shown(picture, motion, transform.interpolation)[..., 0] > 0
     if foreground is not None:
