@@ -140,6 +140,23 @@ def test_judging_ends_in_time_for_the_fit_whatever_it_was_estimated_at(images, c
     assert choice.rows[1].told == "no time for round 1"
 
 
+def test_a_lead_that_there_is_no_time_to_check_is_told_so(images, clock):
+    field = among("patchcore", "padim")
+    other = field[1].label
+    judge = StandIn({"patchcore": 0.5, other: 0.9})
+
+    def slow_to_check(candidate, question, progress):
+        if question.checking:
+            clock.now += 60
+            progress(1, 2)
+        return judge(candidate, question, progress)
+
+    choice = choose(images, budget=30, among=field, judge=slow_to_check)
+    assert choice.label == "patchcore"
+    assert {row.label: row.told for row in choice.rows}[other].endswith("no time to check it")
+    assert "the default stays: what is ahead of it couldn't be checked in time" in choice.notes
+
+
 def test_what_fails_is_told_and_left_out(images):
     field = among("patchcore", "padim")
     judge = StandIn({"patchcore": 0.5, field[1].label: DataError("too few images")})

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import anomalist
+from anomalist.cli.main import main
 from anomalist.data import Decoded, ImageSet, Sample, as_image_set
 from anomalist.data.moving import Affine, moved_plane
 from anomalist.data.sample import UNREGISTERED
@@ -128,6 +129,14 @@ def test_scores_are_the_same_bits_with_a_store_by_batches_and_decoded_elsewhere(
     sent = Sample.decoded("a.png", decoded, sha256="0" * 64, nbytes=len(data))
     alone = fitted.predict(ImageSet([one]))
     assert np.array_equal(fitted.predict(ImageSet([sent])).maps, alone.maps)
+
+
+def test_info_says_that_the_part_is_looked_at_alone(
+    fitted: PatchCore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted.save(tmp_path / "m.anomalist")
+    assert main(["info", str(tmp_path / "m.anomalist")]) == 0
+    assert "the part is found in photographs and looked at alone" in capsys.readouterr().out
 
 
 def test_a_photograph_that_cannot_be_registered_is_told_and_scored(fitted: PatchCore) -> None:

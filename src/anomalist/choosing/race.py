@@ -250,7 +250,9 @@ class Race:
             except _OutOfTimeError:
                 standing.told = "ahead of the default, but there was no time to check it"
                 self._short = True
-                break
+                return default, [
+                    "the default stays: what is ahead of it couldn't be checked in time"
+                ]
             lead, _ = lead_of(checked, of_default)
             if lead > 0 and _ranks_as_well(checked, of_default):
                 return standing, [

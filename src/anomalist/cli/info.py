@@ -34,7 +34,7 @@ def run(arguments: Namespace, output: Output) -> None:
     output.result(f"white of 16-bit images: {2**bits - 1} ({bits} bits)")
     if card["input_size"]:
         height, width = card["input_size"]
-        output.result(f"photographs are resized to {width} x {height} pixels")
+        output.result(_seen(card["parameters"], f"{width} x {height}"))
     if card["ignored"]:
         output.result(f"ignored: {card['ignored']:.1%} of the input")
     for member in card["weights"]:
@@ -47,6 +47,15 @@ def run(arguments: Namespace, output: Output) -> None:
     output.result("hyperparameters")
     for name, value in card["parameters"].items():
         output.result(f"  {name:<18} {value}")
+
+
+def _seen(parameters: dict[str, Any], size: str) -> str:
+    """Say what of photographs is looked at, and at which size."""
+    if parameters.get("align"):
+        return f"the part is found in photographs and looked at alone, at as many pixels as {size}"
+    tile = parameters.get("tile_size")
+    in_tiles = f", in tiles of {tile} of their own" if tile else ""
+    return f"photographs are resized to {size} pixels{in_tiles}"
 
 
 def _show_training(training: dict[str, Any], output: Output) -> None:
