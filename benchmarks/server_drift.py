@@ -34,7 +34,7 @@ import pandas as pd
 from PIL import Image
 
 from anomalist import MVTecAD, PaDiM, PatchCore
-from anomalist.calibration import Reference, finite_or_none, threshold
+from anomalist.calibration import Reference, threshold
 from anomalist.calibration.reference import SCORE
 from anomalist.conditions import MEASURES, WATCHED, Conditions, Promise, ShiftWatch
 from anomalist.data import ImageSet, Sample, Transform
@@ -130,7 +130,7 @@ def watching(names: list[str], learnt: Rows) -> Conditions:
     """What a server has of a camera, of numbers alone."""
     transform = Transform(SIDE)
     reference = Reference(tuple(names), learnt, np.empty(0), np.empty(0), 0.0)
-    limit = finite_or_none(threshold(learnt[:, names.index(SCORE)], ALPHA))
+    limit = threshold(learnt[:, names.index(SCORE)], ALPHA)
     return Conditions(
         Promise(ALPHA, limit, len(learnt)),
         len(learnt),

@@ -58,6 +58,7 @@ def whole() -> Predictions:
         images=images,
         transform=Transform((4, 3)),
         pooled=rng.random((N, 7)),
+        ignored=rng.random((N, 4, 3)) > 0.5,
     )
 
 

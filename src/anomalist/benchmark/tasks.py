@@ -241,7 +241,7 @@ def plan(
     >>> from anomalist import Ensemble, MVTecAD, PatchCore
     >>> from anomalist.data import make_sample_set
     >>> root = make_sample_set(tempfile.mkdtemp(), image_size=64, train=2, good=1, per_defect=1)
-    >>> detectors = {"pair": Ensemble(), "patchcore": PatchCore()}
+    >>> detectors = {"pair": Ensemble(image_size=384), "patchcore": PatchCore()}
     >>> tasks = list(plan(MVTecAD(root), detectors, {"brass_key": "ab"}, seeds=[0, 1]))
     >>> [task.key for task in tasks]
     [('patchcore', 'brass_key', 0), ('pair', 'brass_key', 0),

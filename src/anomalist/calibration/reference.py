@@ -57,7 +57,7 @@ class Reference:
 
     Examples
     --------
-    >>> from anomalist.data import Sample, ImageSet
+    >>> from anomalist.data import ImageSet, Sample, Transform
     >>> rng = np.random.default_rng(0)
     >>> images = ImageSet(
     ...     Sample(f"{i}.png", image=rng.integers(90, 110, (32, 32, 3), np.uint8)) for i in range(9)
