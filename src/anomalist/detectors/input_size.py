@@ -112,7 +112,7 @@ def choose_input_size(detector: Any, images: ImageSet) -> tuple[int, int]:
     >>> strips = as_image_set([np.zeros((500, 1260, 3), np.uint8)])
     >>> choose_input_size(PatchCore(image_size=256), strips)
     (160, 416)
-    >>> choose_input_size(PatchCore(crop_size=224), strips)
+    >>> choose_input_size(PatchCore(image_size=256, crop_size=224), strips)
     (256, 256)
     >>> choose_input_size(PatchCore(image_size=128, tile_size=256), strips)
     (256, 640)
