@@ -15,6 +15,7 @@ from anomalist.calibration.grouping import number_groups
 from anomalist.data import ImageSet, Transform
 from anomalist.errors import DataError, ParameterError
 from anomalist.features import FeatureStore, Progress
+from anomalist.features.progress import as_share, shifted
 from anomalist.predictions import Predictions
 
 
@@ -203,7 +204,7 @@ def held_out_scores(
     total = len(images) * (int(dealt.max()) + 1)
     for held_out, fitted in _fits(detector, images, numbers, dealt, store, training, progress):
         places.append(held_out)
-        watch = _shifted(progress, len(images) * len(places) - len(held_out), total)
+        watch = shifted(progress, len(images) * len(places) - len(held_out), total)
         made.append(fitted.predict(images[held_out], store=store, progress=watch))
     return Predictions.join(made)[np.argsort(np.concatenate(places))]
 
@@ -271,11 +272,11 @@ def cross_conformal_p_values(
     total = len(images) + (int(dealt.max()) + 1) * len(new_images)
     scored = 0
     for held_out, fitted in _fits(detector, images, numbers, dealt, store):
-        watch = _shifted(progress, scored, total)
+        watch = shifted(progress, scored, total)
         held = fitted.predict(images[held_out], store=store, progress=watch)
         by_others[held_out] = held.scores
         scored += len(held_out)
-        watch = _shifted(progress, scored, total)
+        watch = shifted(progress, scored, total)
         fold_scores.append(fitted.predict(new_images, store=store, progress=watch).scores)
         scored += len(new_images)
     return cross_p_values(fold_scores, by_others, dealt, groups=numbers)
@@ -299,22 +300,8 @@ def _fits(
         copy = copies.copy(unfitted)
         places = np.flatnonzero(dealt != fold)
         kept = None if training is None else training(fold)
-        watch = None
-        if progress is not None:
-            watch = _share(progress, len(places), len(images) * fold, len(images) * count)
+        watch = as_share(progress, len(places), len(images) * fold, len(images) * count)
         fitted = copy.fit(
             images[places], groups=groups[places], store=store, progress=watch, training=kept
         )
         yield np.flatnonzero(dealt == fold), fitted
-
-
-def _share(progress: Progress, images: int, done: int, total: int) -> Progress:
-    """Progress of a fit, however often it passes its images, as a part of the whole."""
-    return lambda now, of: progress(done + images * now // of, total)
-
-
-def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
-    """Progress that counts on from ``done``, to ``total``."""
-    if progress is None:
-        return None
-    return lambda more, _: progress(done + more, total)

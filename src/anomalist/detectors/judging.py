@@ -18,6 +18,7 @@ from anomalist.detectors.base import Detector
 from anomalist.detectors.good_images import check_good
 from anomalist.errors import DataError, ModelFileError
 from anomalist.features import FeatureStore, Progress
+from anomalist.features.progress import as_share, shifted
 from anomalist.metrics import auroc
 from anomalist.metrics.pixels import Pixels
 from anomalist.metrics.summary import Summary, rank_pixels
@@ -92,13 +93,9 @@ class Trial:
         """
         copy = dataclasses.replace(detector, bit_depth=detector.bit_depth or self.bit_depth)
         n, total = len(self.learnt), len(self.learnt) + len(self.shown)
-        copy.fit(
-            self.learnt,
-            groups=self.groups,
-            store=store,
-            progress=None if progress is None else lambda i, of: progress(n * i // of, total),
-        )
-        watch = None if progress is None else lambda i, _: progress(n + i, total)
+        watch = as_share(progress, n, 0, total)
+        copy.fit(self.learnt, groups=self.groups, store=store, progress=watch)
+        watch = shifted(progress, n, total)
         return copy, copy.predict(self.shown, store=store, progress=watch)
 
 
@@ -169,8 +166,8 @@ class KindJudged:
     image_AUROC, pixel_AUROC, pixel_PRO : float
         As `~anomalist.metrics` has them; PRO up to a false positive rate of 0.3.
     hits : float
-        Share above the threshold that held-out good images give for a false-alarm rate of 5 %, or
-        above all of them where they are too few for one.
+        Share above the threshold that held-out good images give for a false-alarm rate of 5 %,
+        which is the highest of them where they are too few to promise it.
     """
 
     made: int
@@ -411,7 +408,7 @@ def judge_by(
     done = 0
     made, fit_seconds = [], []
     for trial in dealt:
-        watch = _from(progress, done, total)
+        watch = shifted(progress, done, total)
         begin = time.perf_counter()
         fitted, predictions = trial.predictions(detector, store=store, progress=watch)
         fit_seconds.append(time.perf_counter() - begin)
@@ -424,10 +421,6 @@ def judge_by(
         seconds_per_image=_seconds_per_image(fitted, dealt[-1].learnt),
         fit_seconds=float(np.mean(fit_seconds)),
     )
-
-
-def _from(progress: Progress | None, done: int, total: int) -> Progress | None:
-    return None if progress is None else lambda i, _: progress(done + i, total)
 
 
 def _seconds_per_image(fitted: Detector, images: ImageSet) -> float:
@@ -453,8 +446,6 @@ def _measured(
     labels, scores = _labels(predictions), predictions.scores.astype(np.float64)
     of_good = None if groups is None else groups[~labels]
     limit = threshold(scores[~labels], DEFAULT_ALPHA, groups=of_good)
-    if not math.isfinite(limit):
-        limit = float(scores[~labels].max())
     maps, masks, ignored = _framed(predictions)
     defects = np.asarray(predictions.defects)
     # A defect that lies where nothing counts is none.

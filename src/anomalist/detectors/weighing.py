@@ -25,7 +25,7 @@ _LEAST_ERROR = 0.005
 # A member that would count for less is left out.
 _LEAST_WEIGHT = 0.1
 
-_STATE = {"scores": tuple[float, ...], "maps": tuple[float, ...]}
+_STATE = {"scores", "maps"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Weights:
         ModelFileError
             If they aren't weights of as many members.
         """
-        if not conforms(values, dict[str, tuple[float, ...]]) or values.keys() != _STATE.keys():
+        if not conforms(values, dict[str, tuple[float, ...]]) or values.keys() != _STATE:
             raise ModelFileError("its header lacks or garbles 'weights'")
         for weights in values.values():
             whole = len(weights) == members and min(weights, default=-1) >= 0

@@ -5,7 +5,8 @@ from anomalist.features.devices import NoDeviceError, pick_device
 from anomalist.features.enlarging import enlarge
 from anomalist.features.patches import patch_embeddings
 from anomalist.features.preparation import Preparation
-from anomalist.features.store import FeatureStore, Progress
+from anomalist.features.progress import Progress
+from anomalist.features.store import FeatureStore
 from anomalist.features.tiles import TileGrid
 from anomalist.features.weights import EMBEDDED, PINNED, WeightsFile, find_weights, timm_name
 

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +23,8 @@ from anomalist.data.motion import Motion
 from anomalist.errors import ParameterError
 from anomalist.features.backbone import Backbone
 from anomalist.features.preparation import Preparation
+from anomalist.features.progress import Progress
 from anomalist.files import atomic_path
-
-Progress = Callable[[int, int], None]
 
 _REMEMBERED = 2**18
 _REMEMBERED_LOOKS = 2**13
